@@ -1,0 +1,44 @@
+#include "common/error.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+bool ninja_error_set(struct ninja_error *err, const char *class, const char *fmt, ...)
+{
+    if (err == NULL || ninja_error_is_set(err)) {
+        return false;
+    }
+    snprintf(err->class, sizeof(err->class), "%s", class);
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(err->message, sizeof(err->message), fmt, ap);
+    va_end(ap);
+    return false;
+}
+
+bool ninja_error_where(struct ninja_error *err, const char *fmt, ...)
+{
+    if (err == NULL || !ninja_error_is_set(err)) {
+        return false;
+    }
+    char what[sizeof(err->message)];
+    memcpy(what, err->message, sizeof(what));
+    va_list ap;
+    va_start(ap, fmt);
+    int n = vsnprintf(err->message, sizeof(err->message), fmt, ap);
+    va_end(ap);
+    if (n >= 0 && (size_t)n < sizeof(err->message)) {
+        size_t room = sizeof(err->message) - (size_t)n;
+        size_t len = strnlen(what, sizeof(what));
+        if (room > 2) {
+            memcpy(err->message + n, ": ", 3);
+            if (len > room - 3) {
+                len = room - 3;
+            }
+            memcpy(err->message + n + 2, what, len);
+            err->message[(size_t)n + 2 + len] = '\0';
+        }
+    }
+    return false;
+}

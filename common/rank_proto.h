@@ -1,0 +1,144 @@
+/*
+ * The protocol between an MPI process (a rank) and the agent of its VM.
+ *
+ * Transport: a SOCK_SEQPACKET UNIX socket, one message a packet, host byte order, as both ends
+ * run on one machine. The agent checks the peer's credentials.
+ *
+ *     rank                         agent
+ *     HELLO (job, rank, size)  ->
+ *                              <-  WELCOME | REFUSED (text)
+ *                              <-  STOP, DRAIN, SETTLE, RELEASE, RESELECT, RESUME
+ *     REPORT (step, status)    ->                    one for each step, when it is done
+ *     BYE                      ->
+ *                              <-  BYE_OK            after which the rank may leave MPI
+ *
+ * A step belongs to an epoch (one switch of the transports, ever growing within a job) and a
+ * round (the drain may need several). A repeated step is answered with the same report again;
+ * a step of an older epoch is answered with status STALE and changes nothing.
+ *
+ * Every message has the same form: a header, two tables of (peer rank, number) pairs and a text.
+ * What they hold for each type is said at the type. docs/protocol.md tells what the steps mean.
+ */
+#ifndef NINJA_RANK_PROTO_H
+#define NINJA_RANK_PROTO_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#define NINJA_RANK_MAGIC       0x4b524a4eu /* "NJRK" */
+#define NINJA_RANK_PROTOCOL    1
+#define NINJA_RANK_SOCKET      "/run/ninja/agent.sock"
+#define NINJA_RANK_MAX_MESSAGE (192u * 1024)
+#define NINJA_RANK_MAX_TEXT    4096u
+#define NINJA_RANK_MAX_PAIRS   20000u
+
+enum ninja_rank_type {
+    /* from the rank */
+    NINJA_RANK_HELLO = 1, /* arg: pid in the sender's namespace; epoch: last one that it took part
+                             in; status: its state (enum ninja_rank_state); a: one pair (rank, size
+                             of the job); text: "JOB\nVERSION" */
+    NINJA_RANK_REPORT,    /* arg: the step's type; status: enum ninja_rank_status; a, b, text: see
+                             the step; microseconds that the step took in micros */
+    NINJA_RANK_BYE,       /* the rank is in MPI_Finalize */
+
+    /* from the agent */
+    NINJA_RANK_WELCOME,
+    NINJA_RANK_REFUSED, /* text: why; the rank runs on and does not ask again */
+    NINJA_RANK_BYE_OK,
+
+    /* the steps, from the agent; "reply" is what the report holds */
+    NINJA_RANK_STOP,     /* arg: lease in ms (see docs/protocol.md).
+                            reply a: messages sent to each peer so far, modulo 2^16 */
+    NINJA_RANK_DRAIN,    /* a: messages that each peer has sent to this rank, modulo 2^16.
+                            reply a: as for STOP; b: unmatched rendezvous held for each sender */
+    NINJA_RANK_SETTLE,   /* b: unmatched rendezvous that each peer holds from this rank.
+                            reply a: as for STOP */
+    NINJA_RANK_RELEASE,  /* text: comma-separated BTL components to let go, "@bypass" for those
+                            that bypass the VMM, "@all" for all but self.
+                            reply text: what is still open, a line each (status FAILED then) */
+    NINJA_RANK_RESELECT, /* text: comma-separated BTL components to choose from, "@best" for
+                            those that the job was started with, "@standby" for those of them
+                            that do not bypass the VMM.
+                            reply a: (number of peers reached, see text) one pair a transport,
+                            text: the transports' names in the same order, comma-separated */
+    NINJA_RANK_RESUME,   /* no reply content */
+};
+
+/* What became of a step. */
+enum ninja_rank_status {
+    NINJA_RANK_OK,
+    NINJA_RANK_STATUS_REFUSED, /* cannot be done for this job; text says why; the job runs on */
+    NINJA_RANK_FAILED,         /* was tried and failed; text says why */
+    NINJA_RANK_STALE,          /* an older epoch, or a step that does not follow the last one */
+};
+
+/* RELEASED and READY differ in whether the rank has transports. */
+enum ninja_rank_state {
+    NINJA_RANK_RUNNING,
+    NINJA_RANK_QUIESCING,
+    NINJA_RANK_QUIET,
+    NINJA_RANK_RELEASED,
+    NINJA_RANK_READY,
+    NINJA_RANK_STATES,
+};
+
+struct ninja_rank_pair {
+    uint32_t peer;
+    uint32_t value;
+};
+
+struct ninja_rank_msg {
+    uint16_t type;
+    uint16_t round;
+    uint32_t epoch;
+    uint32_t status;
+    uint32_t arg;
+    uint32_t micros;
+    uint32_t n_a, n_b;
+    struct ninja_rank_pair *a, *b;
+    char *text; /* NUL-terminated, never NULL after decoding */
+};
+
+/**
+ * Encodes a message.
+ *
+ * @param msg   a NULL text counts as empty
+ * @param size  out: bytes of the result
+ * @return a malloc'ed buffer that the caller frees, or NULL: out of memory or over a limit
+ */
+void *ninja_rank_encode(const struct ninja_rank_msg *msg, size_t *size);
+
+/**
+ * Decodes one packet and checks all that can be checked without state: magic, type, limits, and
+ * that the lengths add up.
+ *
+ * @param msg  out: a and b and text point into one malloc'ed block; free with
+ *             ninja_rank_msg_clear()
+ * @return NULL, or what is wrong (a constant string; msg is then cleared)
+ */
+const char *ninja_rank_decode(const void *packet, size_t size, struct ninja_rank_msg *msg);
+
+void ninja_rank_msg_clear(struct ninja_rank_msg *msg);
+
+/** Sends one message on a SEQPACKET socket. Returns 0, or -1 with errno set. */
+int ninja_rank_send(int fd, const struct ninja_rank_msg *msg);
+
+/**
+ * Receives one message.
+ *
+ * @param flags  for recv(2), e.g. MSG_DONTWAIT
+ * @return 1: a message; 0: the peer closed; -1 with errno (EAGAIN: nothing there, EBADMSG: not
+ *         of this protocol)
+ */
+int ninja_rank_recv(int fd, int flags, struct ninja_rank_msg *msg);
+
+/** Names for logs and for the agent's JSON: "stop", "drain", ...; "?" if there is none. */
+const char *ninja_rank_type_name(uint16_t type);
+/** The step with that name, or 0. */
+uint16_t ninja_rank_step_from_name(const char *name);
+const char *ninja_rank_status_name(uint32_t status);
+const char *ninja_rank_state_name(uint32_t state);
+
+#endif

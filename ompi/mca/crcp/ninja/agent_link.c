@@ -1,0 +1,258 @@
+/*
+ * Theory of operation
+ *
+ * The socket is an event of MPI's own event loop, which runs within progress anyway: its handler
+ * only notes that there is something to read, and the safe point reads it. So an idle connection costs
+ * a flag test in each progress call and one more descriptor in a poll that is done already. The
+ * event is armed for one shot, as MPI's loop does not return while an event stays active; it is
+ * armed again when all has been read. If there is no agent, or it goes, a timer of the same loop
+ * tries again.
+ */
+#include "ompi_config.h"
+
+#include "crcp_ninja.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "ompi/mca/rte/rte.h"
+#include "ompi/runtime/params.h"
+#include "opal/mca/event/event.h"
+
+#define RETRY_SECONDS 2
+
+static struct {
+    int fd;
+    bool refused;
+    volatile bool *attention;
+    opal_event_t readable;
+    opal_event_t retry;
+    bool retry_pending;
+    struct timespec next_try; /* for tries from agent_link_wait() */
+} link_ = {.fd = -1};
+
+static void try_again_later(void);
+
+bool agent_link_is_up(void)
+{
+    return link_.fd >= 0;
+}
+
+static void on_readable(int fd, short what, void *arg)
+{
+    *link_.attention = true;
+}
+
+static void disconnect(void)
+{
+    if (link_.fd >= 0) {
+        opal_event_del(&link_.readable);
+        close(link_.fd);
+        link_.fd = -1;
+    }
+}
+
+static void lost(const char *why)
+{
+    ninja_verbose(1, "lost the agent: %s", why);
+    disconnect();
+    try_again_later();
+}
+
+static const char *job_name(void)
+{
+    static char number[16];
+    const char *name = getenv("PMIX_NAMESPACE");
+    if (name == NULL || *name == '\0') {
+        snprintf(number, sizeof(number), "%u", (unsigned)OMPI_PROC_MY_NAME->jobid);
+        name = number;
+    }
+    return name;
+}
+
+static int say_hello(int fd)
+{
+    char text[512];
+    struct ninja_rank_pair rank = {OMPI_PROC_MY_NAME->vpid, ompi_process_info.num_procs};
+    snprintf(text, sizeof(text), "%s\n%s", job_name(), NINJA_VERSION);
+    struct ninja_rank_msg hello = {
+        .type = NINJA_RANK_HELLO,
+        .arg = (uint32_t)getpid(),
+        .epoch = steps_epoch(),
+        .status = steps_state(),
+        .n_a = 1,
+        .a = &rank,
+        .text = text,
+    };
+    return ninja_rank_send(fd, &hello);
+}
+
+static int connect_to_agent(void)
+{
+    struct sockaddr_un addr = {.sun_family = AF_UNIX};
+    size_t length = strlen(ninja_params.agent_socket);
+    if (length >= sizeof(addr.sun_path)) {
+        errno = ENAMETOOLONG;
+        return -1;
+    }
+    memcpy(addr.sun_path, ninja_params.agent_socket, length + 1);
+    int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0) {
+        return -1;
+    }
+    int size = (int)NINJA_RANK_MAX_MESSAGE;
+    setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+    if (connect(fd, (struct sockaddr *)&addr, sizeof(addr)) != 0 || say_hello(fd) != 0) {
+        int saved = errno;
+        close(fd);
+        errno = saved;
+        return -1;
+    }
+    return fd;
+}
+
+/* Waits for the answer to hello. Returns it, or NULL with a reason. */
+static const char *await_welcome(int fd, int milliseconds)
+{
+    static char reason[256];
+    struct pollfd p = {fd, POLLIN, 0};
+    struct ninja_rank_msg msg;
+
+    if (poll(&p, 1, milliseconds) <= 0) {
+        return "no answer to hello in time";
+    }
+    if (ninja_rank_recv(fd, MSG_DONTWAIT, &msg) <= 0) {
+        return "no sensible answer to hello";
+    }
+    const char *why = NULL;
+    if (msg.type == NINJA_RANK_REFUSED) {
+        snprintf(reason, sizeof(reason), "%s", msg.text);
+        link_.refused = true;
+        why = reason;
+    } else if (msg.type != NINJA_RANK_WELCOME) {
+        why = "it speaks another protocol";
+    }
+    ninja_rank_msg_clear(&msg);
+    return why;
+}
+
+static const char *connect_and_greet(int milliseconds)
+{
+    int fd = connect_to_agent();
+    if (fd < 0) {
+        return strerror(errno);
+    }
+    const char *why = await_welcome(fd, milliseconds);
+    if (why != NULL) {
+        close(fd);
+        return why;
+    }
+    link_.fd = fd;
+    opal_event_set(opal_sync_event_base, &link_.readable, fd, OPAL_EV_READ, on_readable, NULL);
+    opal_event_add(&link_.readable, NULL);
+    ninja_verbose(1, "the agent at %s knows this rank", ninja_params.agent_socket);
+    return NULL;
+}
+
+/* A retry must not hold up the application: the answer is waited for only a moment. */
+static void retry(void)
+{
+    if (link_.fd < 0 && !link_.refused) {
+        const char *why = connect_and_greet(200);
+        if (why != NULL) {
+            ninja_verbose(10, "no agent at %s: %s", ninja_params.agent_socket, why);
+            try_again_later();
+        }
+    }
+}
+
+static void on_retry(int fd, short what, void *arg)
+{
+    link_.retry_pending = false;
+    retry();
+}
+
+static void try_again_later(void)
+{
+    struct timeval delay = {RETRY_SECONDS, 0};
+    clock_gettime(CLOCK_MONOTONIC, &link_.next_try);
+    link_.next_try.tv_sec++;
+    if (!link_.retry_pending && !link_.refused) {
+        opal_event_evtimer_set(opal_sync_event_base, &link_.retry, on_retry, NULL);
+        opal_event_evtimer_add(&link_.retry, &delay);
+        link_.retry_pending = true;
+    }
+}
+
+void agent_link_open(volatile bool *attention)
+{
+    link_.attention = attention;
+    const char *why = connect_and_greet(ninja_params.hello_timeout);
+    if (why == NULL) {
+        return;
+    }
+    ninja_warn("%s ninja-agent at %s: %s. The job runs, but %s",
+               link_.refused ? "refused by the" : "no", ninja_params.agent_socket, why,
+               link_.refused ? "cannot be migrated."
+                             : "cannot be migrated until the agent is started.");
+    try_again_later();
+}
+
+void agent_link_close(void)
+{
+    disconnect();
+    if (link_.retry_pending) {
+        opal_event_evtimer_del(&link_.retry);
+        link_.retry_pending = false;
+    }
+}
+
+bool agent_link_receive(struct ninja_rank_msg *msg)
+{
+    if (link_.fd < 0) {
+        return false;
+    }
+    int rc = ninja_rank_recv(link_.fd, MSG_DONTWAIT, msg);
+    if (rc == 1) {
+        ninja_verbose(20, "%s, epoch %u round %u", ninja_rank_type_name(msg->type), msg->epoch,
+                      msg->round);
+        return true;
+    }
+    if (rc == 0) {
+        lost("it closed the connection");
+    } else if (errno != EAGAIN) {
+        lost(strerror(errno));
+    } else {
+        opal_event_add(&link_.readable, NULL);
+    }
+    return false;
+}
+
+void agent_link_send(const struct ninja_rank_msg *msg)
+{
+    if (link_.fd >= 0 && ninja_rank_send(link_.fd, msg) != 0) {
+        lost(strerror(errno));
+    }
+}
+
+void agent_link_wait(int milliseconds)
+{
+    if (link_.fd >= 0) {
+        struct pollfd p = {link_.fd, POLLIN, 0};
+        poll(&p, 1, milliseconds);
+        return;
+    }
+    struct timespec now;
+    poll(NULL, 0, milliseconds);
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    if (now.tv_sec > link_.next_try.tv_sec) {
+        retry();
+    }
+}

@@ -1,0 +1,80 @@
+/*
+ * The component crcp/ninja: what its files share.
+ *
+ *     crcp_ninja_component.c   the component and its MCA parameters
+ *     crcp_ninja_module.c      start, end, and the safe point inside MPI's progress
+ *     agent_link.c             the connection to the agent
+ *     steps.c                  the state of this rank, and what it does at each step of a switch
+ *     drain.c                  when nothing is in flight
+ *     ob1_view.c               what of that is inside pml/ob1
+ */
+#ifndef NINJA_CRCP_NINJA_H
+#define NINJA_CRCP_NINJA_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/rank_proto.h"
+
+/* --- crcp_ninja_component.c: the MCA parameters, and the stream for messages --- */
+struct ninja_params {
+    char *agent_socket;
+    char *bypass;
+    int hello_timeout;  /* ms */
+    int finish_timeout; /* s */
+    int fence_timeout;  /* s */
+};
+extern struct ninja_params ninja_params;
+
+/** Verbosity: 1 what a user should know, 10 each state change, 20 each message. */
+void ninja_verbose(int level, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/** For what the user must see whatever the verbosity; one rank in each node says it. */
+void ninja_warn(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+/* --- crcp_ninja_module.c --- */
+int ninja_module_init(void);
+int ninja_module_finalize(void);
+
+/* --- agent_link.c --- */
+
+/**
+ * Connects and says hello, and keeps trying in the background if no agent is there.
+ *
+ * @param attention  set to true when there is something to read
+ */
+void agent_link_open(volatile bool *attention);
+void agent_link_close(void);
+bool agent_link_is_up(void);
+/** Reads one message if there is one. Loss of the connection is seen to here. */
+bool agent_link_receive(struct ninja_rank_msg *msg);
+/** Sends; a failure is treated as loss of the connection. */
+void agent_link_send(const struct ninja_rank_msg *msg);
+/** Waits until there is something to read, or for so long. Tries to connect again meanwhile. */
+void agent_link_wait(int milliseconds);
+
+/* --- steps.c --- */
+bool steps_open(char *why, size_t size);
+void steps_close(void);
+/** Does what the agent asks until this rank may go back to the application. */
+void steps_serve(void);
+/** In MPI_Finalize: says goodbye, and takes part in a switch that has begun. */
+void steps_finish(void);
+enum ninja_rank_state steps_state(void);
+uint32_t steps_epoch(void);
+
+/* --- drain.c --- */
+bool drain_open(void);
+void drain_close(void);
+
+/** Begins a drain: the counts that the peers sent. Pairs of (rank, count). */
+void drain_expect(const struct ninja_rank_pair *sent, uint32_t n);
+/** The second part: the unmatched rendezvous that the peers hold. */
+void drain_settle(const struct ninja_rank_pair *held, uint32_t n);
+/** Makes progress once. True when the part that was begun has been reached and is stable. */
+bool drain_step(void);
+/** Tables for the reports, of malloc'ed pairs; NULL and n 0 if all are zero. */
+struct ninja_rank_pair *drain_sent(uint32_t *n);
+struct ninja_rank_pair *drain_held(uint32_t *n);
+
+#endif

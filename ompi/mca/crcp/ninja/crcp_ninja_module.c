@@ -1,0 +1,78 @@
+/*
+ * The life of the component in a process, and its safe point: a low-priority callback of MPI's
+ * progress engine, which is called when the application is inside MPI and waits, and not from
+ * within another callback's work.
+ */
+#include "ompi_config.h"
+
+#include "crcp_ninja.h"
+
+#include "ob1_view.h"
+#include "ompi/constants.h"
+#include "ompi/mca/rte/rte.h"
+#include "opal/mca/btl-hooks/btl_hooks.h"
+#include "opal/runtime/opal_progress.h"
+
+static volatile bool attention; /* something has come from the agent */
+static bool serving;
+static bool active;
+
+static int safe_point(void)
+{
+    if (!attention || serving) {
+        return 0;
+    }
+    serving = true;
+    attention = false;
+    steps_serve();
+    serving = false;
+    return 0;
+}
+
+static bool start(char *why, size_t size)
+{
+    const char *wrong = ob1_view_open(ompi_process_info.num_procs);
+    if (wrong != NULL) {
+        snprintf(why, size, "%s", wrong);
+        return false;
+    }
+    if (!btl_hooks_open(ninja_params.bypass, ninja_params.fence_timeout, why, size)) {
+        ob1_view_close();
+        return false;
+    }
+    if (!steps_open(why, size)) {
+        btl_hooks_close();
+        ob1_view_close();
+        return false;
+    }
+    return true;
+}
+
+/* Never fails: a job that cannot be migrated still runs. */
+int ninja_module_init(void)
+{
+    char why[256];
+    if (!start(why, sizeof(why))) {
+        ninja_warn("%s. The job runs, but cannot be migrated.", why);
+        return OMPI_SUCCESS;
+    }
+    active = true;
+    agent_link_open(&attention);
+    opal_progress_register_lp(safe_point);
+    return OMPI_SUCCESS;
+}
+
+int ninja_module_finalize(void)
+{
+    if (!active) {
+        return OMPI_SUCCESS;
+    }
+    active = false;
+    opal_progress_unregister(safe_point);
+    steps_finish();
+    agent_link_close();
+    steps_close();
+    btl_hooks_close();
+    ob1_view_close();
+    return OMPI_SUCCESS;
+}

@@ -1,0 +1,355 @@
+/*
+ * Theory of operation
+ *
+ * A rank is in one of five states, and a step of the switch takes it to the next. Each step has a row in
+ * a table: the states in which it may come, the state to which it leads when it succeeds, and the
+ * function that does it. Two steps, drain and settle, take time in which the rank goes on making
+ * progress; the others are done at once.
+ *
+ * The rank is served from the safe point, nested in a progress call of the application, and does not
+ * return to it before it is RUNNING again. While it is QUIESCING or QUIET it makes progress, as peers may
+ * need it to; from RELEASED on it has no transport and only waits for the agent.
+ *
+ * If the agent is silent for five leases, a rank that has not released anything runs on by itself
+ * (docs/protocol.md says why this is safe).
+ */
+#include "ompi_config.h"
+
+#include "crcp_ninja.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "ob1_view.h"
+#include "opal/mca/btl-hooks/btl_hooks.h"
+
+#define DEFAULT_LEASE_MS 10000
+#define LEASES_OF_PATIENCE 5
+
+static struct {
+    enum ninja_rank_state state;
+    uint32_t epoch;
+    uint16_t round;
+    uint16_t draining; /* the step in progress: DRAIN, SETTLE, or 0 */
+    uint16_t last_step;
+    uint32_t lease_ms;
+    struct timespec heard; /* from the agent, last */
+    struct timespec step_began;
+    struct ninja_rank_msg report; /* the last one, to answer a repeated step */
+    bool leaving;                 /* BYE_OK has come */
+} rank;
+
+struct step {
+    unsigned allowed; /* bits of enum ninja_rank_state */
+    enum ninja_rank_state to;
+    void (*begin)(const struct ninja_rank_msg *msg);
+};
+
+#define IN(state) (1u << NINJA_RANK_##state)
+
+static void stop(const struct ninja_rank_msg *msg);
+static void drain(const struct ninja_rank_msg *msg);
+static void settle(const struct ninja_rank_msg *msg);
+static void release(const struct ninja_rank_msg *msg);
+static void reselect(const struct ninja_rank_msg *msg);
+static void resume(const struct ninja_rank_msg *msg);
+
+static const struct step steps[] = {
+    [NINJA_RANK_STOP] = {IN(RUNNING) | IN(QUIESCING) | IN(QUIET), NINJA_RANK_QUIESCING, stop},
+    [NINJA_RANK_DRAIN] = {IN(QUIESCING) | IN(QUIET), NINJA_RANK_QUIESCING, drain},
+    [NINJA_RANK_SETTLE] = {IN(QUIESCING) | IN(QUIET), NINJA_RANK_QUIET, settle},
+    [NINJA_RANK_RELEASE] = {IN(QUIET), NINJA_RANK_RELEASED, release},
+    [NINJA_RANK_RESELECT] = {IN(RELEASED) | IN(READY), NINJA_RANK_READY, reselect},
+    [NINJA_RANK_RESUME] = {IN(RUNNING) | IN(QUIESCING) | IN(QUIET) | IN(READY),
+                           NINJA_RANK_RUNNING, resume},
+};
+
+/* From what to what a rank may go. */
+static const unsigned legal[] = {
+    [NINJA_RANK_RUNNING] = IN(QUIESCING),
+    [NINJA_RANK_QUIESCING] = IN(QUIET) | IN(RUNNING),
+    [NINJA_RANK_QUIET] = IN(QUIESCING) | IN(RELEASED) | IN(RUNNING),
+    [NINJA_RANK_RELEASED] = IN(READY),
+    [NINJA_RANK_READY] = IN(RUNNING) | IN(RELEASED),
+};
+_Static_assert(sizeof(legal) / sizeof(legal[0]) == NINJA_RANK_STATES, "a row for each state");
+
+enum ninja_rank_state steps_state(void)
+{
+    return rank.state;
+}
+
+uint32_t steps_epoch(void)
+{
+    return rank.epoch;
+}
+
+static void set_state(enum ninja_rank_state to)
+{
+    if (to == rank.state) {
+        return;
+    }
+    if ((legal[rank.state] & (1u << to)) == 0) {
+        ninja_warn("rank state %s -> %s is not legal; aborting", ninja_rank_state_name(rank.state),
+                   ninja_rank_state_name(to));
+        abort();
+    }
+    ninja_verbose(10, "%s -> %s", ninja_rank_state_name(rank.state), ninja_rank_state_name(to));
+    rank.state = to;
+}
+
+static uint32_t micros_since(const struct timespec *begin)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint32_t)((now.tv_sec - begin->tv_sec) * 1000000 +
+                      (now.tv_nsec - begin->tv_nsec) / 1000);
+}
+
+/* --- reports ------------------------------------------------------------------------------ */
+
+static void forget_report(void)
+{
+    free(rank.report.a);
+    free(rank.report.b);
+    free(rank.report.text);
+    memset(&rank.report, 0, sizeof(rank.report));
+}
+
+/*
+ * Reports the step that was done. Takes ownership of the tables.
+ *
+ * @param text  copied; may be NULL
+ */
+static void report(enum ninja_rank_status status, struct ninja_rank_pair *a, uint32_t n_a,
+                   struct ninja_rank_pair *b, uint32_t n_b, const char *text)
+{
+    forget_report();
+    rank.report = (struct ninja_rank_msg){
+        .type = NINJA_RANK_REPORT,
+        .epoch = rank.epoch,
+        .round = rank.round,
+        .arg = rank.last_step,
+        .status = status,
+        .micros = micros_since(&rank.step_began),
+        .a = a,
+        .n_a = n_a,
+        .b = b,
+        .n_b = n_b,
+        .text = text != NULL ? strdup(text) : NULL,
+    };
+    if (status == NINJA_RANK_OK) {
+        set_state(steps[rank.last_step].to);
+    } else {
+        ninja_verbose(1, "%s: %s: %s", ninja_rank_type_name(rank.last_step),
+                      ninja_rank_status_name(status), text != NULL ? text : "");
+    }
+    agent_link_send(&rank.report);
+}
+
+static void report_text(enum ninja_rank_status status, const char *text)
+{
+    report(status, NULL, 0, NULL, 0, text);
+}
+
+static void report_sent(void)
+{
+    uint32_t n;
+    struct ninja_rank_pair *sent = drain_sent(&n);
+    report(NINJA_RANK_OK, sent, n, NULL, 0, NULL);
+}
+
+/* --- the steps ---------------------------------------------------------------------------- */
+
+static void stop(const struct ninja_rank_msg *msg)
+{
+    char why[256];
+    rank.lease_ms = msg->arg != 0 ? msg->arg : DEFAULT_LEASE_MS;
+    if (!ob1_can_drain(why, sizeof(why))) {
+        report_text(NINJA_RANK_STATUS_REFUSED, why);
+        return;
+    }
+    report_sent();
+}
+
+static void drain(const struct ninja_rank_msg *msg)
+{
+    set_state(NINJA_RANK_QUIESCING);
+    drain_expect(msg->a, msg->n_a);
+    rank.draining = NINJA_RANK_DRAIN;
+}
+
+static void settle(const struct ninja_rank_msg *msg)
+{
+    drain_settle(msg->b, msg->n_b);
+    rank.draining = NINJA_RANK_SETTLE;
+}
+
+static void end_of_drain(void)
+{
+    uint32_t n_sent, n_held = 0;
+    struct ninja_rank_pair *held = NULL;
+    struct ninja_rank_pair *sent = drain_sent(&n_sent);
+    if (rank.draining == NINJA_RANK_DRAIN) {
+        held = drain_held(&n_held);
+    }
+    rank.draining = 0;
+    report(NINJA_RANK_OK, sent, n_sent, held, n_held, NULL);
+}
+
+static void release(const struct ninja_rank_msg *msg)
+{
+    char text[NINJA_RANK_MAX_TEXT];
+    ob1_park();
+    if (!btl_release(msg->text, text, sizeof(text))) {
+        report_text(NINJA_RANK_FAILED, text);
+        return;
+    }
+    bool all_closed = btl_open_devices(text, sizeof(text)) == 0;
+    if (!all_closed) {
+        /* the transports are gone all the same: only reselect leads on */
+        set_state(NINJA_RANK_RELEASED);
+    }
+    report_text(all_closed ? NINJA_RANK_OK : NINJA_RANK_FAILED, text);
+}
+
+static void reselect(const struct ninja_rank_msg *msg)
+{
+    char text[512] = "";
+    struct btl_use use[32];
+    if (!btl_reselect(msg->text, text, sizeof(text))) {
+        set_state(NINJA_RANK_RELEASED);
+        report_text(NINJA_RANK_FAILED, text);
+        return;
+    }
+    size_t n = btl_in_use(use, sizeof(use) / sizeof(use[0]));
+    struct ninja_rank_pair *pairs = calloc(n + 1, sizeof(*pairs));
+    size_t at = 0;
+    for (size_t i = 0; pairs != NULL && i < n && at < sizeof(text); i++) {
+        pairs[i].peer = (uint32_t)i;
+        pairs[i].value = use[i].peers;
+        at += (size_t)snprintf(text + at, sizeof(text) - at, "%s%s", i > 0 ? "," : "",
+                               use[i].name);
+    }
+    ninja_verbose(1, "transports: %s", text);
+    report(NINJA_RANK_OK, pairs, pairs != NULL ? (uint32_t)n : 0, NULL, 0, text);
+}
+
+static void resume(const struct ninja_rank_msg *msg)
+{
+    rank.draining = 0;
+    report_text(NINJA_RANK_OK, NULL);
+}
+
+/* --- messages ----------------------------------------------------------------------------- */
+
+static bool is_repeated(const struct ninja_rank_msg *msg)
+{
+    return msg->epoch == rank.epoch && msg->round == rank.round && msg->type == rank.last_step;
+}
+
+static void begin_step(const struct ninja_rank_msg *msg)
+{
+    const struct step *step = &steps[msg->type];
+    if (is_repeated(msg) && msg->type != NINJA_RANK_RESELECT) {
+        if (rank.draining == 0) {
+            agent_link_send(&rank.report);
+        }
+        return;
+    }
+    if (msg->epoch < rank.epoch || (step->allowed & (1u << rank.state)) == 0) {
+        struct ninja_rank_msg stale = {.type = NINJA_RANK_REPORT,
+                                       .epoch = msg->epoch,
+                                       .round = msg->round,
+                                       .arg = msg->type,
+                                       .status = NINJA_RANK_STALE,
+                                       .text = (char *)ninja_rank_state_name(rank.state)};
+        agent_link_send(&stale);
+        return;
+    }
+    rank.epoch = msg->epoch;
+    rank.round = msg->round;
+    rank.last_step = msg->type;
+    clock_gettime(CLOCK_MONOTONIC, &rank.step_began);
+    step->begin(msg);
+}
+
+static void handle(const struct ninja_rank_msg *msg)
+{
+    clock_gettime(CLOCK_MONOTONIC, &rank.heard);
+    if (msg->type >= NINJA_RANK_STOP && msg->type <= NINJA_RANK_RESUME) {
+        begin_step(msg);
+    } else if (msg->type == NINJA_RANK_BYE_OK) {
+        rank.leaving = true;
+    }
+}
+
+static bool has_released(void)
+{
+    return rank.state == NINJA_RANK_RELEASED || rank.state == NINJA_RANK_READY;
+}
+
+static void run_on_if_forgotten(void)
+{
+    if (!has_released() &&
+        micros_since(&rank.heard) / 1000 / LEASES_OF_PATIENCE > rank.lease_ms) {
+        ninja_warn("the agent was silent for %u s during a switch: given up, the job runs on",
+                   rank.lease_ms * LEASES_OF_PATIENCE / 1000);
+        rank.draining = 0;
+        set_state(NINJA_RANK_RUNNING);
+    }
+}
+
+void steps_serve(void)
+{
+    struct ninja_rank_msg msg;
+    do {
+        if (agent_link_receive(&msg)) {
+            handle(&msg);
+            ninja_rank_msg_clear(&msg);
+            continue;
+        }
+        if (rank.state == NINJA_RANK_RUNNING) {
+            return;
+        }
+        if (has_released()) {
+            agent_link_wait(100);
+        } else if (drain_step() && rank.draining != 0) {
+            end_of_drain();
+        } else if (rank.draining == 0) {
+            agent_link_wait(1);
+        }
+        run_on_if_forgotten();
+    } while (true);
+}
+
+void steps_finish(void)
+{
+    struct timespec begin;
+    struct ninja_rank_msg bye = {.type = NINJA_RANK_BYE};
+    clock_gettime(CLOCK_MONOTONIC, &begin);
+    agent_link_send(&bye);
+    while (!rank.leaving && agent_link_is_up() &&
+           micros_since(&begin) / 1000000 < (uint32_t)ninja_params.finish_timeout) {
+        agent_link_wait(10);
+        steps_serve();
+    }
+}
+
+bool steps_open(char *why, size_t size)
+{
+    if (!drain_open()) {
+        snprintf(why, size, "out of memory");
+        return false;
+    }
+    rank.state = NINJA_RANK_RUNNING;
+    return true;
+}
+
+void steps_close(void)
+{
+    forget_report();
+    drain_close();
+}

@@ -1,0 +1,133 @@
+/*
+ * Theory of operation
+ *
+ * A stock MPI_Init opens the framework hook, but not crcp (fault tolerance is compiled out). This
+ * component opens crcp in its place, if and only if the user asked for crcp "ninja"; otherwise it
+ * does nothing.
+ *
+ *   after MCA is up, before anything is selected   defaults that keep the job migratable
+ *   at the end of MPI_Init                         open crcp, select crcp/ninja
+ *   at the begin of MPI_Finalize                   the reverse
+ */
+#include "ompi_config.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ompi/constants.h"
+#include "ompi/mca/crcp/base/base.h"
+#include "ompi/mca/crcp/crcp.h"
+#include "ompi/mca/hook/hook.h"
+#include "opal/mca/base/mca_base_var.h"
+#include "opal/util/output.h"
+
+static void after_opal(int argc, char **argv, int requested, int *provided);
+static void end_of_init(int argc, char **argv, int requested, int *provided);
+static void begin_of_finalize(void);
+
+const ompi_hook_base_component_1_0_0_t mca_hook_ninja_component = {
+    .hookm_version =
+        {
+            OMPI_HOOK_BASE_VERSION_1_0_0,
+            .mca_component_name = "ninja",
+            .mca_component_major_version = OMPI_MAJOR_VERSION,
+            .mca_component_minor_version = OMPI_MINOR_VERSION,
+            .mca_component_release_version = OMPI_RELEASE_VERSION,
+        },
+    .hookm_data = {MCA_BASE_METADATA_PARAM_CHECKPOINT},
+    .hookm_mpi_init_top_post_opal = after_opal,
+    .hookm_mpi_init_bottom = end_of_init,
+    .hookm_mpi_finalize_top = begin_of_finalize,
+};
+
+/* What keeps a job migratable, unless the user says otherwise. */
+static const struct {
+    const char *framework;
+    const char *value;
+    const char *why;
+} defaults[] = {
+    {"pml", "ob1", "its messages can be drained"},
+    {"osc", "sm,pt2pt", "windows do not hold on to a transport"},
+    {"coll", "^hcoll", "collectives do not bypass the PML"},
+};
+
+static bool wanted;
+static bool opened;
+
+/*
+ * Reads the value that a framework's selection has from the command line, the environment or a
+ * file, before the framework itself registers it.
+ *
+ * @return malloc'ed, or NULL if nobody set it
+ */
+static char *selection_of(const char *framework)
+{
+    char *value = NULL;
+    mca_base_var_source_t source = MCA_BASE_VAR_SOURCE_DEFAULT;
+    int id = mca_base_var_register("ompi", framework, NULL, NULL, NULL, MCA_BASE_VAR_TYPE_STRING,
+                                   NULL, 0, MCA_BASE_VAR_FLAG_SETTABLE, OPAL_INFO_LVL_9,
+                                   MCA_BASE_VAR_SCOPE_READONLY, &value);
+    if (id < 0) {
+        return NULL;
+    }
+    mca_base_var_get_value(id, NULL, &source, NULL);
+    char *copy = source != MCA_BASE_VAR_SOURCE_DEFAULT && value != NULL ? strdup(value) : NULL;
+    mca_base_var_deregister(id);
+    return copy;
+}
+
+static void set_defaults(void)
+{
+    char variable[64];
+    for (size_t i = 0; i < sizeof(defaults) / sizeof(defaults[0]); i++) {
+        char *chosen = selection_of(defaults[i].framework);
+        if (chosen == NULL) {
+            snprintf(variable, sizeof(variable), "OMPI_MCA_%s", defaults[i].framework);
+            setenv(variable, defaults[i].value, 0);
+            opal_output_verbose(10, 0, "ninja: --mca %s %s, so that %s", defaults[i].framework,
+                                defaults[i].value, defaults[i].why);
+        }
+        free(chosen);
+    }
+}
+
+static void after_opal(int argc, char **argv, int requested, int *provided)
+{
+    char *crcp = selection_of("crcp");
+    wanted = crcp != NULL && strcmp(crcp, "ninja") == 0;
+    free(crcp);
+    if (wanted) {
+        set_defaults();
+    }
+}
+
+static void end_of_init(int argc, char **argv, int requested, int *provided)
+{
+    if (!wanted) {
+        return;
+    }
+    if (mca_base_framework_open(&ompi_crcp_base_framework, 0) != OMPI_SUCCESS) {
+        opal_output(0, "ninja: the component crcp/ninja cannot be opened; the job runs, but cannot "
+                       "be migrated");
+        return;
+    }
+    opened = true;
+    if (ompi_crcp_base_select() != OMPI_SUCCESS) {
+        opal_output(0, "ninja: the component crcp/ninja cannot be selected; the job runs, but cannot "
+                       "be migrated");
+        mca_base_framework_close(&ompi_crcp_base_framework);
+        opened = false;
+    }
+}
+
+static void begin_of_finalize(void)
+{
+    if (opened) {
+        opened = false;
+        if (ompi_crcp.crcp_finalize != NULL) {
+            ompi_crcp.crcp_finalize();
+        }
+        mca_base_framework_close(&ompi_crcp_base_framework);
+    }
+}

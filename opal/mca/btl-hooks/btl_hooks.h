@@ -1,0 +1,63 @@
+/*
+ * Release and re-selection of the BTLs of a running MPI process.
+ *
+ * The caller guarantees that no message is in flight and that nobody else is inside MPI. All
+ * ranks of the job must call btl_reselect() the same number of times, as it exchanges addresses
+ * among them.
+ *
+ * A list of BTL components is comma-separated; it may also be one of
+ *   @all      all but self
+ *   @bypass   those that use a VMM-bypass device (the MCA parameter crcp_ninja_bypass)
+ *   @best     those that the job was started with
+ *   @standby  those of @best that are not of @bypass, and tcp
+ */
+#ifndef NINJA_BTL_HOOKS_H
+#define NINJA_BTL_HOOKS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "opal/mca/mca.h"
+
+/**
+ * Remembers what the job was started with, and follows the modex from now on.
+ *
+ * @param bypass         comma-separated components that use a VMM-bypass device; borrowed
+ * @param fence_seconds  limit of the address exchange among all ranks
+ */
+bool btl_hooks_open(const char *bypass, int fence_seconds, char *why, size_t size);
+void btl_hooks_close(void);
+
+/**
+ * Lets go of the components of the list: their connections, modules, and the DSO itself. Processes
+ * that were reached through none of them keep their connections. What is not open is ignored.
+ */
+bool btl_release(const char *list, char *why, size_t size);
+
+/**
+ * Opens those components of the list that are not open and find a device, and connects (lazily)
+ * the processes that btl_release() disconnected, by the best BTL that now reaches each. Components
+ * of no relevance to the list stay open.
+ *
+ * @return false: a process is reached by no transport, or the exchange failed; the function may
+ *         then be called again, with another list, by all ranks
+ */
+bool btl_reselect(const char *list, char *why, size_t size);
+
+/** How many processes are reached by each transport; returns the number of entries filled. */
+struct btl_use {
+    char name[MCA_BASE_MAX_COMPONENT_NAME_LEN + 1];
+    uint32_t peers;
+};
+size_t btl_in_use(struct btl_use *use, size_t max);
+
+/**
+ * Looks for descriptors and mappings of VMM-bypass devices that this process still holds.
+ *
+ * @param text  filled with a line for each
+ * @return how many there are
+ */
+size_t btl_open_devices(char *text, size_t size);
+
+#endif

@@ -1,0 +1,281 @@
+/*
+ * Theory of operation
+ *
+ * A BML endpoint lists the BTLs by which one process is reached. Send requests that wait for their
+ * receiver point to it. So vacating a process empties its endpoint, and refilling lets the BML make a
+ * new one, from which the content is moved into the old: the object stays where it was.
+ *
+ * Shared-memory BTLs number the processes of a node in the order in which they are added, and count
+ * on getting all of them, this process too, as in MPI_Init. So when a process of this node is vacated,
+ * this process is too, and all are added again in the order of their ranks.
+ *
+ * bml/r2 keeps arrays of modules and progress functions, which its finalize function frees and its
+ * init function builds again. Finalize also empties the endpoints of all processes; those of
+ * processes that stay connected are hidden from it.
+ */
+#include "internal.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ompi/mca/pml/pml.h"
+#include "opal/runtime/opal_progress.h"
+
+static ompi_proc_t **vacated; /* each with a reference */
+static size_t n_vacated;
+
+static void release_all(ompi_proc_t **procs, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        OBJ_RELEASE(procs[i]);
+    }
+    free(procs);
+}
+
+static mca_bml_base_endpoint_t **endpoint_of(ompi_proc_t *proc)
+{
+    return (mca_bml_base_endpoint_t **)&proc->proc_endpoints[OMPI_PROC_ENDPOINT_TAG_BML];
+}
+
+static bool array_uses(mca_bml_base_btl_array_t *array, char **names)
+{
+    for (size_t i = 0; i < mca_bml_base_btl_array_get_size(array); i++) {
+        mca_btl_base_module_t *btl = mca_bml_base_btl_array_get_index(array, i)->btl;
+        if (selection_has(names, btl->btl_component->btl_version.mca_component_name)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void disconnect(ompi_proc_t *proc, mca_bml_base_btl_t *bml_btl)
+{
+    opal_proc_t *peer = &proc->super;
+    bml_btl->btl->btl_del_procs(bml_btl->btl, 1, &peer, &bml_btl->btl_endpoint);
+}
+
+static bool array_has(mca_bml_base_btl_array_t *array, struct mca_btl_base_endpoint_t *endpoint)
+{
+    for (size_t i = 0; i < mca_bml_base_btl_array_get_size(array); i++) {
+        if (mca_bml_base_btl_array_get_index(array, i)->btl_endpoint == endpoint) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void empty_endpoint(ompi_proc_t *proc, mca_bml_base_endpoint_t *endpoint)
+{
+    size_t n_rdma = mca_bml_base_btl_array_get_size(&endpoint->btl_rdma);
+    size_t n_send = mca_bml_base_btl_array_get_size(&endpoint->btl_send);
+    for (size_t i = 0; i < n_rdma; i++) {
+        mca_bml_base_btl_t *bml_btl = mca_bml_base_btl_array_get_index(&endpoint->btl_rdma, i);
+        if (!array_has(&endpoint->btl_send, bml_btl->btl_endpoint)) {
+            disconnect(proc, bml_btl);
+        }
+    }
+    for (size_t i = 0; i < n_send; i++) {
+        disconnect(proc, mca_bml_base_btl_array_get_index(&endpoint->btl_send, i));
+    }
+    mca_bml_base_btl_array_set_size(&endpoint->btl_eager, 0);
+    mca_bml_base_btl_array_set_size(&endpoint->btl_send, 0);
+    mca_bml_base_btl_array_set_size(&endpoint->btl_rdma, 0);
+}
+
+static bool is_vacated(const ompi_proc_t *proc)
+{
+    for (size_t i = 0; i < n_vacated; i++) {
+        if (vacated[i] == proc) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool is_reached_by(ompi_proc_t *proc, char **names)
+{
+    mca_bml_base_endpoint_t *endpoint = *endpoint_of(proc);
+    return endpoint != NULL &&
+           (array_uses(&endpoint->btl_send, names) || array_uses(&endpoint->btl_rdma, names));
+}
+
+static void vacate(ompi_proc_t *proc)
+{
+    if (*endpoint_of(proc) != NULL && !is_vacated(proc)) {
+        empty_endpoint(proc, *endpoint_of(proc));
+        OBJ_RETAIN(proc);
+        vacated[n_vacated++] = proc;
+    }
+}
+
+static int by_rank(const void *left, const void *right)
+{
+    const ompi_proc_t *a = *(ompi_proc_t *const *)left, *b = *(ompi_proc_t *const *)right;
+    return (a->super.proc_name.vpid > b->super.proc_name.vpid) -
+           (a->super.proc_name.vpid < b->super.proc_name.vpid);
+}
+
+void endpoints_vacate(char **names)
+{
+    size_t n;
+    bool of_this_node = false;
+    ompi_proc_t **procs = ompi_proc_all(&n);
+    ompi_proc_t **more =
+        procs != NULL ? realloc(vacated, (n_vacated + n + 1) * sizeof(*more)) : NULL;
+    if (more == NULL) {
+        abort(); /* out of memory in the middle of a release: nothing can go on */
+    }
+    vacated = more;
+    for (size_t i = 0; i < n; i++) {
+        if (is_reached_by(procs[i], names)) {
+            vacate(procs[i]);
+            of_this_node |= OPAL_PROC_ON_LOCAL_NODE(procs[i]->super.proc_flags);
+        }
+    }
+    if (of_this_node) {
+        vacate(ompi_proc_local_proc);
+    }
+    qsort(vacated, n_vacated, sizeof(*vacated), by_rank);
+    release_all(procs, n);
+}
+
+/* Registers again the progress functions of the BTLs that are in use, which the BML took out. */
+static void register_progress(ompi_proc_t **procs, size_t n)
+{
+    for (size_t p = 0; p < n; p++) {
+        mca_bml_base_endpoint_t *endpoint = *endpoint_of(procs[p]);
+        size_t n_btl = endpoint != NULL ? mca_bml_base_btl_array_get_size(&endpoint->btl_send) : 0;
+        for (size_t i = 0; i < n_btl; i++) {
+            mca_btl_base_module_t *btl =
+                mca_bml_base_btl_array_get_index(&endpoint->btl_send, i)->btl;
+            if (btl->btl_component->btl_progress != NULL) {
+                opal_progress_register(btl->btl_component->btl_progress);
+            }
+        }
+    }
+}
+
+void endpoints_finalize_bml(void)
+{
+    size_t n;
+    ompi_proc_t **procs = ompi_proc_all(&n);
+    mca_bml_base_endpoint_t **hidden = procs != NULL ? calloc(n, sizeof(*hidden)) : NULL;
+    if (hidden == NULL) {
+        abort(); /* as above */
+    }
+    for (size_t i = 0; i < n; i++) {
+        hidden[i] = *endpoint_of(procs[i]);
+        *endpoint_of(procs[i]) = NULL;
+    }
+    mca_bml.bml_finalize();
+    for (size_t i = 0; i < n; i++) {
+        *endpoint_of(procs[i]) = hidden[i];
+    }
+    register_progress(procs, n);
+    free(hidden);
+    release_all(procs, n);
+}
+
+/* Moves the content of the new endpoint into the old one, which keeps its identity. */
+static void keep_identity(ompi_proc_t *proc, mca_bml_base_endpoint_t *old)
+{
+    mca_bml_base_endpoint_t *new = *endpoint_of(proc);
+    if (new == NULL) {
+        *endpoint_of(proc) = old;
+        return;
+    }
+    mca_bml_base_endpoint_t spare = *new;
+    opal_list_item_t old_header = old->super, new_header = new->super;
+    *new = *old;
+    *old = spare;
+    new->super = new_header;
+    old->super = old_header;
+    *endpoint_of(proc) = old;
+    OBJ_RELEASE(new);
+    OBJ_RELEASE(proc); /* the BML took another reference for the same endpoint */
+}
+
+bool endpoints_refill(char *why, size_t size)
+{
+    if (n_vacated == 0) {
+        return true;
+    }
+    mca_bml_base_endpoint_t **old = calloc(n_vacated, sizeof(*old));
+    if (old == NULL) {
+        snprintf(why, size, "out of memory");
+        return false;
+    }
+    for (size_t i = 0; i < n_vacated; i++) {
+        old[i] = *endpoint_of(vacated[i]);
+        *endpoint_of(vacated[i]) = NULL;
+    }
+    int rc = mca_pml.pml_add_procs(vacated, n_vacated);
+
+    size_t unreached = 0;
+    for (size_t i = 0; i < n_vacated; i++) {
+        bool reached = *endpoint_of(vacated[i]) != NULL;
+        keep_identity(vacated[i], old[i]);
+        if (reached) {
+            OBJ_RELEASE(vacated[i]);
+        } else {
+            vacated[unreached++] = vacated[i];
+        }
+    }
+    free(old);
+    n_vacated = unreached;
+
+    size_t n;
+    ompi_proc_t **procs = ompi_proc_all(&n);
+    if (procs != NULL) {
+        register_progress(procs, n);
+        release_all(procs, n);
+    }
+    if (n_vacated > 0) {
+        snprintf(why, size, "%zu processes, rank %u among them, are reached by no transport (%s)",
+                 n_vacated, vacated[0]->super.proc_name.vpid, opal_strerror(rc));
+        return false;
+    }
+    return true;
+}
+
+void endpoints_close(void)
+{
+    release_all(vacated, n_vacated);
+    vacated = NULL;
+    n_vacated = 0;
+}
+
+static void count_use(struct btl_use *use, size_t max, size_t *n, const char *name)
+{
+    for (size_t i = 0; i < *n; i++) {
+        if (strcmp(use[i].name, name) == 0) {
+            use[i].peers++;
+            return;
+        }
+    }
+    if (*n < max) {
+        snprintf(use[*n].name, sizeof(use[*n].name), "%s", name);
+        use[(*n)++].peers = 1;
+    }
+}
+
+size_t btl_in_use(struct btl_use *use, size_t max)
+{
+    size_t n_procs, n = 0;
+    ompi_proc_t **procs = ompi_proc_all(&n_procs);
+    for (size_t p = 0; procs != NULL && p < n_procs; p++) {
+        mca_bml_base_endpoint_t *endpoint = *endpoint_of(procs[p]);
+        mca_bml_base_btl_t *btl =
+            endpoint != NULL && mca_bml_base_btl_array_get_size(&endpoint->btl_send) > 0
+                ? mca_bml_base_btl_array_get_index(&endpoint->btl_send, 0)
+                : NULL;
+        if (btl != NULL) {
+            count_use(use, max, &n, btl->btl->btl_component->btl_version.mca_component_name);
+        }
+    }
+    if (procs != NULL) {
+        release_all(procs, n_procs);
+    }
+    return n;
+}

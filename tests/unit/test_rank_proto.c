@@ -1,0 +1,172 @@
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "common/rank_proto.h"
+
+static struct ninja_rank_pair some_a[] = {{0, 7}, {3, 65535}};
+static struct ninja_rank_pair some_b[] = {{9, 1}};
+
+static struct ninja_rank_msg a_message(void)
+{
+    return (struct ninja_rank_msg){.type = NINJA_RANK_REPORT,
+                                   .round = 2,
+                                   .epoch = 41,
+                                   .status = NINJA_RANK_FAILED,
+                                   .arg = NINJA_RANK_DRAIN,
+                                   .micros = 1234,
+                                   .n_a = 2,
+                                   .n_b = 1,
+                                   .a = some_a,
+                                   .b = some_b,
+                                   .text = "why"};
+}
+
+static void assert_is_a_message(const struct ninja_rank_msg *msg)
+{
+    struct ninja_rank_msg want = a_message();
+    assert_int_equal(msg->type, want.type);
+    assert_int_equal(msg->round, want.round);
+    assert_int_equal(msg->epoch, want.epoch);
+    assert_int_equal(msg->status, want.status);
+    assert_int_equal(msg->arg, want.arg);
+    assert_int_equal(msg->micros, want.micros);
+    assert_int_equal(msg->n_a, 2);
+    assert_memory_equal(msg->a, some_a, sizeof(some_a));
+    assert_int_equal(msg->n_b, 1);
+    assert_memory_equal(msg->b, some_b, sizeof(some_b));
+    assert_string_equal(msg->text, "why");
+}
+
+static void what_is_encoded_decodes(void **state)
+{
+    struct ninja_rank_msg msg = a_message(), got;
+    size_t size;
+    void *packet = ninja_rank_encode(&msg, &size);
+    assert_non_null(packet);
+    assert_null(ninja_rank_decode(packet, size, &got));
+    assert_is_a_message(&got);
+    ninja_rank_msg_clear(&got);
+    free(packet);
+}
+
+static void an_empty_text_is_not_null(void **state)
+{
+    struct ninja_rank_msg msg = {.type = NINJA_RANK_WELCOME}, got;
+    size_t size;
+    void *packet = ninja_rank_encode(&msg, &size);
+    assert_null(ninja_rank_decode(packet, size, &got));
+    assert_string_equal(got.text, "");
+    ninja_rank_msg_clear(&got);
+    free(packet);
+}
+
+/* Every truncation of a packet, and every packet with bytes after its end. */
+static void wrong_lengths_are_refused(void **state)
+{
+    struct ninja_rank_msg msg = a_message(), got;
+    size_t size;
+    char *packet = ninja_rank_encode(&msg, &size);
+    for (size_t n = 0; n < size; n++) {
+        assert_non_null(ninja_rank_decode(packet, n, &got));
+        assert_null(got.a);
+    }
+    char *longer = calloc(1, size + 8);
+    memcpy(longer, packet, size);
+    assert_non_null(ninja_rank_decode(longer, size + 8, &got));
+    free(longer);
+    free(packet);
+}
+
+static void every_damaged_header_is_survived(void **state)
+{
+    struct ninja_rank_msg msg = a_message(), got;
+    size_t size;
+    unsigned char *packet = ninja_rank_encode(&msg, &size);
+    for (size_t i = 0; i < size; i++) {
+        for (int bit = 0; bit < 8; bit++) {
+            packet[i] ^= 1u << bit;
+            if (ninja_rank_decode(packet, size, &got) == NULL) {
+                ninja_rank_msg_clear(&got);
+            }
+            packet[i] ^= 1u << bit;
+        }
+    }
+    free(packet);
+}
+
+static void a_nul_in_the_text_is_refused(void **state)
+{
+    struct ninja_rank_msg msg = a_message(), got;
+    size_t size;
+    char *packet = ninja_rank_encode(&msg, &size);
+    packet[size - 2] = '\0';
+    assert_string_equal(ninja_rank_decode(packet, size, &got), "text holds a NUL");
+    free(packet);
+}
+
+static void limits_hold_when_encoding(void **state)
+{
+    char text[NINJA_RANK_MAX_TEXT + 2];
+    memset(text, 'x', sizeof(text) - 1);
+    text[sizeof(text) - 1] = '\0';
+    struct ninja_rank_msg msg = {.type = NINJA_RANK_REFUSED, .text = text};
+    size_t size;
+    assert_null(ninja_rank_encode(&msg, &size));
+    assert_int_equal(errno, EMSGSIZE);
+    msg = (struct ninja_rank_msg){.type = NINJA_RANK_DRAIN, .n_a = NINJA_RANK_MAX_PAIRS + 1};
+    assert_null(ninja_rank_encode(&msg, &size));
+}
+
+static void a_message_crosses_a_socket(void **state)
+{
+    int fd[2];
+    assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, fd), 0);
+    struct ninja_rank_msg msg = a_message(), got;
+    assert_int_equal(ninja_rank_recv(fd[1], MSG_DONTWAIT, &got), -1);
+    assert_int_equal(errno, EAGAIN);
+    assert_int_equal(ninja_rank_send(fd[0], &msg), 0);
+    assert_int_equal(ninja_rank_recv(fd[1], 0, &got), 1);
+    assert_is_a_message(&got);
+    ninja_rank_msg_clear(&got);
+
+    assert_int_equal(write(fd[0], "junk", 4), 4);
+    assert_int_equal(ninja_rank_recv(fd[1], 0, &got), -1);
+    assert_int_equal(errno, EBADMSG);
+    close(fd[0]);
+    assert_int_equal(ninja_rank_recv(fd[1], 0, &got), 0);
+    close(fd[1]);
+}
+
+static void steps_have_names(void **state)
+{
+    for (uint16_t t = NINJA_RANK_STOP; t <= NINJA_RANK_RESUME; t++) {
+        assert_int_equal(ninja_rank_step_from_name(ninja_rank_type_name(t)), t);
+    }
+    assert_int_equal(ninja_rank_step_from_name("hello"), 0);
+    assert_string_equal(ninja_rank_type_name(999), "?");
+    assert_string_equal(ninja_rank_state_name(NINJA_RANK_STATES), "?");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_is_encoded_decodes),
+        cmocka_unit_test(an_empty_text_is_not_null),
+        cmocka_unit_test(wrong_lengths_are_refused),
+        cmocka_unit_test(every_damaged_header_is_survived),
+        cmocka_unit_test(a_nul_in_the_text_is_refused),
+        cmocka_unit_test(limits_hold_when_encoding),
+        cmocka_unit_test(a_message_crosses_a_socket),
+        cmocka_unit_test(steps_have_names),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
