@@ -96,8 +96,30 @@ static bool is_vacated(const ompi_proc_t *proc)
 static bool is_reached_by(ompi_proc_t *proc, char **names)
 {
     mca_bml_base_endpoint_t *endpoint = *endpoint_of(proc);
-    return endpoint != NULL &&
-           (array_uses(&endpoint->btl_send, names) || array_uses(&endpoint->btl_rdma, names));
+    return endpoint != NULL && array_uses(&endpoint->btl_send, names);
+}
+
+/*
+ * The BML lists a bypass BTL for one-sided use also for a process that is reached by a better one,
+ * such as shared memory. That one stays.
+ */
+static void drop_one_sided(ompi_proc_t *proc, char **names)
+{
+    mca_bml_base_endpoint_t *endpoint = *endpoint_of(proc);
+    size_t kept = 0;
+    if (endpoint == NULL) {
+        return;
+    }
+    mca_bml_base_btl_array_t *array = &endpoint->btl_rdma;
+    for (size_t i = 0; i < mca_bml_base_btl_array_get_size(array); i++) {
+        mca_bml_base_btl_t *bml_btl = mca_bml_base_btl_array_get_index(array, i);
+        if (selection_has(names, bml_btl->btl->btl_component->btl_version.mca_component_name)) {
+            disconnect(proc, bml_btl);
+        } else {
+            array->bml_btls[kept++] = *bml_btl;
+        }
+    }
+    mca_bml_base_btl_array_set_size(array, kept);
 }
 
 static void vacate(ompi_proc_t *proc)
@@ -131,6 +153,8 @@ void endpoints_vacate(char **names)
         if (is_reached_by(procs[i], names)) {
             vacate(procs[i]);
             of_this_node |= OPAL_PROC_ON_LOCAL_NODE(procs[i]->super.proc_flags);
+        } else {
+            drop_one_sided(procs[i], names);
         }
     }
     if (of_this_node) {

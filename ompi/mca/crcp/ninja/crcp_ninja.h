@@ -73,6 +73,8 @@ void drain_expect(const struct ninja_rank_pair *sent, uint32_t n);
 void drain_settle(const struct ninja_rank_pair *held, uint32_t n);
 /** Makes progress once. True when the part that was begun has been reached and is stable. */
 bool drain_step(void);
+/** Says what the drain still waits for. */
+void drain_describe(char *text, size_t size);
 /** Tables for the reports, of malloc'ed pairs; NULL and n 0 if all are zero. */
 struct ninja_rank_pair *drain_sent(uint32_t *n);
 struct ninja_rank_pair *drain_held(uint32_t *n);

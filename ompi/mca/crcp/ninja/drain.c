@@ -18,6 +18,7 @@
 
 #include "crcp_ninja.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -136,6 +137,27 @@ bool drain_step(void)
         clock_gettime(CLOCK_MONOTONIC, &drain.stable_since);
     }
     return lasted_long_enough() && ob1_held_rendezvous(drain.active);
+}
+
+void drain_describe(char *text, size_t size)
+{
+    size_t unattributed = ob1_count_received(drain.received);
+    size_t busy = ob1_busy_receives();
+    int missing = 0, from = -1, excess = 0;
+    for (size_t i = 0; i < drain.ranks; i++) {
+        int16_t difference = (int16_t)(uint16_t)(drain.expected[i] - drain.received[i]);
+        missing += difference > 0 ? difference : 0;
+        from = difference > 0 ? (int)i : from;
+    }
+    ob1_active_sends(drain.active);
+    for (size_t i = 0; drain.settling && i < drain.ranks; i++) {
+        excess += (int)(drain.active[i] - drain.held[i]);
+    }
+    snprintf(text, size,
+             "%d messages missing (from rank %d), %zu for communicators not made here yet%s, %zu "
+             "receives and %d sends in progress",
+             missing, from, unattributed,
+             ob1_held_rendezvous(drain.active) ? "" : " with rendezvous among them", busy, excess);
 }
 
 static struct ninja_rank_pair *pairs_new(size_t n)

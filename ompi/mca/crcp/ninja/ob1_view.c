@@ -83,13 +83,16 @@ static int del_comm_and_keep_its_counts(ompi_communicator_t *comm)
     return view.del_comm(comm);
 }
 
-/* The next communicator at or after *i that ob1 knows, or NULL. */
+/*
+ * The next communicator at or after *i that ob1 knows, or NULL. While a context id is being agreed
+ * upon, its slot holds the parent communicator.
+ */
 static ompi_communicator_t *next_comm(int *i)
 {
     int n = opal_pointer_array_get_size(&ompi_mpi_communicators);
     for (; *i < n; (*i)++) {
         ompi_communicator_t *comm = opal_pointer_array_get_item(&ompi_mpi_communicators, *i);
-        if (comm != NULL && comm->c_pml_comm != NULL) {
+        if (comm != NULL && comm->c_pml_comm != NULL && (int)comm->c_contextid == *i) {
             (*i)++;
             return comm;
         }
@@ -328,16 +331,15 @@ void ob1_park(void)
 
 /* --- can it work? ------------------------------------------------------------------------- */
 
-static bool window_needs_transport(const ompi_win_t *win)
+/* The file of the window's component; the window itself does not know its name. */
+static const char *component_file(const ompi_win_t *win)
 {
     Dl_info where;
-    const char *name;
-    if (dladdr((void *)(uintptr_t)win->w_osc_module->osc_free, &where) == 0) {
-        return true;
+    if (dladdr((void *)(uintptr_t)win->w_osc_module->osc_put, &where) == 0) {
+        return "unknown";
     }
-    name = strrchr(where.dli_fname, '/');
-    name = name != NULL ? name + 1 : where.dli_fname;
-    return strcmp(name, "mca_osc_pt2pt.so") != 0 && strcmp(name, "mca_osc_sm.so") != 0;
+    const char *slash = strrchr(where.dli_fname, '/');
+    return slash != NULL ? slash + 1 : where.dli_fname;
 }
 
 static bool windows_can_move(char *why, size_t size)
@@ -345,11 +347,15 @@ static bool windows_can_move(char *why, size_t size)
     int n = opal_pointer_array_get_size(&ompi_mpi_windows);
     for (int i = 0; i < n; i++) {
         ompi_win_t *win = opal_pointer_array_get_item(&ompi_mpi_windows, i);
-        if (win != NULL && win->w_osc_module != NULL && window_needs_transport(win)) {
+        if (win == NULL || win->w_osc_module == NULL) {
+            continue;
+        }
+        const char *file = component_file(win);
+        if (strcmp(file, "mca_osc_pt2pt.so") != 0 && strcmp(file, "mca_osc_sm.so") != 0) {
             snprintf(why, size,
-                     "the RMA window \"%s\" is on a component that holds on to its transport; "
-                     "start the job with --mca osc sm,pt2pt",
-                     win->w_name);
+                     "the RMA window \"%s\" is on a component that holds on to its transport "
+                     "(%s); start the job with --mca osc sm,pt2pt",
+                     win->w_name, file);
             return false;
         }
     }

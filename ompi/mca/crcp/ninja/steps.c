@@ -237,9 +237,19 @@ static void reselect(const struct ninja_rank_msg *msg)
     report(NINJA_RANK_OK, pairs, pairs != NULL ? (uint32_t)n : 0, NULL, 0, text);
 }
 
+static void give_up_drain(void)
+{
+    char what[256];
+    if (rank.draining != 0) {
+        drain_describe(what, sizeof(what));
+        ninja_verbose(1, "%s given up with %s", ninja_rank_type_name(rank.draining), what);
+        rank.draining = 0;
+    }
+}
+
 static void resume(const struct ninja_rank_msg *msg)
 {
-    rank.draining = 0;
+    give_up_drain();
     report_text(NINJA_RANK_OK, NULL);
 }
 
@@ -297,7 +307,7 @@ static void run_on_if_forgotten(void)
         micros_since(&rank.heard) / 1000 / LEASES_OF_PATIENCE > rank.lease_ms) {
         ninja_warn("the agent was silent for %u s during a switch: given up, the job runs on",
                    rank.lease_ms * LEASES_OF_PATIENCE / 1000);
-        rank.draining = 0;
+        give_up_drain();
         set_state(NINJA_RANK_RUNNING);
     }
 }
