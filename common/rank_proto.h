@@ -56,12 +56,13 @@ enum ninja_rank_type {
     NINJA_RANK_SETTLE,   /* b: unmatched rendezvous that each peer holds from this rank.
                             reply a: as for STOP */
     NINJA_RANK_RELEASE,  /* text: comma-separated BTL components to let go, "@bypass" for those
-                            that bypass the VMM, "@all" for all but self.
+                            that bypass the VMM, "@network" for all that leave the node, "@all"
+                            for all but self.
                             reply text: what is still open, a line each (status FAILED then) */
     NINJA_RANK_RESELECT, /* text: comma-separated BTL components to choose from, "@best" for
                             those that the job was started with, "@standby" for those of them
                             that do not bypass the VMM.
-                            reply a: (number of peers reached, see text) one pair a transport,
+                            reply a: one pair (index, number of peers reached) a transport,
                             text: the transports' names in the same order, comma-separated */
     NINJA_RANK_RESUME,   /* no reply content */
 };

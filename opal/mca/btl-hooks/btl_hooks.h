@@ -7,6 +7,7 @@
  *
  * A list of BTL components is comma-separated; it may also be one of
  *   @all      all but self
+ *   @network  all but self and those that work by shared memory
  *   @bypass   those that use a VMM-bypass device (the MCA parameter crcp_ninja_bypass)
  *   @best     those that the job was started with
  *   @standby  those of @best that are not of @bypass, and tcp

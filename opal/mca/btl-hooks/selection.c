@@ -98,20 +98,25 @@ static char **standby(void)
     return names;
 }
 
-static char **all_but_self(void)
+/* All but some. */
+static char **all_but(char **kept)
 {
-    char *self[] = {"self", NULL};
     char **names = NULL;
     char **all = installed();
-    append_where(&names, all, self, false);
+    append_where(&names, all, kept, false);
     opal_argv_free(all);
     return names;
 }
 
 char **selection_resolve(const char *list)
 {
+    char *self[] = {"self", NULL};
+    char *within_node[] = {"self", "vader", "sm", "smcuda", NULL};
     if (strcmp(list, "@all") == 0) {
-        return all_but_self();
+        return all_but(self);
+    }
+    if (strcmp(list, "@network") == 0) {
+        return all_but(within_node);
     }
     if (strcmp(list, "@bypass") == 0) {
         return opal_argv_split(bypass_list, ',');

@@ -1,0 +1,174 @@
+#include "guest-agent/jsonline.h"
+
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct jsonline {
+    jsonline_fn *fn;
+    void *ctx;
+    char *buf;
+    size_t len, room;
+    int depth;
+    bool in_string, escaped;
+    bool skipping; /* until the line ends: it was answered with an error */
+};
+
+struct jsonline *jsonline_new(jsonline_fn *fn, void *ctx)
+{
+    struct jsonline *j = calloc(1, sizeof(*j));
+    if (j != NULL) {
+        j->fn = fn;
+        j->ctx = ctx;
+    }
+    return j;
+}
+
+void jsonline_free(struct jsonline *j)
+{
+    if (j != NULL) {
+        free(j->buf);
+        free(j);
+    }
+}
+
+/* A big line's memory is given back. */
+static void forget(struct jsonline *j)
+{
+    if (j->room > 64 * 1024) {
+        free(j->buf);
+        j->buf = NULL;
+        j->room = 0;
+    }
+    j->len = 0;
+    j->depth = 0;
+    j->in_string = false;
+    j->escaped = false;
+}
+
+void jsonline_reset(struct jsonline *j)
+{
+    forget(j);
+    j->skipping = false;
+}
+
+static void refuse(struct jsonline *j, const char *wrong)
+{
+    forget(j);
+    j->skipping = true;
+    j->fn(j->ctx, NULL, wrong);
+}
+
+static bool append(struct jsonline *j, char c)
+{
+    if (j->len == j->room) {
+        size_t room = j->room == 0 ? 512 : 2 * j->room;
+        char *buf = realloc(j->buf, room);
+        if (buf == NULL) {
+            return false;
+        }
+        j->buf = buf;
+        j->room = room;
+    }
+    j->buf[j->len++] = c;
+    return true;
+}
+
+static void complete(struct jsonline *j)
+{
+    json_error_t error;
+    json_t *value = json_loadb(j->buf, j->len, JSON_REJECT_DUPLICATES, &error);
+
+    if (!json_is_object(value)) {
+        char wrong[sizeof(error.text) + 64];
+        if (value == NULL) {
+            snprintf(wrong, sizeof(wrong), "invalid JSON at byte %d: %s", error.position,
+                     error.text);
+        } else {
+            snprintf(wrong, sizeof(wrong), "expected a JSON object");
+        }
+        json_decref(value);
+        refuse(j, wrong);
+        return;
+    }
+    forget(j);
+    j->fn(j->ctx, value, NULL);
+    json_decref(value);
+}
+
+static void nest(struct jsonline *j, int by)
+{
+    j->depth += by;
+    if (j->depth > JSONLINE_MAX_DEPTH) {
+        refuse(j, "nesting deeper than 16");
+    } else if (by < 0 && j->depth <= 0) {
+        complete(j);
+    }
+}
+
+static void scan(struct jsonline *j, char c)
+{
+    if (j->in_string) {
+        if (j->escaped) {
+            j->escaped = false;
+        } else if (c == '\\') {
+            j->escaped = true;
+        } else if (c == '"') {
+            j->in_string = false;
+        }
+        return;
+    }
+    switch (c) {
+    case '"':
+        j->in_string = true;
+        break;
+    case '{':
+    case '[':
+        nest(j, 1);
+        break;
+    case '}':
+    case ']':
+        nest(j, -1);
+        break;
+    default:
+        break;
+    }
+}
+
+static void end_of_line(struct jsonline *j)
+{
+    if (j->len > 0) {
+        complete(j);
+    }
+    jsonline_reset(j);
+}
+
+static void take(struct jsonline *j, char c)
+{
+    bool blank = c == ' ' || c == '\t' || c == '\r';
+    if (j->skipping || (j->len == 0 && blank)) {
+        return;
+    }
+    if (j->len == JSONLINE_MAX_BYTES) {
+        refuse(j, "line longer than 4 MiB");
+    } else if (!append(j, c)) {
+        refuse(j, "out of memory");
+    } else {
+        scan(j, c);
+    }
+}
+
+void jsonline_feed(struct jsonline *j, const void *bytes, size_t len)
+{
+    const char *p = bytes;
+    for (size_t i = 0; i < len; i++) {
+        if ((unsigned char)p[i] == 0xFF) {
+            jsonline_reset(j);
+        } else if (p[i] == '\n') {
+            end_of_line(j);
+        } else {
+            take(j, p[i]);
+        }
+    }
+}

@@ -1,0 +1,162 @@
+#include "guest-agent/stepargs.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static bool take_number(json_t *json, const char *key, uint32_t min, uint32_t max, uint32_t *value,
+                        struct ninja_error *err)
+{
+    json_t *number = json_object_get(json, key);
+    if (!json_is_integer(number) || json_integer_value(number) < min ||
+        json_integer_value(number) > max) {
+        return ninja_error_set(err, "BadStep", "'%s' must be a number from %u to %u", key, min,
+                               max);
+    }
+    *value = (uint32_t)json_integer_value(number);
+    return true;
+}
+
+static bool take_common(json_t *json, struct step_args *args, struct ninja_error *err)
+{
+    uint32_t round;
+    args->job = json_string_value(json_object_get(json, "job"));
+    const char *step = json_string_value(json_object_get(json, "step"));
+    if (args->job == NULL) {
+        return ninja_error_set(err, "BadStep", "'job' must be the name of a job");
+    }
+    args->type = step != NULL ? ninja_rank_step_from_name(step) : 0;
+    if (args->type == 0) {
+        return ninja_error_set(
+            err, "BadStep", "'step' must be one of stop, drain, settle, release, reselect, resume");
+    }
+    if (!take_number(json, "epoch", 0, UINT32_MAX, &args->epoch, err) ||
+        !take_number(json, "round", 0, UINT16_MAX, &round, err) ||
+        !take_number(json, "timeout-ms", 1, STEP_MAX_MS, &args->timeout_ms, err)) {
+        return false;
+    }
+    args->round = (uint16_t)round;
+    return true;
+}
+
+static bool take_btl(json_t *json, struct step_args *args, struct ninja_error *err)
+{
+    args->btl = json_string_value(json_object_get(json, "btl"));
+    size_t len = args->btl != NULL ? strlen(args->btl) : 0;
+    if (len == 0 || len > NINJA_RANK_MAX_TEXT) {
+        return ninja_error_set(err, "BadStep",
+                               "'btl' must be a comma-separated list of BTLs, at most %u bytes",
+                               NINJA_RANK_MAX_TEXT);
+    }
+    for (size_t i = 0; i < len; i++) {
+        if (!isgraph((unsigned char)args->btl[i])) {
+            return ninja_error_set(err, "BadStep", "'btl' holds a blank or unprintable character");
+        }
+    }
+    return true;
+}
+
+bool step_args_parse(json_t *json, struct step_args *args, struct ninja_error *err)
+{
+    memset(args, 0, sizeof(*args));
+    if (!take_common(json, args, err)) {
+        return false;
+    }
+    switch (args->type) {
+    case NINJA_RANK_STOP:
+        return take_number(json, "lease-ms", 1, STEP_MAX_MS, &args->lease_ms, err);
+    case NINJA_RANK_DRAIN:
+    case NINJA_RANK_SETTLE:
+        args->tables = json_object_get(json, "tables");
+        return json_is_object(args->tables) ||
+               ninja_error_set(err, "BadStep", "'tables' must be an object");
+    case NINJA_RANK_RELEASE:
+    case NINJA_RANK_RESELECT:
+        return take_btl(json, args, err);
+    default:
+        return true;
+    }
+}
+
+/* A rank's number as the key of a table: decimal, nothing else. */
+static bool rank_of_key(const char *key, uint32_t *rank)
+{
+    char *end;
+    if (!isdigit((unsigned char)key[0])) {
+        return false;
+    }
+    errno = 0;
+    unsigned long value = strtoul(key, &end, 10);
+    *rank = (uint32_t)value;
+    return errno == 0 && *end == '\0' && value < NINJA_RANK_MAX_PAIRS;
+}
+
+static bool is_pair(json_t *pair, uint32_t size)
+{
+    json_t *peer = json_array_get(pair, 0), *count = json_array_get(pair, 1);
+    return json_array_size(pair) == 2 && json_is_integer(peer) && json_integer_value(peer) >= 0 &&
+           json_integer_value(peer) < size && json_is_integer(count) &&
+           json_integer_value(count) >= 0 && json_integer_value(count) <= UINT32_MAX;
+}
+
+bool step_args_fit(const struct step_args *args, uint32_t size, struct ninja_error *err)
+{
+    const char *key;
+    json_t *table, *pair;
+    size_t i;
+
+    json_object_foreach(args->tables, key, table)
+    {
+        uint32_t rank;
+        if (!rank_of_key(key, &rank) || rank >= size) {
+            return ninja_error_set(err, "BadStep",
+                                   "'tables' has the key '%.32s', which is no rank below %u", key,
+                                   size);
+        }
+        if (!json_is_array(table) || json_array_size(table) > NINJA_RANK_MAX_PAIRS) {
+            return ninja_error_set(err, "BadStep",
+                                   "the table of rank %u must be an array of at most %u pairs",
+                                   rank, NINJA_RANK_MAX_PAIRS);
+        }
+        json_array_foreach(table, i, pair)
+        {
+            if (!is_pair(pair, size)) {
+                return ninja_error_set(err, "BadStep",
+                                       "entry %zu of the table of rank %u must be [PEER, COUNT] "
+                                       "with a peer below %u",
+                                       i, rank, size);
+            }
+        }
+    }
+    return true;
+}
+
+void step_args_message(const struct step_args *args, uint32_t rank, struct ninja_rank_pair *pairs,
+                       struct ninja_rank_msg *msg)
+{
+    char key[16];
+    snprintf(key, sizeof(key), "%u", rank);
+    json_t *table = json_object_get(args->tables, key);
+    uint32_t n = (uint32_t)json_array_size(table);
+    for (uint32_t i = 0; i < n; i++) {
+        json_t *pair = json_array_get(table, i);
+        pairs[i].peer = (uint32_t)json_integer_value(json_array_get(pair, 0));
+        pairs[i].value = (uint32_t)json_integer_value(json_array_get(pair, 1));
+    }
+    *msg = (struct ninja_rank_msg){
+        .type = args->type,
+        .round = args->round,
+        .epoch = args->epoch,
+        .arg = args->lease_ms,
+        .text = (char *)(args->btl != NULL ? args->btl : ""),
+    };
+    if (args->type == NINJA_RANK_DRAIN) {
+        msg->a = pairs;
+        msg->n_a = n;
+    } else if (args->type == NINJA_RANK_SETTLE) {
+        msg->b = pairs;
+        msg->n_b = n;
+    }
+}

@@ -1,0 +1,45 @@
+/*
+ * The arguments of ninja-step, checked.
+ */
+#ifndef AGENT_STEPARGS_H
+#define AGENT_STEPARGS_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/error.h"
+#include "common/rank_proto.h"
+
+#define STEP_MAX_MS (24u * 3600 * 1000)
+
+struct step_args {
+    const char *job; /* borrowed from the JSON, as are btl and tables */
+    uint32_t epoch;
+    uint16_t round;
+    uint16_t type;
+    uint32_t timeout_ms;
+    uint32_t lease_ms; /* stop */
+    const char *btl;   /* release, reselect */
+    json_t *tables;    /* drain, settle */
+};
+
+/**
+ * Takes and checks all that can be checked without knowing the job.
+ *
+ * @return false with an error of class BadStep
+ */
+bool step_args_parse(json_t *json, struct step_args *args, struct ninja_error *err);
+
+/** Checks that every rank and peer of the tables is below the job's size. */
+bool step_args_fit(const struct step_args *args, uint32_t size, struct ninja_error *err);
+
+/**
+ * Makes the message for one rank.
+ *
+ * @param pairs  room for NINJA_RANK_MAX_PAIRS pairs, which the message points into
+ */
+void step_args_message(const struct step_args *args, uint32_t rank, struct ninja_rank_pair *pairs,
+                       struct ninja_rank_msg *msg);
+
+#endif

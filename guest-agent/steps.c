@@ -1,0 +1,447 @@
+/*
+ * Theory of operation
+ *
+ * A step is accepted, sent to the ranks that take part in the epoch, and ends with the event
+ * NINJA_STEP when all of them reported, were lost, or the time is over. Which step may follow which
+ * is in the table `next`; the ranks check it too, and have the last word.
+ *
+ * The coordinator may ask again, as its channel may have broken: the same step (epoch, round, name)
+ * is not given twice; when it has ended, its event is sent again. A report that came after the time
+ * was over then takes the place of the `timeout`.
+ *
+ * Only two things may interrupt a step in progress: `resume`, which takes an epoch back, and the
+ * `stop` of a newer epoch. The interrupted step ends at once, its silent ranks with `stale`.
+ *
+ * Nobody takes part in an epoch by halves: a rank that came after `stop`, and one that was lost,
+ * makes every later step of the epoch fail, until `resume`.
+ */
+#include "guest-agent/steps.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/log.h"
+#include "guest-agent/ranks.h"
+#include "guest-agent/stepargs.h"
+#include "guest-agent/text.h"
+
+#define LEASES_OF_SILENCE 5
+
+#define BIT(step) (1u << (step))
+#define STOP      BIT(NINJA_RANK_STOP)
+#define DRAIN     BIT(NINJA_RANK_DRAIN)
+#define SETTLE    BIT(NINJA_RANK_SETTLE)
+#define RELEASE   BIT(NINJA_RANK_RELEASE)
+#define RESELECT  BIT(NINJA_RANK_RESELECT)
+#define RESUME    BIT(NINJA_RANK_RESUME)
+
+static const struct {
+    unsigned same_epoch; /* the steps of this epoch that may follow */
+    unsigned new_epoch;  /* the steps of a newer one */
+} next[JOB_PHASES] = {
+    [JOB_IDLE] = {RESUME, STOP | RESUME},
+    [JOB_UNKNOWN] = {STOP | DRAIN | SETTLE | RELEASE | RESELECT | RESUME, STOP | RESUME},
+    [JOB_STOP] = {DRAIN | RESUME, STOP | RESUME},
+    [JOB_DRAIN] = {DRAIN | SETTLE | RESUME, STOP | RESUME},
+    [JOB_SETTLE] = {DRAIN | RELEASE | RESUME, STOP | RESUME},
+    [JOB_RELEASE] = {RELEASE | RESELECT, 0},
+    [JOB_RESELECT] = {RELEASE | RESELECT | RESUME, 0},
+    [JOB_RESUME] = {RESUME, STOP | RESUME},
+};
+
+static const struct {
+    enum job_phase phase;           /* of the job once it is given */
+    enum ninja_rank_state after_ok; /* of a rank that did it */
+    bool may_interrupt;             /* a step in progress */
+    bool under_lease;               /* the ranks may leave the epoch by themselves after it */
+} about[] = {
+    [NINJA_RANK_STOP] = {JOB_STOP, NINJA_RANK_QUIESCING, true, true},
+    [NINJA_RANK_DRAIN] = {JOB_DRAIN, NINJA_RANK_QUIESCING, false, true},
+    [NINJA_RANK_SETTLE] = {JOB_SETTLE, NINJA_RANK_QUIET, false, true},
+    [NINJA_RANK_RELEASE] = {JOB_RELEASE, NINJA_RANK_RELEASED, false, false},
+    [NINJA_RANK_RESELECT] = {JOB_RESELECT, NINJA_RANK_READY, false, false},
+    [NINJA_RANK_RESUME] = {JOB_RESUME, NINJA_RANK_RUNNING, true, false},
+};
+
+/* Puts a report in, or in the place of the one that the agent made up for a silent rank. */
+static void put_report(struct job *job, uint32_t number, json_t *report)
+{
+    size_t i;
+    json_t *old;
+    json_array_foreach(job->step.reports, i, old)
+    {
+        if (json_integer_value(json_object_get(old, "rank")) == (json_int_t)number) {
+            json_array_set_new(job->step.reports, i, report);
+            return;
+        }
+    }
+    json_array_append_new(job->step.reports, report);
+}
+
+/* A report in the agent's own words. */
+static void put_own_report(struct job *job, const struct rank *rank, const char *status,
+                           const char *text)
+{
+    put_report(job, rank->number,
+               json_pack("{s:I, s:s, s:i, s:s, s:[], s:[]}", "rank", (json_int_t)rank->number,
+                         "status", status, "micros", 0, "text", text, "a", "b"));
+}
+
+/* What is left of reports that are too long for a line: who reported, and why that is no use. */
+static void cut_reports(json_t *reports)
+{
+    size_t i;
+    json_t *report;
+    json_array_foreach(reports, i, report)
+    {
+        json_object_set_new(report, "status", json_string("failed"));
+        json_object_set_new(report, "text",
+                            json_string("the reports of this VM are too long for one line"));
+        json_object_set_new(report, "a", json_array());
+        json_object_set_new(report, "b", json_array());
+    }
+}
+
+static void emit(struct job *job)
+{
+    json_t *data = json_pack("{s:s, s:I, s:i, s:s, s:O}", "job", job->name, "epoch",
+                             (json_int_t)job->step.epoch, "round", (int)job->step.round, "step",
+                             ninja_rank_type_name(job->step.type), "ranks", job->step.reports);
+    /* A copy: a late report changes ours, and the ring keeps what was said. */
+    json_t *copy = json_deep_copy(data);
+    json_decref(data);
+    if (json_dumpb(copy, NULL, 0, JSON_COMPACT) > EVENTS_MAX_DATA) {
+        cut_reports(json_object_get(copy, "ranks"));
+    }
+    events_emit(jobs_events(job->jobs), "NINJA_STEP", copy);
+}
+
+/* Ends the step; the ranks that still owe a report get the status and text. */
+static void finish(struct job *job, const char *status, const char *text)
+{
+    struct rank *rank;
+    evtimer_del(job->step.timer);
+    job->step.in_progress = false;
+    TAILQ_FOREACH(rank, &job->ranks, entry)
+    {
+        if (rank->owes) {
+            ninja_log_warning("job %s rank %u: %s: %s", job->name, rank->number,
+                              ninja_rank_type_name(job->step.type), text);
+            put_own_report(job, rank, status, text);
+            rank->owes = false;
+        }
+    }
+    emit(job);
+    if (job->step.type == NINJA_RANK_RESUME) {
+        job_set_phase(job, JOB_IDLE);
+    }
+}
+
+static void finish_if_complete(struct job *job)
+{
+    struct rank *rank;
+    if (!job->step.in_progress) {
+        return;
+    }
+    TAILQ_FOREACH(rank, &job->ranks, entry)
+    {
+        if (rank->owes) {
+            return;
+        }
+    }
+    finish(job, "", "");
+}
+
+static void on_timer(evutil_socket_t fd, short what, void *arg)
+{
+    struct job *job = arg;
+    if (job->step.replay) {
+        job->step.replay = false;
+        emit(job);
+    } else if (job->step.in_progress) {
+        finish(job, "timeout", "no report in time");
+    }
+}
+
+bool steps_init(struct job *job, struct event_base *base)
+{
+    job->step.timer = evtimer_new(base, on_timer, job);
+    job->step.reports = json_array();
+    return job->step.timer != NULL && job->step.reports != NULL;
+}
+
+void steps_clear(struct job *job)
+{
+    if (job->step.timer != NULL) {
+        event_free(job->step.timer);
+    }
+    json_decref(job->step.reports);
+}
+
+void steps_end_now(struct job *job)
+{
+    if (job->step.in_progress) {
+        finish(job, "lost", "its connection ended");
+    }
+}
+
+void steps_rank_lost(struct rank *rank)
+{
+    if (rank->owes) {
+        rank->owes = false;
+        put_own_report(rank->job, rank, "lost", "its connection ended");
+        finish_if_complete(rank->job);
+    }
+}
+
+static json_t *pairs_json(const struct ninja_rank_pair *pairs, uint32_t n)
+{
+    json_t *list = json_array();
+    for (uint32_t i = 0; i < n; i++) {
+        json_t *pair = json_array();
+        json_array_append_new(pair, json_integer(pairs[i].peer));
+        json_array_append_new(pair, json_integer(pairs[i].value));
+        json_array_append_new(list, pair);
+    }
+    return list;
+}
+
+/* {NAME: PEERS, ...} from the names in the text and the numbers in `a`. */
+static json_t *transports_json(const struct ninja_rank_msg *msg)
+{
+    json_t *map = json_object();
+    const char *name = msg->text;
+    for (uint32_t i = 0; i < msg->n_a && *name != '\0'; i++) {
+        size_t len = strcspn(name, ",");
+        char key[64];
+        if (len > 0 && len < sizeof(key)) {
+            memcpy(key, name, len);
+            key[len] = '\0';
+            json_object_set_new(map, key, json_integer(msg->a[i].value));
+        }
+        name += len + (name[len] == ',');
+    }
+    return map;
+}
+
+static json_t *report_json(const struct rank *rank, const struct ninja_rank_msg *msg)
+{
+    return json_pack("{s:I, s:s, s:I, s:o, s:o, s:o}", "rank", (json_int_t)rank->number, "status",
+                     ninja_rank_status_name(msg->status), "micros", (json_int_t)msg->micros, "text",
+                     text_json(msg->text, strlen(msg->text)), "a", pairs_json(msg->a, msg->n_a),
+                     "b", pairs_json(msg->b, msg->n_b));
+}
+
+/* What a report says about the rank, whether or not somebody still waits for it. */
+static void learn(struct rank *rank, const struct ninja_rank_msg *msg, json_t *report)
+{
+    if (msg->status != NINJA_RANK_OK) {
+        return;
+    }
+    rank->epoch = msg->epoch;
+    rank_set_state(rank, about[msg->arg].after_ok);
+    if (msg->arg == NINJA_RANK_RELEASE || msg->arg == NINJA_RANK_RESELECT) {
+        json_decref(rank->transports);
+        rank->transports = NULL;
+    }
+    if (msg->arg == NINJA_RANK_RESELECT) {
+        rank->transports = transports_json(msg);
+        json_object_set(report, "transports", rank->transports);
+    }
+}
+
+/* Whether the step has ended with a timeout for this rank. */
+static bool was_silent(const struct rank *rank)
+{
+    size_t i;
+    json_t *report;
+    json_array_foreach(rank->job->step.reports, i, report)
+    {
+        if (json_integer_value(json_object_get(report, "rank")) == (json_int_t)rank->number) {
+            return strcmp(json_string_value(json_object_get(report, "status")), "timeout") == 0;
+        }
+    }
+    return false;
+}
+
+const char *steps_report(struct rank *rank, const struct ninja_rank_msg *msg)
+{
+    struct job *job = rank->job;
+    struct step *step = &job->step;
+
+    if (msg->arg < NINJA_RANK_STOP || msg->arg > NINJA_RANK_RESUME) {
+        return "a report of no step";
+    }
+    if (msg->status > NINJA_RANK_STALE) {
+        return "a report with an unknown status";
+    }
+    bool current = step->type == msg->arg && step->round == msg->round &&
+                   step->epoch == msg->epoch && (rank->owes || was_silent(rank));
+    json_t *report = report_json(rank, msg);
+    if (report == NULL) {
+        return "its report cannot be kept: out of memory";
+    }
+    ninja_log_debug("job %s rank %u: %s epoch %u round %u: %s %s%s", job->name, rank->number,
+                    ninja_rank_type_name((uint16_t)msg->arg), msg->epoch, msg->round,
+                    ninja_rank_status_name(msg->status), msg->text,
+                    current ? "" : " (not asked for)");
+    /* Reports come in the order of the steps, so only that of an older epoch says nothing new. */
+    if (msg->epoch == job->epoch) {
+        learn(rank, msg, report);
+    }
+    if (!current) {
+        json_decref(report);
+        return NULL;
+    }
+    put_report(job, rank->number, report);
+    rank->owes = false;
+    finish_if_complete(job);
+    return NULL;
+}
+
+static bool is_repeated(const struct job *job, const struct step_args *args)
+{
+    return job->step.type == args->type && job->step.round == args->round &&
+           job->step.epoch == args->epoch;
+}
+
+static bool is_leaving(const struct job *job)
+{
+    const struct rank *rank;
+    TAILQ_FOREACH(rank, &job->ranks, entry)
+    {
+        if (rank->leaving) {
+            return true;
+        }
+    }
+    return job->finalizing;
+}
+
+/* Whether the step may be given now. */
+static bool may_follow(const struct job *job, const struct step_args *args, struct ninja_error *err)
+{
+    const char *name = ninja_rank_type_name(args->type);
+    bool is_new = args->epoch > job->epoch;
+    unsigned allowed = is_new ? next[job->phase].new_epoch : next[job->phase].same_epoch;
+
+    if (args->epoch < job->epoch ||
+        (args->type == NINJA_RANK_STOP && !is_new && job->phase != JOB_UNKNOWN)) {
+        return ninja_error_set(err, "StaleEpoch",
+                               "%s of epoch %u, but the job %s has had epoch %u: choose a higher "
+                               "one",
+                               name, args->epoch, job->name, job->epoch);
+    }
+    if (args->type == NINJA_RANK_STOP && is_leaving(job)) {
+        return ninja_error_set(err, "JobNotReady", "ranks of the job %s are in MPI_Finalize",
+                               job->name);
+    }
+    if ((allowed & BIT(args->type)) == 0) {
+        return ninja_error_set(
+            err, "BadStep", "%s of epoch %u cannot follow: the job %s is at %s of epoch %u", name,
+            args->epoch, job->name, job_phase_name(job->phase), job->epoch);
+    }
+    if (job->step.in_progress && !about[args->type].may_interrupt) {
+        return ninja_error_set(err, "BadStep", "%s is still in progress for the job %s",
+                               ninja_rank_type_name(job->step.type), job->name);
+    }
+    if (args->epoch == job->step.epoch && args->round < job->step.round) {
+        return ninja_error_set(err, "BadStep", "round %u, after round %u of the same epoch",
+                               args->round, job->step.round);
+    }
+    return true;
+}
+
+static void arm_lease(struct job *job, const struct step_args *args)
+{
+    if (args->type == NINJA_RANK_STOP) {
+        job->lease_ms = args->lease_ms;
+    }
+    evtimer_del(job->lease);
+    if (about[args->type].under_lease && job->lease_ms > 0) {
+        uint64_t ms = (uint64_t)job->lease_ms * LEASES_OF_SILENCE;
+        struct timeval tv = {(time_t)(ms / 1000), (suseconds_t)(ms % 1000 * 1000)};
+        evtimer_add(job->lease, &tv);
+    }
+}
+
+static void give_to(struct rank *rank, const struct step_args *args, struct ninja_rank_pair *pairs)
+{
+    struct job *job = rank->job;
+    struct ninja_rank_msg msg;
+
+    if (args->type == NINJA_RANK_STOP) {
+        rank->member = true;
+    }
+    if (rank->conn == NULL) {
+        put_own_report(job, rank, "lost", "its connection ended earlier in this epoch");
+    } else if (rank->member) {
+        step_args_message(args, rank->number, pairs, &msg);
+        rank->owes = true;
+        rank_conn_send(rank->conn, &msg);
+    } else if (args->type == NINJA_RANK_RESUME) {
+        put_own_report(job, rank, "ok", "took no part in this epoch");
+    } else {
+        put_own_report(job, rank, "refused",
+                       "came when this epoch was in progress: resume, and begin a new one");
+    }
+}
+
+static bool begin(struct job *job, const struct step_args *args, struct ninja_error *err)
+{
+    struct ninja_rank_pair *pairs = malloc(sizeof(*pairs) * NINJA_RANK_MAX_PAIRS);
+    json_t *reports = json_array();
+    if (pairs == NULL || reports == NULL) {
+        free(pairs);
+        json_decref(reports);
+        return ninja_error_set(err, "GenericError", "out of memory");
+    }
+    if (job->step.in_progress) {
+        finish(job, "stale", "another step was given before the report");
+    }
+    json_decref(job->step.reports);
+    job->step.reports = reports;
+    job->step.type = args->type;
+    job->step.round = args->round;
+    job->step.epoch = args->epoch;
+    job->step.in_progress = true;
+    job->step.replay = false;
+    job->epoch = args->epoch;
+    job_set_phase(job, about[args->type].phase);
+    arm_lease(job, args);
+
+    bool waiting = false;
+    struct rank *rank;
+    TAILQ_FOREACH(rank, &job->ranks, entry)
+    {
+        give_to(rank, args, pairs);
+        waiting = waiting || rank->owes;
+    }
+    free(pairs);
+    /* The answer to the command goes out before the event, also when nobody is waited for. */
+    uint32_t ms = waiting ? args->timeout_ms : 0;
+    struct timeval tv = {ms / 1000, (suseconds_t)(ms % 1000 * 1000)};
+    evtimer_add(job->step.timer, &tv);
+    return true;
+}
+
+bool steps_give(struct jobs *jobs, json_t *json, struct ninja_error *err)
+{
+    struct step_args args;
+    if (!step_args_parse(json, &args, err)) {
+        return false;
+    }
+    struct job *job = jobs_find(jobs, args.job);
+    if (job == NULL) {
+        return ninja_error_set(err, "NoSuchJob", "no rank of the job %.300s is here", args.job);
+    }
+    if (is_repeated(job, &args)) {
+        if (!job->step.in_progress) {
+            struct timeval now = {0, 0};
+            job->step.replay = true;
+            evtimer_add(job->step.timer, &now);
+        }
+        return true;
+    }
+    return may_follow(job, &args, err) && step_args_fit(&args, job->size, err) &&
+           begin(job, &args, err);
+}

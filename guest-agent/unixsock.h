@@ -1,0 +1,32 @@
+/*
+ * Listening UNIX sockets that replace a stale file and respect a live owner.
+ */
+#ifndef AGENT_UNIXSOCK_H
+#define AGENT_UNIXSOCK_H
+
+#include <sys/stat.h>
+#include <sys/types.h>
+
+#include "common/error.h"
+
+struct unixsock {
+    int fd;
+    char path[108];
+    dev_t dev; /* of the file that we made, so that only that one is removed */
+    ino_t ino;
+};
+
+/**
+ * Makes a non-blocking listening socket; the directory is made (0755) when it is missing.
+ *
+ * @param type  SOCK_STREAM or SOCK_SEQPACKET
+ * @param mode  of the socket file
+ * @return false with an error: class "InUse" when somebody answers on the socket already
+ */
+bool unixsock_listen(struct unixsock *sock, const char *path, int type, mode_t mode,
+                     struct ninja_error *err);
+
+/** Closes it and removes its file, unless that was replaced by another. fd < 0: nothing. */
+void unixsock_close(struct unixsock *sock);
+
+#endif

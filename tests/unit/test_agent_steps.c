@@ -1,0 +1,492 @@
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "agent_job.h"
+
+/* The steps of a switch, by a running agent between a fake host and fake ranks. */
+
+static void expect_pair(json_t *table, size_t i, json_int_t peer, json_int_t value)
+{
+    json_t *pair = json_array_get(table, i);
+    assert_int_equal(json_integer_value(json_array_get(pair, 0)), peer);
+    assert_int_equal(json_integer_value(json_array_get(pair, 1)), value);
+}
+
+static void a_whole_switch_with_its_tables(void **state)
+{
+    struct fixture *f = *state;
+    struct pair p;
+    struct ninja_rank_msg msg;
+    start_pair(f, &p);
+
+    step(&p.host, 7, 1, "stop", ",\"lease-ms\":1234");
+    msg = rank_take(p.rank[0], NINJA_RANK_STOP);
+    assert_int_equal(msg.arg, 1234);
+    ninja_rank_msg_clear(&msg);
+    rank_expect(p.rank[1], NINJA_RANK_STOP);
+    struct ninja_rank_pair sent[] = {{1, 65535}, {3, 2}}, held[] = {{2, 9}};
+    rank_send(p.rank[0], (struct ninja_rank_msg){.type = NINJA_RANK_REPORT,
+                                                 .arg = NINJA_RANK_STOP,
+                                                 .epoch = 7,
+                                                 .round = 1,
+                                                 .micros = 4321,
+                                                 .n_a = 2,
+                                                 .a = sent,
+                                                 .n_b = 1,
+                                                 .b = held,
+                                                 .text = "t"});
+    host_no_event(&p.host, "NINJA_STEP", 200); /* not before all have reported */
+    rank_report(p.rank[1], NINJA_RANK_STOP, 7, 1, NINJA_RANK_OK, "");
+    json_t *list = reports(&p.host, "stop", 7, 1);
+    json_t *report = entry_of(list, "rank", 0);
+    assert_string_equal(text_of(report, "status"), "ok");
+    assert_string_equal(text_of(report, "text"), "t");
+    assert_int_equal(int_of(report, "micros"), 4321);
+    expect_pair(json_object_get(report, "a"), 0, 1, 65535);
+    expect_pair(json_object_get(report, "a"), 1, 3, 2);
+    expect_pair(json_object_get(report, "b"), 0, 2, 9);
+    assert_null(json_object_get(report, "transports"));
+    json_decref(list);
+    expect_state(&p.host, 0, "QUIESCING", 7);
+
+    step(&p.host, 7, 1, "drain", ",\"tables\":{\"1\":[[0,65535],[3,4]],\"2\":[[0,1]]}");
+    msg = rank_take(p.rank[0], NINJA_RANK_DRAIN);
+    assert_int_equal(msg.n_a + msg.n_b, 0);
+    ninja_rank_msg_clear(&msg);
+    msg = rank_take(p.rank[1], NINJA_RANK_DRAIN);
+    assert_int_equal(msg.n_a, 2);
+    assert_int_equal(msg.n_b, 0);
+    assert_int_equal(msg.a[1].peer, 3);
+    assert_int_equal(msg.a[1].value, 4);
+    ninja_rank_msg_clear(&msg);
+    rank_report(p.rank[0], NINJA_RANK_DRAIN, 7, 1, NINJA_RANK_OK, "");
+    rank_report(p.rank[1], NINJA_RANK_DRAIN, 7, 1, NINJA_RANK_OK, "");
+    expect_step(&p.host, "drain", 7, 1, 2, "ok");
+
+    step(&p.host, 7, 1, "settle", ",\"tables\":{\"0\":[[1,70000]]}");
+    msg = rank_take(p.rank[0], NINJA_RANK_SETTLE);
+    assert_int_equal(msg.n_a, 0);
+    assert_int_equal(msg.n_b, 1);
+    assert_int_equal(msg.b[0].value, 70000);
+    ninja_rank_msg_clear(&msg);
+    rank_report(p.rank[0], NINJA_RANK_SETTLE, 7, 1, NINJA_RANK_OK, "");
+    rank_expect(p.rank[1], NINJA_RANK_SETTLE);
+    rank_report(p.rank[1], NINJA_RANK_SETTLE, 7, 1, NINJA_RANK_OK, "");
+    expect_step(&p.host, "settle", 7, 1, 2, "ok");
+    expect_state(&p.host, 1, "QUIET", 7);
+
+    step(&p.host, 7, 1, "release", BTL("@bypass"));
+    msg = rank_take(p.rank[0], NINJA_RANK_RELEASE);
+    assert_string_equal(msg.text, "@bypass");
+    ninja_rank_msg_clear(&msg);
+    rank_report(p.rank[0], NINJA_RANK_RELEASE, 7, 1, NINJA_RANK_OK, "");
+    rank_expect(p.rank[1], NINJA_RANK_RELEASE);
+    rank_report(p.rank[1], NINJA_RANK_RELEASE, 7, 1, NINJA_RANK_FAILED, "/dev/infiniband/x");
+    list = reports(&p.host, "release", 7, 1);
+    expect_status(list, 0, "ok");
+    expect_status(list, 1, "failed");
+    assert_string_equal(text_of(entry_of(list, "rank", 1), "text"), "/dev/infiniband/x");
+    json_decref(list);
+    expect_state(&p.host, 0, "RELEASED", 7);
+    expect_state(&p.host, 1, "QUIET", 7);
+
+    step(&p.host, 7, 1, "reselect", BTL("@standby"));
+    struct ninja_rank_pair reached[] = {{0, 3}, {1, 1}};
+    for (int i = 0; i < 2; i++) {
+        rank_expect(p.rank[i], NINJA_RANK_RESELECT);
+        rank_send(p.rank[i], (struct ninja_rank_msg){.type = NINJA_RANK_REPORT,
+                                                     .arg = NINJA_RANK_RESELECT,
+                                                     .epoch = 7,
+                                                     .round = 1,
+                                                     .n_a = 2,
+                                                     .a = reached,
+                                                     .text = "tcp,self"});
+    }
+    list = reports(&p.host, "reselect", 7, 1);
+    json_t *transports = json_object_get(entry_of(list, "rank", 1), "transports");
+    assert_int_equal(int_of(transports, "tcp"), 3);
+    assert_int_equal(int_of(transports, "self"), 1);
+    json_decref(list);
+    expect_state(&p.host, 1, "READY", 7);
+
+    end_epoch(&p, 7);
+    expect_state(&p.host, 0, "RUNNING", 7);
+    json_t *answer, *job = the_job(&p.host, &answer);
+    json_t *rank = entry_of(json_object_get(job, "ranks"), "rank", 0);
+    assert_int_equal(int_of(json_object_get(rank, "transports"), "tcp"), 3);
+    json_decref(answer);
+    end_pair(&p);
+}
+
+static void a_repeated_step_is_not_given_twice(void **state)
+{
+    struct fixture *f = *state;
+    struct pair p;
+    start_pair(f, &p);
+    step(&p.host, 1, 1, "stop", LEASE);
+    step(&p.host, 1, 1, "stop", LEASE);
+    all_do(p.rank, 2, NINJA_RANK_STOP, 1, 1);
+    expect_step(&p.host, "stop", 1, 1, 2, "ok");
+    host_no_event(&p.host, "NINJA_STEP", 200);
+    step(&p.host, 1, 1, "stop", LEASE);
+    expect_step(&p.host, "stop", 1, 1, 2, "ok");
+    rank_expect_nothing(p.rank[0], 200);
+    end_epoch(&p, 1);
+    step(&p.host, 1, 9, "resume", "");
+    expect_step(&p.host, "resume", 1, 9, 2, "ok");
+    end_pair(&p);
+}
+
+static void silent_ranks_time_out_and_may_report_later(void **state)
+{
+    struct fixture *f = *state;
+    struct pair p;
+    start_pair(f, &p);
+    const char *stop = "{\"execute\":\"ninja-step\",\"arguments\":{\"job\":\"J\",\"epoch\":1,"
+                       "\"round\":0,\"step\":\"stop\",\"timeout-ms\":300,\"lease-ms\":60000}}";
+    host_do(&p.host, "%s", stop);
+    rank_expect(p.rank[0], NINJA_RANK_STOP);
+    rank_report(p.rank[0], NINJA_RANK_STOP, 1, 0, NINJA_RANK_OK, "");
+    json_t *list = reports(&p.host, "stop", 1, 0);
+    assert_int_equal(json_array_size(list), 2);
+    expect_status(list, 0, "ok");
+    expect_status(list, 1, "timeout");
+    json_decref(list);
+
+    rank_expect(p.rank[1], NINJA_RANK_STOP);
+    rank_report(p.rank[1], NINJA_RANK_STOP, 1, 0, NINJA_RANK_OK, "late");
+    host_no_event(&p.host, "NINJA_STEP", 200);
+    expect_state(&p.host, 1, "QUIESCING", 1);
+    host_do(&p.host, "%s", stop);
+    expect_step(&p.host, "stop", 1, 0, 2, "ok");
+    end_epoch(&p, 1);
+    end_pair(&p);
+}
+
+static void a_lost_rank_fails_every_step_until_resume(void **state)
+{
+    struct fixture *f = *state;
+    struct pair p;
+    start_pair(f, &p);
+    step(&p.host, 1, 1, "stop", LEASE);
+    rank_expect(p.rank[0], NINJA_RANK_STOP);
+    rank_report(p.rank[0], NINJA_RANK_STOP, 1, 1, NINJA_RANK_OK, "");
+    close(p.rank[1]);
+    json_t *list = reports(&p.host, "stop", 1, 1);
+    expect_status(list, 0, "ok");
+    expect_status(list, 1, "lost");
+    json_decref(list);
+    expect_jobs_event(&p.host, "ranks", 1);
+
+    step(&p.host, 1, 1, "drain", NO_TABLES);
+    all_do(p.rank, 1, NINJA_RANK_DRAIN, 1, 1);
+    list = reports(&p.host, "drain", 1, 1);
+    expect_status(list, 0, "ok");
+    expect_status(list, 1, "lost");
+    json_decref(list);
+
+    step(&p.host, 1, 1, "resume", "");
+    all_do(p.rank, 1, NINJA_RANK_RESUME, 1, 1);
+    list = reports(&p.host, "resume", 1, 1);
+    expect_status(list, 1, "lost");
+    json_decref(list);
+    step(&p.host, 2, 1, "stop", LEASE);
+    all_do(p.rank, 1, NINJA_RANK_STOP, 2, 1);
+    expect_step(&p.host, "stop", 2, 1, 1, "ok");
+
+    /* the last rank is lost in the middle of a step */
+    step(&p.host, 2, 1, "resume", "");
+    rank_expect(p.rank[0], NINJA_RANK_RESUME);
+    close(p.rank[0]);
+    expect_step(&p.host, "resume", 2, 1, 1, "lost");
+    expect_jobs_event(&p.host, "ended", 0);
+    step_refused(&p.host, "NoSuchJob", "no rank of the job J is here", 2, 1, "resume", "");
+    host_close(&p.host);
+}
+
+static void steps_out_of_order_are_refused(void **state)
+{
+    struct fixture *f = *state;
+    struct pair p;
+    start_pair(f, &p);
+    struct host *h = &p.host;
+    step_refused(h, "BadStep", "cannot follow", 1, 1, "drain", NO_TABLES);
+    step_refused(h, "BadStep", "cannot follow", 1, 1, "release", BTL("x"));
+    step_refused(h, "StaleEpoch", "choose a higher one", 0, 1, "stop", LEASE);
+    step(h, 5, 1, "stop", LEASE);
+    step_refused(h, "BadStep", "stop is still in progress", 5, 1, "drain", NO_TABLES);
+    all_do(p.rank, 2, NINJA_RANK_STOP, 5, 1);
+    expect_step(h, "stop", 5, 1, 2, "ok");
+    step_refused(h, "BadStep", "cannot follow", 5, 1, "release", BTL("x"));
+    step_refused(h, "BadStep", "cannot follow", 5, 1, "settle", NO_TABLES);
+    step_refused(h, "BadStep", "cannot follow", 6, 1, "drain", NO_TABLES);
+    step_refused(h, "StaleEpoch", "has had epoch 5", 4, 1, "drain", NO_TABLES);
+    step_refused(h, "StaleEpoch", "has had epoch 5", 5, 2, "stop", LEASE);
+    step_refused(h, "BadStep", "round 0, after round 1", 5, 0, "drain", NO_TABLES);
+    step(h, 5, 1, "drain", NO_TABLES);
+    all_do(p.rank, 2, NINJA_RANK_DRAIN, 5, 1);
+    expect_step(h, "drain", 5, 1, 2, "ok");
+    step(h, 5, 1, "settle", NO_TABLES);
+    all_do(p.rank, 2, NINJA_RANK_SETTLE, 5, 1);
+    expect_step(h, "settle", 5, 1, 2, "ok");
+    step(h, 5, 2, "drain", NO_TABLES);
+    all_do(p.rank, 2, NINJA_RANK_DRAIN, 5, 2);
+    expect_step(h, "drain", 5, 2, 2, "ok");
+    expect_state(h, 0, "QUIESCING", 5);
+    step(h, 5, 2, "settle", NO_TABLES);
+    all_do(p.rank, 2, NINJA_RANK_SETTLE, 5, 2);
+    expect_step(h, "settle", 5, 2, 2, "ok");
+    step(h, 5, 2, "release", BTL("@bypass"));
+    all_do(p.rank, 2, NINJA_RANK_RELEASE, 5, 2);
+    expect_step(h, "release", 5, 2, 2, "ok");
+    step_refused(h, "BadStep", "cannot follow", 5, 2, "resume", "");
+    step_refused(h, "BadStep", "cannot follow", 6, 1, "stop", LEASE);
+    step(h, 5, 2, "reselect", BTL("@best"));
+    all_do(p.rank, 2, NINJA_RANK_RESELECT, 5, 2);
+    expect_step(h, "reselect", 5, 2, 2, "ok");
+    end_epoch(&p, 5);
+    step_refused(h, "StaleEpoch", "choose a higher one", 5, 1, "stop", LEASE);
+    end_pair(&p);
+}
+
+static void bad_arguments_are_refused(void **state)
+{
+    struct fixture *f = *state;
+    struct pair p;
+    start_pair(f, &p);
+    struct host *h = &p.host;
+    host_refused(h, "BadStep", "'job'", "{\"execute\":\"ninja-step\"}");
+    host_refused(h, "BadStep", "'job'", "{\"execute\":\"ninja-step\",\"arguments\":{\"job\":1}}");
+    host_refused(h, "NoSuchJob", "job K",
+                 "{\"execute\":\"ninja-step\",\"arguments\":{\"job\":\"K\",\"epoch\":1,\"round\":1,"
+                 "\"step\":\"resume\",\"timeout-ms\":1}}");
+    host_refused(h, "BadStep", "'timeout-ms'",
+                 "{\"execute\":\"ninja-step\",\"arguments\":{\"job\":\"J\",\"epoch\":1,\"round\":1,"
+                 "\"step\":\"resume\",\"timeout-ms\":0}}");
+    host_refused(h, "BadStep", "'round'",
+                 "{\"execute\":\"ninja-step\",\"arguments\":{\"job\":\"J\",\"epoch\":1,"
+                 "\"round\":65536,\"step\":\"resume\",\"timeout-ms\":1}}");
+    host_refused(h, "BadStep", "'epoch'",
+                 "{\"execute\":\"ninja-step\",\"arguments\":{\"job\":\"J\",\"epoch\":4294967296,"
+                 "\"round\":1,\"step\":\"resume\",\"timeout-ms\":1}}");
+    step_refused(h, "BadStep", "must be one of stop, drain", 1, 1, "hello", "");
+    step_refused(h, "BadStep", "'lease-ms'", 1, 1, "stop", "");
+    step(h, 1, 1, "stop", LEASE);
+    all_do(p.rank, 2, NINJA_RANK_STOP, 1, 1);
+    const char *const tables[] = {
+        "",
+        ",\"tables\":[]",
+        ",\"tables\":{\"x\":[]}",
+        ",\"tables\":{\"4\":[]}",
+        ",\"tables\":{\"-1\":[]}",
+        ",\"tables\":{\" 1\":[]}",
+        ",\"tables\":{\"1x\":[]}",
+        ",\"tables\":{\"\":[]}",
+        ",\"tables\":{\"99999999999999999999\":[]}",
+        ",\"tables\":{\"1\":{}}",
+        ",\"tables\":{\"1\":[1,2]}",
+        ",\"tables\":{\"1\":[[1]]}",
+        ",\"tables\":{\"1\":[[1,2,3]]}",
+        ",\"tables\":{\"1\":[[4,1]]}",
+        ",\"tables\":{\"1\":[[-1,1]]}",
+        ",\"tables\":{\"1\":[[1,-1]]}",
+        ",\"tables\":{\"1\":[[1,4294967296]]}",
+        ",\"tables\":{\"1\":[[1,1.5]]}",
+    };
+    for (size_t i = 0; i < sizeof(tables) / sizeof(tables[0]); i++) {
+        step_refused(h, "BadStep", "table", 1, 1, "drain", tables[i]);
+    }
+    step(h, 1, 1, "drain", NO_TABLES);
+    all_do(p.rank, 2, NINJA_RANK_DRAIN, 1, 1);
+    step(h, 1, 1, "resume", "");
+    step_refused(h, "BadStep", "'btl'", 1, 1, "release", "");
+    step_refused(h, "BadStep", "'btl'", 1, 1, "release", BTL(""));
+    step_refused(h, "BadStep", "'btl'", 1, 1, "reselect", BTL("a b"));
+    end_pair(&p);
+}
+
+static void resume_takes_a_step_in_progress_back(void **state)
+{
+    struct fixture *f = *state;
+    struct pair p;
+    start_pair(f, &p);
+    step(&p.host, 1, 1, "stop", LEASE);
+    rank_expect(p.rank[0], NINJA_RANK_STOP);
+    rank_report(p.rank[0], NINJA_RANK_STOP, 1, 1, NINJA_RANK_STATUS_REFUSED, "a window");
+    rank_expect(p.rank[1], NINJA_RANK_STOP);
+    host_no_event(&p.host, "NINJA_STEP", 100);
+    step(&p.host, 1, 1, "resume", "");
+    json_t *list = reports(&p.host, "stop", 1, 1);
+    expect_status(list, 0, "refused");
+    assert_string_equal(text_of(entry_of(list, "rank", 0), "text"), "a window");
+    expect_status(list, 1, "stale");
+    json_decref(list);
+    all_do(p.rank, 2, NINJA_RANK_RESUME, 1, 1);
+    expect_step(&p.host, "resume", 1, 1, 2, "ok");
+    /* a late report of the step that was taken back changes nothing */
+    rank_report(p.rank[1], NINJA_RANK_STOP, 1, 1, NINJA_RANK_STALE, "");
+    expect_state(&p.host, 1, "RUNNING", 1);
+
+    /* resume of an epoch whose stop never came here */
+    step(&p.host, 3, 1, "resume", "");
+    expect_step(&p.host, "resume", 3, 1, 2, "ok");
+    rank_expect_nothing(p.rank[0], 100);
+    end_pair(&p);
+}
+
+static void who_leaves_in_an_epoch_waits_for_its_end(void **state)
+{
+    struct fixture *f = *state;
+    struct pair p;
+    start_pair(f, &p);
+    step(&p.host, 1, 1, "stop", LEASE);
+    all_do(p.rank, 2, NINJA_RANK_STOP, 1, 1);
+    rank_send(p.rank[0], (struct ninja_rank_msg){.type = NINJA_RANK_BYE});
+    expect_step(&p.host, "stop", 1, 1, 2, "ok");
+    expect_jobs_event(&p.host, "finalizing", 2);
+    rank_expect_nothing(p.rank[0], 200);
+    /* it goes on serving steps */
+    step(&p.host, 1, 1, "drain", NO_TABLES);
+    all_do(p.rank, 2, NINJA_RANK_DRAIN, 1, 1);
+    expect_step(&p.host, "drain", 1, 1, 2, "ok");
+    end_epoch(&p, 1);
+    rank_expect(p.rank[0], NINJA_RANK_BYE_OK);
+
+    step_refused(&p.host, "JobNotReady", "MPI_Finalize", 2, 1, "stop", LEASE);
+    json_t *answer, *job = the_job(&p.host, &answer);
+    assert_true(json_is_true(json_object_get(job, "finalizing")));
+    json_decref(answer);
+    rank_send(p.rank[1], (struct ninja_rank_msg){.type = NINJA_RANK_BYE});
+    rank_expect(p.rank[1], NINJA_RANK_BYE_OK);
+    close(p.rank[0]);
+    expect_jobs_event(&p.host, "ranks", 1);
+    step_refused(&p.host, "JobNotReady", "MPI_Finalize", 2, 1, "stop", LEASE);
+    close(p.rank[1]);
+    expect_jobs_event(&p.host, "ended", 0);
+    host_close(&p.host);
+}
+
+static void who_comes_in_an_epoch_takes_no_part(void **state)
+{
+    struct fixture *f = *state;
+    struct pair p;
+    start_pair(f, &p);
+    step(&p.host, 1, 1, "stop", LEASE);
+    all_do(p.rank, 2, NINJA_RANK_STOP, 1, 1);
+    expect_step(&p.host, "stop", 1, 1, 2, "ok");
+    int third = rank_join(f, "J", 2, 4);
+    expect_jobs_event(&p.host, "ranks", 3);
+    step(&p.host, 1, 1, "drain", NO_TABLES);
+    all_do(p.rank, 2, NINJA_RANK_DRAIN, 1, 1);
+    json_t *list = reports(&p.host, "drain", 1, 1);
+    expect_status(list, 1, "ok");
+    expect_status(list, 2, "refused");
+    json_decref(list);
+    step(&p.host, 1, 1, "resume", "");
+    all_do(p.rank, 2, NINJA_RANK_RESUME, 1, 1);
+    expect_step(&p.host, "resume", 1, 1, 3, "ok");
+    rank_expect_nothing(third, 100);
+    step(&p.host, 2, 1, "stop", LEASE);
+    all_do(p.rank, 2, NINJA_RANK_STOP, 2, 1);
+    all_do(&third, 1, NINJA_RANK_STOP, 2, 1);
+    expect_step(&p.host, "stop", 2, 1, 3, "ok");
+    close(third);
+    end_pair(&p);
+}
+
+static void an_epoch_survives_the_agents_restart(void **state)
+{
+    struct fixture *f = *state;
+    struct pair p;
+    start_pair(f, &p);
+    make_quiet(&p, 4);
+    fixture_stop(f, SIGTERM);
+    rank_expect_end(p.rank[0]);
+    end_pair(&p);
+
+    fixture_start(f);
+    host_hello(&p.host, f->host_path);
+    p.rank[0] = rank_rejoin(f, "J", 0, 4, NINJA_RANK_QUIET, 4);
+    p.rank[1] = rank_rejoin(f, "J", 1, 4, NINJA_RANK_QUIET, 4);
+    expect_state(&p.host, 1, "QUIET", 4);
+    step_refused(&p.host, "StaleEpoch", "has had epoch 4", 3, 1, "resume", "");
+    rank_send(p.rank[0], (struct ninja_rank_msg){.type = NINJA_RANK_BYE});
+    rank_expect_nothing(p.rank[0], 200);
+    step(&p.host, 4, 1, "release", BTL("@bypass"));
+    all_do(p.rank, 2, NINJA_RANK_RELEASE, 4, 1);
+    expect_step(&p.host, "release", 4, 1, 2, "ok");
+    step(&p.host, 4, 1, "reselect", BTL("@standby"));
+    all_do(p.rank, 2, NINJA_RANK_RESELECT, 4, 1);
+    expect_step(&p.host, "reselect", 4, 1, 2, "ok");
+    end_epoch(&p, 4);
+    rank_expect(p.rank[0], NINJA_RANK_BYE_OK);
+    end_pair(&p);
+}
+
+static void an_epoch_ends_with_its_lease(void **state)
+{
+    struct fixture *f = *state;
+    struct pair p;
+    start_pair(f, &p);
+    step(&p.host, 1, 1, "stop", ",\"lease-ms\":200");
+    all_do(p.rank, 2, NINJA_RANK_STOP, 1, 1);
+    expect_step(&p.host, "stop", 1, 1, 2, "ok");
+    rank_send(p.rank[0], (struct ninja_rank_msg){.type = NINJA_RANK_BYE});
+    rank_expect_nothing(p.rank[0], 300);
+    rank_expect(p.rank[0], NINJA_RANK_BYE_OK); /* the coordinator is gone */
+    expect_state(&p.host, 1, "RUNNING", 1);
+    step_refused(&p.host, "BadStep", "cannot follow", 1, 1, "drain", NO_TABLES);
+    end_pair(&p);
+}
+
+static void a_released_epoch_has_no_lease(void **state)
+{
+    struct fixture *f = *state;
+    struct pair p;
+    start_pair(f, &p);
+    step(&p.host, 1, 1, "stop", ",\"lease-ms\":300");
+    all_do(p.rank, 2, NINJA_RANK_STOP, 1, 1);
+    expect_step(&p.host, "stop", 1, 1, 2, "ok");
+    step(&p.host, 1, 1, "drain", NO_TABLES);
+    all_do(p.rank, 2, NINJA_RANK_DRAIN, 1, 1);
+    expect_step(&p.host, "drain", 1, 1, 2, "ok");
+    step(&p.host, 1, 1, "settle", NO_TABLES);
+    all_do(p.rank, 2, NINJA_RANK_SETTLE, 1, 1);
+    expect_step(&p.host, "settle", 1, 1, 2, "ok");
+    step(&p.host, 1, 1, "release", BTL("@all"));
+    all_do(p.rank, 2, NINJA_RANK_RELEASE, 1, 1);
+    expect_step(&p.host, "release", 1, 1, 2, "ok");
+    usleep(2000000);
+    expect_state(&p.host, 1, "RELEASED", 1);
+    end_pair(&p);
+}
+
+int main(void)
+{
+#define WITH_FIXTURE(test) cmocka_unit_test_setup_teardown(test, fixture_setup, fixture_teardown)
+    const struct CMUnitTest tests[] = {
+        WITH_FIXTURE(a_whole_switch_with_its_tables),
+        WITH_FIXTURE(a_repeated_step_is_not_given_twice),
+        WITH_FIXTURE(silent_ranks_time_out_and_may_report_later),
+        WITH_FIXTURE(a_lost_rank_fails_every_step_until_resume),
+        WITH_FIXTURE(steps_out_of_order_are_refused),
+        WITH_FIXTURE(bad_arguments_are_refused),
+        WITH_FIXTURE(resume_takes_a_step_in_progress_back),
+        WITH_FIXTURE(who_leaves_in_an_epoch_waits_for_its_end),
+        WITH_FIXTURE(who_comes_in_an_epoch_takes_no_part),
+        WITH_FIXTURE(an_epoch_survives_the_agents_restart),
+        WITH_FIXTURE(an_epoch_ends_with_its_lease),
+        WITH_FIXTURE(a_released_epoch_has_no_lease),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
