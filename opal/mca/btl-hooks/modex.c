@@ -10,8 +10,10 @@
  * so, and the get goes to the original key; for anything else the peer has no such transport, and
  * the answer comes at once (asking PMIx for an unknown key takes seconds).
  *
- * Format of the value: for each key a header of two 32-bit numbers (length of the key with its NUL,
- * length of the data or SINCE_INIT), the key, the data.
+ * Format of the value: a 32-bit number, the size of what follows before it was compressed. That is for
+ * each key a header of two 32-bit numbers (length of the key with its NUL, length of the data or
+ * SINCE_INIT), the key, the data. PMIx keeps every value until the job ends, so they are compressed
+ * (vader's is a path in a buffer of 4 KiB).
  */
 #include "internal.h"
 
@@ -20,11 +22,13 @@
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
+#include <zlib.h>
 
 #include "opal/mca/pmix/pmix.h"
 
 #define SINCE_INIT UINT32_MAX
 #define KEY_PREFIX "btl."
+#define MAX_OFFER  (1u << 20) /* bytes that a peer may offer */
 
 struct entry {
     struct entry *next;
@@ -137,11 +141,50 @@ static uint8_t *pack(uint32_t *size)
     return packed;
 }
 
+/* The packed entries in their compressed form, malloc'ed. */
+static uint8_t *pack_and_compress(uint32_t *size)
+{
+    uint32_t raw_size;
+    uint8_t *raw = pack(&raw_size);
+    uLongf packed_size = compressBound(raw_size);
+    uint8_t *packed = raw != NULL ? malloc(sizeof(raw_size) + packed_size) : NULL;
+    if (packed != NULL &&
+        compress(packed + sizeof(raw_size), &packed_size, raw, raw_size) == Z_OK) {
+        memcpy(packed, &raw_size, sizeof(raw_size));
+        *size = (uint32_t)(sizeof(raw_size) + packed_size);
+    } else {
+        free(packed);
+        packed = NULL;
+    }
+    free(raw);
+    return packed;
+}
+
 /* --- what the peers offer ----------------------------------------------------------------------- */
 
 static void name_of_exchange(char *key, size_t size)
 {
     snprintf(key, size, "ninja.modex.%u", modex.number);
+}
+
+static bool uncompress_into(struct blob *blob, const uint8_t *packed, size_t size)
+{
+    uint32_t raw_size;
+    if (size < sizeof(raw_size)) {
+        return false;
+    }
+    memcpy(&raw_size, packed, sizeof(raw_size));
+    uint8_t *raw = raw_size <= MAX_OFFER ? malloc(raw_size + 1) : NULL;
+    uLongf got = raw_size;
+    if (raw == NULL || uncompress(raw, &got, packed + sizeof(raw_size), size - sizeof(raw_size)) != Z_OK ||
+        got != raw_size) {
+        free(raw);
+        return false;
+    }
+    free(blob->data);
+    blob->data = raw;
+    blob->size = raw_size;
+    return true;
 }
 
 /* Reads the newest value of a peer, once for each exchange. */
@@ -160,12 +203,9 @@ static struct blob *blob_of(const opal_process_name_t *name)
     if (modex.get(name, key, NULL, &value) != OPAL_SUCCESS || value == NULL) {
         return NULL;
     }
-    if (value->type == OPAL_BYTE_OBJECT && value->data.bo.size >= 0) {
-        free(blob->data);
-        blob->data = value->data.bo.bytes;
-        blob->size = (uint32_t)value->data.bo.size;
+    if (value->type == OPAL_BYTE_OBJECT && value->data.bo.size >= 0 &&
+        uncompress_into(blob, value->data.bo.bytes, (size_t)value->data.bo.size)) {
         blob->number = modex.number;
-        value->data.bo.bytes = NULL;
     }
     OBJ_RELEASE(value);
     return blob->number == modex.number ? blob : NULL;
@@ -261,15 +301,15 @@ static void on_fence(int status, void *arg)
 
 static int publish(void)
 {
-    uint32_t size;
+    uint32_t size = 0;
     char key[32];
     name_of_exchange(key, sizeof(key));
     opal_value_t value;
     OBJ_CONSTRUCT(&value, opal_value_t);
     value.key = strdup(key);
     value.type = OPAL_BYTE_OBJECT;
-    value.data.bo.bytes = pack(&size);
-    value.data.bo.size = (int32_t)size;
+    value.data.bo.bytes = pack_and_compress(&size);
+    value.data.bo.size = value.data.bo.bytes != NULL ? (int32_t)size : 0;
     int rc = OPAL_ERR_OUT_OF_RESOURCE;
     if (value.key != NULL && value.data.bo.bytes != NULL) {
         rc = modex.put(OPAL_PMIX_GLOBAL, &value);
