@@ -247,12 +247,11 @@ static void malformed_events_are_ignored(void **state)
     struct world *world = *state;
     fake_agent_listen(&world->fake, world->path[0]);
     connect_to(world, 0);
-    fake_peer_send_text(world->fake.peer,
-                        "{\"event\": 3, \"seq\": 1, \"data\": {}}\n"
-                        "{\"event\": \"X\", \"seq\": \"1\", \"data\": {}}\n"
-                        "{\"event\": \"X\", \"seq\": 1, \"data\": []}\n"
-                        "{\"event\": \"X\", \"seq\": -5, \"data\": {}}\n"
-                        "{\"return\": 3}\n{\"return\": {}, \"id\": \"x\"}\n{}\n");
+    fake_peer_send_text(world->fake.peer, "{\"event\": 3, \"seq\": 1, \"data\": {}}\n"
+                                          "{\"event\": \"X\", \"seq\": \"1\", \"data\": {}}\n"
+                                          "{\"event\": \"X\", \"seq\": 1, \"data\": []}\n"
+                                          "{\"event\": \"X\", \"seq\": -5, \"data\": {}}\n"
+                                          "{\"return\": 3}\n{\"return\": {}, \"id\": \"x\"}\n{}\n");
     say(world, 1);
     wait_for_events(world, 1);
     assert_string_equal(world->events, "NEWS:1");

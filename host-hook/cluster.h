@@ -1,0 +1,81 @@
+/*
+ * The cluster file, as docs/cluster-file.md describes it, read and checked as a whole.
+ */
+#ifndef NINJA_CLUSTER_H
+#define NINJA_CLUSTER_H
+
+#include <stdbool.h>
+
+#include "common/error.h"
+
+#define CLUSTER_DEFAULT_FILE "/etc/ninja/cluster.conf"
+#define CLUSTER_MAX_VMS      256
+#define CLUSTER_MAX_SITES    64
+#define CLUSTER_MAX_NAME     63
+
+/* What a wait is for; the names and defaults are in cluster.c, the meanings in the docs. */
+enum timeout {
+    TIMEOUT_CONNECT,
+    TIMEOUT_COMMAND,
+    TIMEOUT_JOBS,
+    TIMEOUT_QUIESCE,
+    TIMEOUT_RELEASE,
+    TIMEOUT_RESELECT,
+    TIMEOUT_RESUME,
+    TIMEOUT_DETACH,
+    TIMEOUT_UNPLUG,
+    TIMEOUT_PREPARE,
+    TIMEOUT_COPY,
+    TIMEOUT_START,
+    TIMEOUT_PLUG,
+    TIMEOUT_ATTACH,
+    TIMEOUT_LINK,
+    TIMEOUT_QUIT,
+    TIMEOUTS,
+};
+
+/* A VM at a site. Strings that the file leaves out are NULL. */
+struct cluster_entry {
+    char *qmp, *agent, *receive, *device;
+    char *device_id; /* the "id" of device */
+    int line;
+};
+
+struct cluster_site {
+    char *name;
+    char *prepare, *release;
+    struct cluster_entry *vms; /* one for each VM of the cluster, in that order */
+};
+
+struct cluster {
+    char *file; /* as given */
+    char *name;
+    char *driver;
+    char **vms;
+    int n_vms;
+    struct cluster_site *sites;
+    int n_sites;
+    int bandwidth_mib; /* 0: no limit */
+    int downtime_limit_ms;
+    int quiesce_attempts;
+    int quiesce_pause_ms;
+    int timeouts[TIMEOUTS]; /* ms */
+};
+
+/**
+ * Reads and checks a cluster file.
+ *
+ * @return the cluster, or NULL with err set: class "ClusterFile", "FILE:LINE: what was expected"
+ */
+struct cluster *cluster_read(const char *file, struct ninja_error *err);
+void cluster_free(struct cluster *cluster);
+
+/** The index of the site with that name, or -1 with err naming those that there are. */
+int cluster_find_site(const struct cluster *cluster, const char *name, struct ninja_error *err);
+
+/** Sets a time-out from "NAME=MS", as on the command line. */
+bool cluster_set_timeout(struct cluster *cluster, const char *assignment, struct ninja_error *err);
+
+const char *cluster_timeout_name(enum timeout timeout);
+
+#endif

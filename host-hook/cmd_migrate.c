@@ -1,0 +1,273 @@
+/*
+ * migrate, switch and abort: the commands that change something.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/log.h"
+#include "host-hook/ninjactl.h"
+#include "host-hook/report.h"
+#include "host-hook/switch.h"
+#include "host-hook/timer.h"
+
+/* SIGINT, SIGTERM and SIGHUP call back from the event loop. */
+struct interrupts {
+    struct event *events[3];
+};
+
+static void interrupts_catch(struct interrupts *interrupts, struct event_base *base,
+                             event_callback_fn callback, void *arg)
+{
+    static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
+    for (int i = 0; i < 3; i++) {
+        interrupts->events[i] = evsignal_new(base, signals[i], callback, arg);
+        event_add(interrupts->events[i], NULL);
+    }
+}
+
+static void interrupts_release(struct interrupts *interrupts)
+{
+    for (int i = 0; i < 3; i++) {
+        event_free(interrupts->events[i]);
+    }
+}
+
+/* ---- migrate ---- */
+
+static int exit_code_of(enum outcome outcome, bool strict)
+{
+    switch (outcome) {
+    case OUTCOME_DONE:
+        return EXIT_DONE;
+    case OUTCOME_DEGRADED:
+        return strict ? EXIT_FAILED : EXIT_DONE;
+    case OUTCOME_REFUSED:
+        return EXIT_REFUSED;
+    case OUTCOME_ROLLED_BACK:
+        return EXIT_ROLLED_BACK;
+    case OUTCOME_OPERATOR:
+        return EXIT_OPERATOR;
+    }
+    return EXIT_FAILED;
+}
+
+static void on_migrated(void *arg)
+{
+    event_base_loopbreak(arg);
+}
+
+static void on_interrupt(evutil_socket_t fd, short what, void *arg)
+{
+    migration_abort(arg);
+}
+
+static const struct migration_handler migration_handler = {.done = on_migrated};
+
+static int finish_migration(struct migration *migration, struct journal *journal,
+                            const struct args *args)
+{
+    struct ninja_error err = NINJA_ERROR_INIT;
+    json_t *report = migration_report(migration);
+    enum outcome outcome = migration_outcome(migration);
+    int code = exit_code_of(outcome, args->strict);
+    if (!journal_write_report(journal, report, &err)) {
+        complain(&err);
+        code = code == EXIT_DONE ? EXIT_FAILED : code;
+    }
+    if (args->json) {
+        print_json(report);
+    } else {
+        report_print(stdout, report);
+    }
+    if (outcome != OUTCOME_DONE) {
+        fprintf(stderr, "ninjactl: %s: %s\n", outcome_name(outcome), migration_reason(migration));
+    }
+    json_decref(report);
+    return code;
+}
+
+static int run_migration(struct session *session, const struct migration_options *options,
+                         const struct args *args)
+{
+    struct ninja_error err = NINJA_ERROR_INIT;
+    struct interrupts interrupts;
+    struct journal *journal = journal_new(args->state_dir, &err);
+    if (journal == NULL) {
+        complain(&err);
+        return EXIT_FAILED;
+    }
+    ninja_log_info("migration %s of %s to %s, %s", journal_id(journal), session->cluster->name,
+                   session->cluster->sites[options->to].name, mode_name(options->mode));
+    struct migration *migration =
+        migration_start(session->base, session->cluster, session->survey, journal, options,
+                        &migration_handler, session->base);
+    session->survey = NULL;
+    struct progress *progress = progress_start(session->base, migration, session->cluster->n_vms);
+    interrupts_catch(&interrupts, session->base, on_interrupt, migration);
+    event_base_dispatch(session->base);
+    interrupts_release(&interrupts);
+    progress_free(progress);
+    int code = finish_migration(migration, journal, args);
+    migration_free(migration);
+    journal_free(journal);
+    return code;
+}
+
+int cmd_migrate(const struct args *args)
+{
+    struct session session;
+    struct ninja_error err = NINJA_ERROR_INIT;
+    struct migration_options options = {.mode = args->mode};
+    int code = session_open(&session, args);
+    if (code != EXIT_DONE) {
+        return code;
+    }
+    options.to = cluster_find_site(session.cluster, args->word, &err);
+    if (options.to < 0) {
+        complain(&err);
+        code = EXIT_REFUSED;
+    } else if ((code = session_lock(&session, args)) == EXIT_DONE) {
+        session_survey(&session);
+        if (migration_check(session.survey, session.cluster, &options, &err)) {
+            code = run_migration(&session, &options, args);
+        } else {
+            complain(&err);
+            code = strcmp(err.class, "Operator") == 0 ? EXIT_OPERATOR : EXIT_REFUSED;
+        }
+    }
+    session_close(&session);
+    return code;
+}
+
+/* ---- switch ---- */
+
+struct switching {
+    struct event_base *base;
+    struct transport_switch *sw;
+    struct ninja_error err;
+};
+
+static void on_switched(void *arg, const struct ninja_error *err)
+{
+    struct switching *switching = arg;
+    if (err != NULL) {
+        switching->err = *err;
+    }
+    event_base_loopbreak(switching->base);
+}
+
+static void on_switch_interrupt(evutil_socket_t fd, short what, void *arg)
+{
+    struct switching *switching = arg;
+    switch_abort(switching->sw);
+}
+
+static const struct switch_handler switch_handler = {.done = on_switched};
+
+/* "best" is for people, "@best" for ranks. */
+static const char *btl_list(const char *text)
+{
+    static const char *const words[] = {"@best", "@standby", "@all", "@bypass"};
+    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+        if (strcmp(words[i] + 1, text) == 0) {
+            return words[i];
+        }
+    }
+    return text;
+}
+
+static int switch_exit_code(const struct switching *switching)
+{
+    const char *class = switching->err.class;
+    if (class[0] == '\0') {
+        return EXIT_DONE;
+    }
+    if (strcmp(class, "Resume") == 0) {
+        return EXIT_OPERATOR;
+    }
+    if (switch_has_released(switching->sw)) {
+        return EXIT_FAILED;
+    }
+    return strcmp(class, "Refused") == 0 || strcmp(class, "NotReady") == 0 ? EXIT_REFUSED
+                                                                           : EXIT_ROLLED_BACK;
+}
+
+static int run_switch(struct session *session, const struct args *args)
+{
+    struct switching switching = {.base = session->base};
+    struct interrupts interrupts;
+    struct switch_options options = {
+        .cluster = session->cluster,
+        .release = btl_list(args->release),
+        .reselect = btl_list(args->btl),
+    };
+    switching.sw = switch_start(session->base, survey_agents(session->survey),
+                                session->cluster->n_vms, &options, &switch_handler, &switching);
+    interrupts_catch(&interrupts, session->base, on_switch_interrupt, &switching);
+    event_base_dispatch(session->base);
+    interrupts_release(&interrupts);
+    if (!ninja_error_is_set(&switching.err) && switch_jobs(switching.sw) == 0) {
+        ninja_error_set(&switching.err, "Refused", "there is no MPI job to switch");
+    }
+    json_t *report = switch_report(switching.sw);
+    if (args->json) {
+        print_json(report);
+    } else if (switch_jobs(switching.sw) > 0) {
+        report_print_switch(stdout, report);
+    }
+    json_decref(report);
+    if (ninja_error_is_set(&switching.err)) {
+        complain(&switching.err);
+    }
+    int code = switch_exit_code(&switching);
+    switch_free(switching.sw);
+    return code;
+}
+
+int cmd_switch(const struct args *args)
+{
+    struct session session;
+    struct ninja_error err = NINJA_ERROR_INIT;
+    int code = session_open(&session, args);
+    if (code != EXIT_DONE) {
+        return code;
+    }
+    code = session_lock(&session, args);
+    if (code == EXIT_DONE) {
+        session_survey(&session);
+        if (survey_is_complete(session.survey, &err)) {
+            code = run_switch(&session, args);
+        } else {
+            complain(&err);
+            code = EXIT_REFUSED;
+        }
+    }
+    session_close(&session);
+    return code;
+}
+
+/* ---- abort ---- */
+
+int cmd_abort(const struct args *args)
+{
+    struct session session;
+    int code = session_open(&session, args);
+    if (code != EXIT_DONE) {
+        return code;
+    }
+    pid_t pid = lock_holder(args->state_dir, session.cluster->name);
+    if (pid <= 0) {
+        fprintf(stderr, "ninjactl: no migration of \"%s\" is running\n", session.cluster->name);
+        code = EXIT_REFUSED;
+    } else if (kill(pid, SIGTERM) < 0) {
+        fprintf(stderr, "ninjactl: process %d: %s\n", (int)pid, strerror(errno));
+        code = EXIT_FAILED;
+    } else {
+        printf("process %d was told to abort; it rolls back, unless a VM has arrived\n", (int)pid);
+    }
+    session_close(&session);
+    return code;
+}

@@ -1,0 +1,481 @@
+/*
+ * A migration is a table of steps. The first half takes apart (quiesce, unplug, copy); the second
+ * half gives every VM, wherever it now is, what that site has for it, and the job its best
+ * transports. Forward, the steps run in order. A failure before the point of no return jumps to
+ * the second half with rolling_back set: "where the VM now is" is then the source. So putting
+ * things right is written once, for success and for failure.
+ *
+ * In the second half nothing fails the migration: what does not work is a warning, and the rest
+ * goes on, as the ranks must run again whatever happens.
+ *
+ * A step drives all VMs at once (struct gather) and ends when all of them ended.
+ */
+#include "host-hook/coordinator_private.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/log.h"
+#include "host-hook/json_text.h"
+#include "host-hook/report.h"
+
+const struct migration_step migration_steps[] = {
+    {"prepare", false, NULL, begin_prepare, "prepare the receiving QEMU of each VM"},
+    {"standby", false, needs_standby, begin_standby,
+     "switch the jobs: quiesce, release the bypass transports, run on over the standby ones"},
+    {"hold", false, is_paused, begin_hold, "stop the jobs: quiesce, release all transports, wait"},
+    {"detach", false, has_device_to_leave, begin_detach,
+     "run the guests' detach scripts and see that nothing holds a bypass device"},
+    {"unplug", false, has_device_to_leave, begin_unplug, "unplug the bypass device of each VM"},
+    {"copy", false, NULL, begin_copy, "migrate all VMs at once"},
+    {"cancel", true, is_rolling_back, begin_cancel, NULL},
+    {"connect", true, any_moved, begin_connect, NULL},
+    {"finish", true, any_moved, begin_finish, "end the QEMUs that the VMs left"},
+    {"baseline", true, NULL, begin_baseline, NULL},
+    {"plug", true, needs_device, begin_plug, "plug in the device of each VM"},
+    {"attach", true, needs_attach, begin_attach, "run the guests' attach scripts"},
+    {"link", true, needs_link, begin_link, "wait until the link is usable"},
+    {"best", true, needs_best, begin_best,
+     "switch the jobs: quiesce, release all transports, choose the best ones"},
+    {"resume", true, is_held, begin_resume, "let the jobs choose the best transports and run on"},
+    {"after", true, NULL, begin_after, NULL},
+};
+const size_t migration_n_steps = sizeof(migration_steps) / sizeof(migration_steps[0]);
+
+static const char *const stage_names[] = {
+    [STAGE_PREPARE] = "prepare", [STAGE_DETACH] = "detach",
+    [STAGE_UNPLUG] = "unplug",   [STAGE_COPY] = "copy",
+    [STAGE_CONNECT] = "connect", [STAGE_FINISH] = "finish",
+    [STAGE_PLUG] = "plug",       [STAGE_ATTACH] = "attach",
+    [STAGE_LINK] = "link",       [STAGES] = "",
+};
+
+const char *stage_name(enum stage stage)
+{
+    return stage_names[stage];
+}
+
+const char *mode_name(enum migration_mode mode)
+{
+    return mode == MODE_LIVE ? "live" : "paused";
+}
+
+const char *outcome_name(enum outcome outcome)
+{
+    static const char *const names[] = {
+        [OUTCOME_DONE] = "done",         [OUTCOME_DEGRADED] = "degraded",
+        [OUTCOME_REFUSED] = "refused",   [OUTCOME_ROLLED_BACK] = "rolled-back",
+        [OUTCOME_OPERATOR] = "operator",
+    };
+    return names[outcome];
+}
+
+/* ---- what the steps share ---- */
+
+int timeout_of(const struct migration *m, enum timeout timeout)
+{
+    return m->cluster->timeouts[timeout];
+}
+
+bool any_vm(const struct migration *m, bool (*is)(const struct migration_vm *vm))
+{
+    for (int i = 0; i < m->n; i++) {
+        if (is(&m->vms[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+int vms_moved(const struct migration *m)
+{
+    int n = 0;
+    for (int i = 0; i < m->n; i++) {
+        n += m->vms[i].moves && m->vms[i].vmm->moved;
+    }
+    return n;
+}
+
+static void changed(struct migration *m)
+{
+    if (m->handler->changed != NULL) {
+        m->handler->changed(m->arg);
+    }
+}
+
+void stage_begin(struct migration_vm *vm, enum stage stage)
+{
+    vm->stage = stage;
+    vm->stages[stage].began_ms = now_ms() - vm->m->states.began_ms;
+    vm->stages[stage].ms = -1;
+    changed(vm->m);
+}
+
+void stage_end(struct migration_vm *vm)
+{
+    if (vm->stage != STAGES) {
+        int64_t offset = now_ms() - vm->m->states.began_ms;
+        vm->stages[vm->stage].ms = offset - vm->stages[vm->stage].began_ms;
+        vm->stage = STAGES;
+    }
+}
+
+void add_warning(struct migration *m, const struct ninja_error *err)
+{
+    ninja_log_warning("%s", err->message);
+    journal_write(m->journal, json_pack("{s:o}", "warning", json_text(err->message)));
+    json_array_append_new(m->warnings, json_text(err->message));
+    if (strcmp(err->class, "Operator") == 0) {
+        m->operator_needed = true;
+    }
+}
+
+void take_switch_report(struct migration *m)
+{
+    json_t *report = switch_report(m->sw);
+    json_t *jobs = json_object_get(report, "jobs");
+    if (json_array_size(jobs) > 0) {
+        json_decref(m->jobs_after);
+        m->jobs_after = json_incref(jobs);
+        json_object_del(report, "jobs");
+        json_array_append(m->switches, report);
+    }
+    json_decref(report);
+    switch_free(m->sw);
+    m->sw = NULL;
+}
+
+/* ---- the end ---- */
+
+static void add_reason(struct migration *m, const char *text)
+{
+    size_t len = strlen(m->reason);
+    snprintf(m->reason + len, sizeof(m->reason) - len, "%s%s", len ? "; " : "", text);
+}
+
+static enum outcome judge(const struct migration *m)
+{
+    int moved = vms_moved(m), moving = 0;
+    for (int i = 0; i < m->n; i++) {
+        moving += m->vms[i].moves;
+    }
+    if (m->operator_needed || (moved > 0 && moved < moving)) {
+        return OUTCOME_OPERATOR;
+    }
+    if (moved > 0) {
+        return json_array_size(m->warnings) > 0 ? OUTCOME_DEGRADED : OUTCOME_DONE;
+    }
+    bool refusal = strcmp(m->err.class, "Refused") == 0 || strcmp(m->err.class, "NotReady") == 0 ||
+                   (m->failed_step == 0 && !m->abort_requested);
+    return !m->touched && refusal ? OUTCOME_REFUSED : OUTCOME_ROLLED_BACK;
+}
+
+static void end(struct migration *m)
+{
+    size_t i;
+    json_t *warning;
+    m->outcome = judge(m);
+    if (ninja_error_is_set(&m->err)) {
+        add_reason(m, m->err.message);
+    }
+    json_array_foreach(m->warnings, i, warning)
+    {
+        add_reason(m, json_string_value(warning));
+    }
+    bool arrived = m->outcome == OUTCOME_DONE || m->outcome == OUTCOME_DEGRADED;
+    m->ended = true;
+    report_time(m->ended_at, sizeof(m->ended_at));
+    state_set(&m->states, arrived ? STATE_DONE : STATE_FAILED);
+    journal_write(m->journal, json_pack("{s:s, s:o}", "outcome", outcome_name(m->outcome), "reason",
+                                        json_text(m->reason)));
+    m->handler->done(m->arg);
+}
+
+/* ---- from step to step ---- */
+
+static bool past_no_return(const struct migration *m)
+{
+    return vms_moved(m) > 0;
+}
+
+static void run(evutil_socket_t fd, short what, void *arg)
+{
+    struct migration *m = arg;
+    timer_free(&m->soon);
+    if (m->abort_requested && !m->rolling_back && !past_no_return(m)) {
+        struct ninja_error err = NINJA_ERROR_INIT;
+        ninja_error_set(&err, "Aborted", "aborted on request");
+        step_failed(m, &err);
+        return;
+    }
+    while (m->step < migration_n_steps) {
+        const struct migration_step *step = &migration_steps[m->step];
+        if (step->needed == NULL || step->needed(m)) {
+            ninja_log_debug("step %s", step->name);
+            journal_write(m->journal, json_pack("{s:s}", "step", step->name));
+            step->begin(m);
+            return;
+        }
+        m->step++;
+    }
+    end(m);
+}
+
+static void run_soon(struct migration *m)
+{
+    timer_free(&m->soon);
+    m->soon = timer_start(m->base, 0, run, m);
+}
+
+void step_done(struct migration *m)
+{
+    m->step++;
+    run_soon(m);
+}
+
+void step_failed(struct migration *m, const struct ninja_error *why)
+{
+    struct ninja_error err = *why;
+    if (migration_steps[m->step].building) {
+        add_warning(m, &err);
+        step_done(m);
+        return;
+    }
+    if (strcmp(err.class, "Cancelled") == 0) {
+        err = (struct ninja_error)NINJA_ERROR_INIT;
+        ninja_error_set(&err, "Aborted", "aborted on request");
+    }
+    ninja_log_error("%s", err.message);
+    m->err = err;
+    m->failed_step = m->step;
+    m->rolling_back = true;
+    journal_write(m->journal, json_pack("{s:o}", "failed", json_text(err.message)));
+    state_set(&m->states, STATE_ROLLING_BACK);
+    changed(m);
+    while (!migration_steps[m->step].building) {
+        m->step++;
+    }
+    run_soon(m);
+}
+
+void step_gathered(void *arg, const struct ninja_error *err)
+{
+    struct migration *m = arg;
+    for (int i = 0; i < m->n; i++) {
+        stage_end(&m->vms[i]);
+    }
+    if (err != NULL) {
+        step_failed(m, err);
+    } else {
+        step_done(m);
+    }
+}
+
+/* From the event loop, as a step may be just beginning where the abort was asked for. */
+static void on_abort(evutil_socket_t fd, short what, void *arg)
+{
+    struct migration *m = arg;
+    timer_free(&m->abort_soon);
+    if (m->ended || m->rolling_back) {
+        return;
+    }
+    if (past_no_return(m)) {
+        ninja_log_warning("it is too late to abort: a VM runs at the destination already");
+        m->abort_requested = false;
+        return;
+    }
+    ninja_log_warning("aborting; all is being taken back");
+    journal_write(m->journal, json_pack("{s:b}", "abort", true));
+    if (m->sw != NULL && !m->held) {
+        switch_abort(m->sw);
+    } else {
+        abort_drivers(m);
+    }
+}
+
+void migration_abort(struct migration *m)
+{
+    if (!m->abort_requested) {
+        m->abort_requested = true;
+        m->abort_soon = timer_start(m->base, 0, on_abort, m);
+    }
+}
+
+/* ---- before it begins ---- */
+
+bool migration_check(struct survey *survey, const struct cluster *cluster,
+                     const struct migration_options *options, struct ninja_error *err)
+{
+    struct survey_vm *vms = survey_vms(survey);
+    int moving = 0;
+    if (!survey_is_complete(survey, err)) {
+        return false;
+    }
+    for (int i = 0; i < cluster->n_vms; i++) {
+        moving += vms[i].vmm->site != options->to;
+    }
+    if (moving == 0) {
+        return ninja_error_set(err, "NothingToDo", "nothing to do: all VMs are at \"%s\" already",
+                               cluster->sites[options->to].name);
+    }
+    return true;
+}
+
+json_t *migration_plan(struct survey *survey, const struct cluster *cluster,
+                       const struct migration_options *options)
+{
+    json_t *plan = json_array();
+    struct survey_vm *vms = survey_vms(survey);
+    bool device = false, plugs = false;
+    for (int i = 0; i < cluster->n_vms; i++) {
+        const char *at = cluster->sites[vms[i].vmm->site].name;
+        const struct cluster_entry *entry = &cluster->sites[options->to].vms[i];
+        if (vms[i].vmm->site == options->to) {
+            json_array_append_new(plan, json_sprintf("%s stays at %s", cluster->vms[i], at));
+            continue;
+        }
+        device |= vms[i].vmm->has_device;
+        plugs |= entry->device != NULL;
+        json_array_append_new(
+            plan, json_sprintf("%s moves from %s to %s (%s%s), %s%s%s%s", cluster->vms[i], at,
+                               cluster->sites[options->to].name,
+                               entry->receive ? "received at " : "no VMM",
+                               entry->receive ? entry->receive : "",
+                               vms[i].vmm->has_device ? "leaves " : "has no device to leave",
+                               vms[i].vmm->has_device ? vmm_entry(vms[i].vmm)->device_id : "",
+                               entry->device ? ", gets " : ", gets no device",
+                               entry->device ? entry->device : ""));
+    }
+    bool jobs = survey_jobs(survey)->n > 0, live = options->mode == MODE_LIVE;
+    for (size_t i = 0; i < migration_n_steps; i++) {
+        const struct migration_step *step = &migration_steps[i];
+        bool needed = step->text != NULL;
+        needed &= step->needed != needs_standby || (live && device && jobs);
+        needed &= step->needed != is_paused || (!live && jobs);
+        needed &= step->needed != is_held || (!live && jobs);
+        needed &= step->needed != has_device_to_leave || device;
+        needed &= (step->needed != needs_device && step->needed != needs_attach &&
+                   step->needed != needs_link) ||
+                  plugs;
+        needed &= step->needed != needs_best || (live && plugs && jobs);
+        if (needed) {
+            json_array_append_new(plan, json_string(step->text));
+        }
+    }
+    return plan;
+}
+
+static void on_state(void *arg, enum migration_state from, enum migration_state to)
+{
+    struct migration *m = arg;
+    journal_write(m->journal,
+                  json_pack("{s:s, s:s}", "from", state_name(from), "state", state_name(to)));
+    changed(m);
+}
+
+static void journal_begin(struct migration *m)
+{
+    json_t *vms = json_array();
+    for (int i = 0; i < m->n; i++) {
+        json_array_append_new(vms, json_pack("{s:s, s:s, s:b, s:b}", "name", m->cluster->vms[i],
+                                             "at", m->cluster->sites[m->vms[i].from].name, "moves",
+                                             m->vms[i].moves, "device", m->vms[i].had_device));
+    }
+    journal_write(m->journal,
+                  json_pack("{s:s, s:s, s:s, s:s, s:s, s:o}", "state", state_name(STATE_PLANNED),
+                            "cluster", m->cluster->name, "file", m->cluster->file, "mode",
+                            mode_name(m->options.mode), "to", m->cluster->sites[m->options.to].name,
+                            "vms", vms));
+}
+
+struct migration *migration_start(struct event_base *base, const struct cluster *cluster,
+                                  struct survey *survey, struct journal *journal,
+                                  const struct migration_options *options,
+                                  const struct migration_handler *handler, void *arg)
+{
+    struct migration *m = calloc(1, sizeof(*m));
+    struct survey_vm *surveyed = survey_vms(survey);
+    m->base = base;
+    m->cluster = cluster;
+    m->survey = survey;
+    m->journal = journal;
+    m->options = *options;
+    m->handler = handler;
+    m->arg = arg;
+    m->n = cluster->n_vms;
+    m->agents = survey_agents(survey);
+    m->vms = calloc((size_t)m->n, sizeof(*m->vms));
+    m->may_be_unplugged = calloc((size_t)m->n, sizeof(bool));
+    m->switches = json_array();
+    m->warnings = json_array();
+    report_time(m->began, sizeof(m->began));
+    state_begin(&m->states, on_state, m);
+    for (int i = 0; i < m->n; i++) {
+        struct migration_vm *vm = &m->vms[i];
+        *vm = (struct migration_vm){.m = m,
+                                    .vmm = surveyed[i].vmm,
+                                    .agent = surveyed[i].agent,
+                                    .from = surveyed[i].vmm->site,
+                                    .moves = surveyed[i].vmm->site != options->to,
+                                    .had_device = surveyed[i].vmm->has_device,
+                                    .before = json_incref(surveyed[i].interconnects),
+                                    .stage = STAGES};
+        m->may_be_unplugged[i] = vm->moves && vm->had_device;
+        for (int s = 0; s < STAGES; s++) {
+            vm->stages[s].ms = -1;
+        }
+    }
+    journal_begin(m);
+    run_soon(m);
+    return m;
+}
+
+/* ---- asking about it ---- */
+
+enum outcome migration_outcome(const struct migration *m)
+{
+    return m->outcome;
+}
+
+const char *migration_reason(const struct migration *m)
+{
+    return m->reason;
+}
+
+const char *migration_state_name(const struct migration *m)
+{
+    return state_name(m->states.state);
+}
+
+void migration_get_progress(const struct migration *m, int vm, struct migration_progress *progress)
+{
+    progress->vm = m->cluster->vms[vm];
+    progress->stage = stage_name(m->vms[vm].stage);
+    progress->copy = m->vms[vm].vmm->progress;
+}
+
+void migration_free(struct migration *m)
+{
+    if (m == NULL) {
+        return;
+    }
+    switch_free(m->sw);
+    gather_free(&m->gather);
+    timer_free(&m->soon);
+    timer_free(&m->abort_soon);
+    for (int i = 0; i < m->n; i++) {
+        guest_command_free(m->vms[i].command);
+        link_wait_free(m->vms[i].link_wait);
+        json_decref(m->vms[i].before);
+        json_decref(m->vms[i].standby);
+        json_decref(m->vms[i].after);
+    }
+    survey_free(m->survey);
+    json_decref(m->switches);
+    json_decref(m->jobs_after);
+    json_decref(m->warnings);
+    free(m->vms);
+    free(m->may_be_unplugged);
+    free(m);
+}

@@ -1,0 +1,150 @@
+/*
+ * Inside the coordinator: the migration itself, and the steps of its two halves.
+ */
+#ifndef NINJA_COORDINATOR_PRIVATE_H
+#define NINJA_COORDINATOR_PRIVATE_H
+
+#include "host-hook/coordinator.h"
+#include "host-hook/guest_command.h"
+#include "host-hook/link_wait.h"
+#include "host-hook/state.h"
+#include "host-hook/switch.h"
+#include "host-hook/timer.h"
+
+/* What is timed for each VM. */
+enum stage {
+    STAGE_PREPARE,
+    STAGE_DETACH,
+    STAGE_UNPLUG,
+    STAGE_COPY,
+    STAGE_CONNECT, /* to the agent, at the destination */
+    STAGE_FINISH,  /* the source QEMU ends */
+    STAGE_PLUG,
+    STAGE_ATTACH,
+    STAGE_LINK,
+    STAGES,
+};
+
+struct migration_vm {
+    struct migration *m;
+    struct vmm *vmm;     /* the survey's */
+    struct agent *agent; /* the survey's */
+    int from;            /* site at the beginning */
+    bool moves;          /* it is not at the destination already */
+    bool had_device;
+    bool detached;    /* its detach scripts were run */
+    bool copying;     /* its part of the copy step is going on */
+    bool fresh_agent; /* the agent was reached where the VM is now */
+    bool attached;    /* its attach scripts were run, after the move or the rollback */
+    enum link_kind link;
+    char link_name[32];
+    enum stage stage; /* STAGES: none */
+    struct {
+        int64_t began_ms, ms; /* since the migration began; ms -1: not done */
+    } stages[STAGES];
+    struct guest_command *command;
+    struct link_wait *link_wait;
+    json_t *before, *standby, *after; /* interconnects */
+};
+
+struct migration {
+    struct event_base *base;
+    const struct cluster *cluster;
+    struct migration_options options;
+    struct survey *survey;
+    struct journal *journal;
+    const struct migration_handler *handler;
+    void *arg;
+
+    struct state_machine states;
+    struct migration_vm *vms;
+    int n;
+    struct agent *const *agents;
+    bool *may_be_unplugged; /* by VM: had a device to take away */
+
+    size_t step;        /* index in the table of steps */
+    size_t failed_step; /* where it began to roll back */
+    struct gather gather;
+    int copy_round;
+    bool cancelling;
+
+    struct transport_switch *sw; /* the one that is going on */
+    bool held;                   /* paused mode: the ranks are released, sw goes on later */
+    bool on_standby;             /* live mode: the first switch is done */
+    json_t *switches;            /* reports */
+    json_t *jobs_after;
+
+    bool abort_requested, rolling_back, touched, ended, operator_needed;
+    struct ninja_error err; /* what made it fail */
+    json_t *warnings;
+    enum outcome outcome;
+    char reason[1000];
+    struct event *soon, *abort_soon;
+    char began[40], ended_at[40]; /* wall clock */
+};
+
+struct migration_step {
+    const char *name;
+    bool building; /* belongs to the second half, which a rollback runs too */
+    bool (*needed)(const struct migration *m);
+    void (*begin)(struct migration *m);
+    const char *text; /* for the plan */
+};
+
+extern const struct migration_step migration_steps[];
+extern const size_t migration_n_steps;
+
+/** Ends the step; the next one begins from the event loop. */
+void step_done(struct migration *m);
+/** Fails the migration: in the first half it is rolled back from here. */
+void step_failed(struct migration *m, const struct ninja_error *err);
+/** For gather_begin(): done or failed. */
+void step_gathered(void *arg, const struct ninja_error *err);
+
+/** Something is not as asked, but the migration goes on: it ends degraded. */
+void add_warning(struct migration *m, const struct ninja_error *err);
+
+void stage_begin(struct migration_vm *vm, enum stage stage);
+void stage_end(struct migration_vm *vm);
+const char *stage_name(enum stage stage);
+
+bool any_vm(const struct migration *m, bool (*is)(const struct migration_vm *vm));
+int vms_moved(const struct migration *m);
+int timeout_of(const struct migration *m, enum timeout timeout);
+
+/* switch callbacks common to both halves */
+void take_switch_report(struct migration *m);
+
+/* coordinator_leave.c: the first half */
+bool needs_standby(const struct migration *m);
+bool is_paused(const struct migration *m);
+bool has_device_to_leave(const struct migration *m);
+void begin_prepare(struct migration *m);
+void begin_standby(struct migration *m);
+void begin_hold(struct migration *m);
+void begin_detach(struct migration *m);
+void begin_unplug(struct migration *m);
+void begin_copy(struct migration *m);
+/** Cancels prepare or copy, if one is going on. */
+void abort_drivers(struct migration *m);
+
+/* coordinator_settle.c: the second half */
+bool is_rolling_back(const struct migration *m);
+bool any_moved(const struct migration *m);
+bool needs_device(const struct migration *m);
+bool needs_attach(const struct migration *m);
+bool needs_link(const struct migration *m);
+bool needs_best(const struct migration *m);
+bool is_held(const struct migration *m);
+void begin_cancel(struct migration *m);
+void begin_connect(struct migration *m);
+void begin_finish(struct migration *m);
+void begin_baseline(struct migration *m);
+void begin_plug(struct migration *m);
+void begin_attach(struct migration *m);
+void begin_link(struct migration *m);
+void begin_best(struct migration *m);
+void begin_resume(struct migration *m);
+void begin_after(struct migration *m);
+
+#endif

@@ -1,0 +1,130 @@
+/*
+ * The driver "local": a "VM" is an agent on this machine and nothing is really moved. It is for
+ * tests of all that is not the VMM, and for switching a job that runs here.
+ */
+#include <stdlib.h>
+
+#include "host-hook/driver.h"
+#include "host-hook/json_lines.h"
+#include "host-hook/timer.h"
+
+struct local {
+    struct vmm vmm;
+    vmm_done done;
+    void *arg;
+    struct ninja_error err;
+    struct event *timer;
+};
+
+static void on_timer(evutil_socket_t fd, short what, void *arg)
+{
+    struct local *local = arg;
+    struct ninja_error err = local->err;
+    timer_free(&local->timer);
+    local->done(local->arg, ninja_error_is_set(&err) ? &err : NULL);
+}
+
+/* Ends the operation, from the event loop. */
+static void end(struct vmm *vmm, vmm_done done, void *arg, const struct ninja_error *err)
+{
+    struct local *local = (struct local *)vmm;
+    local->done = done;
+    local->arg = arg;
+    local->err = *err;
+    timer_free(&local->timer);
+    local->timer = timer_start(vmm->base, 0, on_timer, local);
+}
+
+static const struct ninja_error no_error = NINJA_ERROR_INIT;
+
+static struct vmm *local_open(struct event_base *base, const struct cluster *cluster, int vm)
+{
+    struct local *local = calloc(1, sizeof(*local));
+    vmm_init(&local->vmm, &driver_local, base, cluster, vm);
+    return &local->vmm;
+}
+
+static void local_locate(struct vmm *vmm, vmm_done done, void *arg)
+{
+    struct ninja_error err = NINJA_ERROR_INIT;
+    vmm->site = -1;
+    for (int s = 0; vmm->site < 0 && s < vmm->cluster->n_sites; s++) {
+        if (json_lines_answers(vmm->cluster->sites[s].vms[vmm->vm].agent)) {
+            vmm->site = s;
+        }
+    }
+    if (vmm->site >= 0) {
+        vmm->has_device = vmm_entry(vmm)->device != NULL;
+    } else {
+        ninja_error_set(&err, "NotFound",
+                        "%s: no agent listens at any of its sockets (%s); start one with "
+                        "ninja-agent --listen",
+                        vmm_name(vmm), vmm->cluster->sites[0].vms[vmm->vm].agent);
+    }
+    end(vmm, done, arg, &err);
+}
+
+static void local_unplug(struct vmm *vmm, vmm_done done, void *arg)
+{
+    vmm->has_device = false;
+    end(vmm, done, arg, &no_error);
+}
+
+static void local_prepare(struct vmm *vmm, int site, vmm_done done, void *arg)
+{
+    vmm->to = site;
+    end(vmm, done, arg, &no_error);
+}
+
+static void local_migrate(struct vmm *vmm, vmm_done done, void *arg)
+{
+    vmm->from = vmm->site;
+    vmm->site = vmm->to;
+    vmm->moved = true;
+    vmm->progress.downtime_ms = 0;
+    end(vmm, done, arg, &no_error);
+}
+
+static void local_plug(struct vmm *vmm, vmm_done done, void *arg)
+{
+    vmm->has_device = true;
+    end(vmm, done, arg, &no_error);
+}
+
+/* Operations last no time, so all that cancel() can meet is one whose timer has not run yet. */
+static void local_cancel(struct vmm *vmm, vmm_done done, void *arg)
+{
+    struct local *local = (struct local *)vmm;
+    if (local->timer != NULL) {
+        struct ninja_error err = NINJA_ERROR_INIT;
+        timer_free(&local->timer);
+        ninja_error_set(&err, "Cancelled", "%s: cancelled", vmm_name(vmm));
+        local->done(local->arg, &err);
+    }
+    end(vmm, done, arg, &no_error);
+}
+
+static void local_finish(struct vmm *vmm, vmm_done done, void *arg)
+{
+    end(vmm, done, arg, &no_error);
+}
+
+static void local_close(struct vmm *vmm)
+{
+    struct local *local = (struct local *)vmm;
+    timer_free(&local->timer);
+    free(local);
+}
+
+const struct vmm_driver driver_local = {
+    .name = "local",
+    .open = local_open,
+    .locate = local_locate,
+    .unplug = local_unplug,
+    .prepare = local_prepare,
+    .migrate = local_migrate,
+    .plug = local_plug,
+    .cancel = local_cancel,
+    .finish = local_finish,
+    .close = local_close,
+};

@@ -1,0 +1,101 @@
+/*
+ * What the two halves of the driver "qmp" share: driver_qmp.c (one QEMU: locate, unplug, plug,
+ * finish) and driver_qmp_move.c (two QEMUs: prepare, migrate, cancel).
+ */
+#ifndef NINJA_DRIVER_QMP_H
+#define NINJA_DRIVER_QMP_H
+
+#include <jansson.h>
+
+#include "host-hook/driver.h"
+#include "host-hook/host_command.h"
+#include "host-hook/qmp.h"
+#include "host-hook/timer.h"
+
+struct qmp_vm;
+
+/* A reply belongs to the operation that asked; a late one must not end the next. */
+enum op {
+    OP_NONE,
+    OP_LOCATE,
+    OP_UNPLUG,
+    OP_PREPARE,
+    OP_MIGRATE,
+    OP_PLUG,
+    OP_CANCEL,
+    OP_FINISH,
+};
+
+/* The VM's QEMU at one site, as far as there is one. */
+struct peer {
+    struct qmp_vm *owner;
+    int site;
+    struct qmp *qmp;
+    char status[32];        /* QEMU's word at the last look; empty: not known */
+    struct ninja_error err; /* why it could not be reached */
+    bool has_device;
+    bool asked; /* locate waits for it */
+};
+
+struct qmp_vm {
+    struct vmm vmm;
+    struct peer *peers; /* one for each site */
+
+    enum op op; /* the operation in progress */
+    vmm_done done;
+    void *arg;
+    char waiting_for[160]; /* what the deadline's error says */
+    int waiting_at;        /* site */
+    struct event *deadline, *poll;
+    struct host_command *command;
+    struct gather gather;
+    void (*peer_ready)(struct peer *peer);
+    void (*peer_event)(struct peer *peer, const char *name, json_t *data);
+    void (*peer_ended)(struct peer *peer, const struct ninja_error *err);
+
+    size_t step;           /* of prepare */
+    json_t *capabilities;  /* between asking for them and setting them */
+    int64_t give_up_at;    /* ms; for loops within an operation */
+    bool receiver_is_ours; /* the QEMU at `to` waits for this VM and for nothing else */
+    bool receiver_stays;   /* it cannot be made to quit */
+    bool prepared;         /* the command "prepare" ended well */
+    bool copying;          /* "migrate" was given, its end was not seen */
+};
+
+static inline struct peer *source_of(struct qmp_vm *v)
+{
+    return &v->peers[v->vmm.moved ? v->vmm.from : v->vmm.site];
+}
+
+static inline struct peer *destination_of(struct qmp_vm *v)
+{
+    return &v->peers[v->vmm.to];
+}
+
+/** Begins an operation that waits at a site for what the text says, at most that long. */
+void op_begin(struct qmp_vm *v, enum op op, vmm_done done, void *arg);
+void op_wait(struct qmp_vm *v, int site, int timeout_ms, const char *fmt, ...)
+    __attribute__((format(printf, 4, 5)));
+/** Ends the operation; site is where the error was seen, or -1. err is NULL if well. */
+void op_end(struct qmp_vm *v, int site, const struct ninja_error *err);
+/** The same, from the event loop a little later: for errors found before an operation returned. */
+void op_end_soon(struct qmp_vm *v, int site, const struct ninja_error *err);
+
+/** Calls again in ms milliseconds, unless the operation ended before. */
+void op_poll(struct qmp_vm *v, int ms, event_callback_fn callback, void *arg);
+
+/** (Re)connects; v->peer_ready or v->peer_ended follows if true. */
+bool peer_connect(struct peer *peer, struct ninja_error *err);
+void peer_disconnect(struct peer *peer);
+
+/** One command, within the time-out "command". */
+void peer_execute(struct peer *peer, const char *command, json_t *arguments, qmp_reply reply);
+
+/** Takes the "status" out of the answer of query-status. */
+void peer_set_status(struct peer *peer, json_t *result);
+
+void qmp_vm_prepare(struct vmm *vmm, int site, vmm_done done, void *arg);
+void qmp_vm_migrate(struct vmm *vmm, vmm_done done, void *arg);
+void qmp_vm_cancel(struct vmm *vmm, vmm_done done, void *arg);
+
+#endif

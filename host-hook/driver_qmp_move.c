@@ -1,0 +1,588 @@
+/*
+ * Moving a VM between two QEMUs.
+ *
+ * prepare: start the receiver, see that it is one (status inmigrate), set every migration
+ * capability on both sides (a former receiver keeps those it had), open its port. Nothing of this
+ * touches the running VM.
+ * migrate: the source says "completed" before the destination runs, and a device_add before that
+ * is lost, so the operation ends with the destination's "running": the point of no return.
+ * cancel: only when the receiver is certainly gone may a paused source go on, or both would run.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/log.h"
+#include "host-hook/device.h"
+#include "host-hook/driver_qmp.h"
+
+#define RETRY_MS    100
+#define PROGRESS_MS 200
+#define START_MS    30
+/* How long a completed migration may still come to run at the destination when it is cancelled. */
+#define GRACE_MS 3000
+
+static struct qmp_vm *of(struct vmm *vmm)
+{
+    return (struct qmp_vm *)vmm;
+}
+
+static int timeout_of(const struct qmp_vm *v, enum timeout timeout)
+{
+    return v->vmm.cluster->timeouts[timeout];
+}
+
+static const struct cluster_site *site_to(const struct qmp_vm *v)
+{
+    return &v->vmm.cluster->sites[v->vmm.to];
+}
+
+/* ---- prepare ---- */
+
+static bool receiver_waits(struct qmp_vm *v, json_t *result, struct ninja_error *err)
+{
+    peer_set_status(destination_of(v), result);
+    if (strcmp(destination_of(v)->status, "inmigrate") != 0) {
+        return ninja_error_set(err, "Refused",
+                               "the QEMU there is \"%s\" and does not wait for a migration; start "
+                               "the receiving QEMU with -incoming defer",
+                               destination_of(v)->status);
+    }
+    v->receiver_is_ours = true;
+    return true;
+}
+
+static json_t *device_type(struct qmp_vm *v)
+{
+    const char *text = site_to(v)->vms[v->vmm.vm].device;
+    json_t *device = text ? device_parse(text, NULL) : NULL;
+    json_t *arguments = NULL;
+    if (device != NULL) {
+        arguments = json_pack("{s:O}", "typename", json_object_get(device, "driver"));
+        json_decref(device);
+    }
+    return arguments;
+}
+
+static bool keep_capabilities(struct qmp_vm *v, json_t *result, struct ninja_error *err)
+{
+    size_t i;
+    json_t *capability;
+    json_decref(v->capabilities);
+    v->capabilities = json_array();
+    json_array_foreach(result, i, capability)
+    {
+        const char *name = json_string_value(json_object_get(capability, "capability"));
+        if (name != NULL) {
+            json_array_append_new(v->capabilities, json_pack("{s:s, s:b}", "capability", name,
+                                                             "state", strcmp(name, "events") == 0));
+        }
+    }
+    return true;
+}
+
+static json_t *kept_capabilities(struct qmp_vm *v)
+{
+    return json_pack("{s:O}", "capabilities", v->capabilities);
+}
+
+static json_t *parameters(struct qmp_vm *v)
+{
+    const struct cluster *cluster = v->vmm.cluster;
+    /* Left alone, QEMU holds itself to 128 MiB/s. */
+    json_int_t bandwidth = cluster->bandwidth_mib ? cluster->bandwidth_mib : 64 * 1024;
+    return json_pack("{s:I, s:i}", "max-bandwidth", bandwidth * 1024 * 1024, "downtime-limit",
+                     cluster->downtime_limit_ms);
+}
+
+static json_t *receive_uri(struct qmp_vm *v)
+{
+    return json_pack("{s:s}", "uri", site_to(v)->vms[v->vmm.vm].receive);
+}
+
+static const struct prepare_step {
+    bool at_source;
+    bool may_lack_arguments; /* then it is left out */
+    const char *command;
+    json_t *(*arguments)(struct qmp_vm *v);
+    bool (*check)(struct qmp_vm *v, json_t *result, struct ninja_error *err);
+} prepare_steps[] = {
+    {false, false, "query-status", NULL, receiver_waits},
+    {false, true, "device-list-properties", device_type, NULL},
+    {false, false, "query-migrate-capabilities", NULL, keep_capabilities},
+    {false, false, "migrate-set-capabilities", kept_capabilities, NULL},
+    {true, false, "query-migrate-capabilities", NULL, keep_capabilities},
+    {true, false, "migrate-set-capabilities", kept_capabilities, NULL},
+    {true, false, "migrate-set-parameters", parameters, NULL},
+    {false, false, "migrate-incoming", receive_uri, NULL},
+};
+#define PREPARE_STEPS (sizeof(prepare_steps) / sizeof(prepare_steps[0]))
+
+static void next_prepare_step(struct qmp_vm *v);
+
+static void on_prepare_reply(void *arg, json_t *result, const struct ninja_error *err)
+{
+    struct peer *peer = arg;
+    struct qmp_vm *v = peer->owner;
+    struct ninja_error wrong = NINJA_ERROR_INIT;
+    if (v->op != OP_PREPARE) {
+        return;
+    }
+    const struct prepare_step *step = &prepare_steps[v->step];
+    if (err != NULL) {
+        op_end(v, peer->site, err);
+    } else if (step->check != NULL && !step->check(v, result, &wrong)) {
+        op_end(v, peer->site, &wrong);
+    } else {
+        v->step++;
+        next_prepare_step(v);
+    }
+}
+
+static void next_prepare_step(struct qmp_vm *v)
+{
+    for (; v->step < PREPARE_STEPS; v->step++) {
+        const struct prepare_step *step = &prepare_steps[v->step];
+        json_t *arguments = step->arguments ? step->arguments(v) : NULL;
+        if (arguments == NULL && step->may_lack_arguments) {
+            continue;
+        }
+        peer_execute(step->at_source ? source_of(v) : destination_of(v), step->command, arguments,
+                     on_prepare_reply);
+        return;
+    }
+    op_end(v, v->vmm.to, NULL);
+}
+
+static void on_receiver_ready(struct peer *peer)
+{
+    timer_free(&peer->owner->poll);
+    peer->owner->step = 0;
+    next_prepare_step(peer->owner);
+}
+
+/* A reply that is awaited brings the loss itself; this is for one before the greeting. */
+static void on_receiver_lost(struct peer *peer, const struct ninja_error *err)
+{
+    if (peer->owner->op == OP_PREPARE) {
+        op_end(peer->owner, peer->site, err);
+    }
+}
+
+static void connect_receiver(evutil_socket_t fd, short what, void *arg)
+{
+    struct qmp_vm *v = arg;
+    struct ninja_error err = NINJA_ERROR_INIT;
+    if (peer_connect(destination_of(v), &err)) {
+        return;
+    }
+    if (site_to(v)->prepare != NULL && now_ms() < v->give_up_at) {
+        op_poll(v, RETRY_MS, connect_receiver, v);
+        return;
+    }
+    struct ninja_error why = NINJA_ERROR_INIT;
+    ninja_error_set(&why, err.class, "no QEMU waits there (%s); %s", err.message,
+                    site_to(v)->prepare ? "does the command \"prepare\" start one?"
+                                        : "start one with -incoming defer, or give the site a "
+                                          "command \"prepare\"");
+    op_end(v, v->vmm.to, &why);
+}
+
+static void begin_connecting(struct qmp_vm *v)
+{
+    v->give_up_at = now_ms() + timeout_of(v, TIMEOUT_CONNECT);
+    op_wait(v, v->vmm.to,
+            timeout_of(v, TIMEOUT_CONNECT) + (int)PREPARE_STEPS * timeout_of(v, TIMEOUT_COMMAND),
+            "the receiving QEMU was not ready in time");
+    op_poll(v, 0, connect_receiver, v);
+}
+
+static void on_prepare_command(void *arg, const struct ninja_error *err)
+{
+    struct qmp_vm *v = arg;
+    if (err != NULL) {
+        op_end(v, v->vmm.to, err);
+        return;
+    }
+    v->prepared = true;
+    begin_connecting(v);
+}
+
+void qmp_vm_prepare(struct vmm *vmm, int site, vmm_done done, void *arg)
+{
+    struct qmp_vm *v = of(vmm);
+    vmm->to = site;
+    vmm->moved = false;
+    v->prepared = v->receiver_is_ours = v->receiver_stays = v->copying = false;
+    op_begin(v, OP_PREPARE, done, arg);
+    v->peer_ready = on_receiver_ready;
+    v->peer_ended = on_receiver_lost;
+    if (site_to(v)->prepare == NULL) {
+        begin_connecting(v);
+        return;
+    }
+    v->command =
+        host_command_start(vmm->base, vmm->cluster, site_to(v)->prepare, vmm->vm, site, vmm->site,
+                           timeout_of(v, TIMEOUT_PREPARE), on_prepare_command, v);
+}
+
+/* ---- migrate ---- */
+
+static int64_t integer_in(json_t *object, const char *name)
+{
+    json_t *value = json_object_get(object, name);
+    return json_is_number(value) ? (int64_t)json_number_value(value) : 0;
+}
+
+/* The figures of query-migrate; QEMU leaves out what it does not know yet. */
+static void take_progress(struct vmm_progress *progress, json_t *result)
+{
+    json_t *ram = json_object_get(result, "ram");
+    if (ram != NULL) {
+        progress->transferred = integer_in(ram, "transferred");
+        progress->total = integer_in(ram, "total");
+        progress->remaining = integer_in(ram, "remaining");
+        double mbps = json_number_value(json_object_get(ram, "mbps"));
+        progress->bytes_per_s = (int64_t)(mbps * 1e6 / 8);
+    }
+    if (json_object_get(result, "downtime") != NULL) {
+        progress->downtime_ms = integer_in(result, "downtime");
+    }
+}
+
+static void arrived(struct qmp_vm *v)
+{
+    v->vmm.from = v->vmm.site;
+    v->vmm.site = v->vmm.to;
+    v->vmm.moved = true;
+    v->vmm.has_device = false;
+    v->copying = false;
+}
+
+static void ask_whether_it_runs(evutil_socket_t fd, short what, void *arg);
+
+static void on_start_status(void *arg, json_t *result, const struct ninja_error *err)
+{
+    struct peer *peer = arg;
+    struct qmp_vm *v = peer->owner;
+    if (v->op != OP_MIGRATE) {
+        return;
+    }
+    if (err != NULL) {
+        op_end(v, peer->site, err);
+        return;
+    }
+    peer_set_status(peer, result);
+    if (strcmp(peer->status, "running") == 0) {
+        arrived(v);
+        op_end(v, peer->site, NULL);
+    } else {
+        op_poll(v, START_MS, ask_whether_it_runs, v);
+    }
+}
+
+static void ask_whether_it_runs(evutil_socket_t fd, short what, void *arg)
+{
+    struct qmp_vm *v = arg;
+    timer_free(&v->poll);
+    peer_execute(destination_of(v), "query-status", NULL, on_start_status);
+}
+
+static void ask_progress(evutil_socket_t fd, short what, void *arg);
+
+static void on_progress(void *arg, json_t *result, const struct ninja_error *err)
+{
+    struct peer *peer = arg;
+    struct qmp_vm *v = peer->owner;
+    struct ninja_error failed = NINJA_ERROR_INIT;
+    if (v->op != OP_MIGRATE) {
+        return;
+    }
+    if (err != NULL) {
+        op_end(v, peer->site, err);
+        return;
+    }
+    const char *status = json_string_value(json_object_get(result, "status"));
+    take_progress(&v->vmm.progress, result);
+    if (status != NULL && strcmp(status, "completed") == 0) {
+        op_wait(v, v->vmm.to, timeout_of(v, TIMEOUT_START),
+                "the memory was copied, but the VM did not begin to run there in time");
+        ask_whether_it_runs(-1, 0, v);
+    } else if (status != NULL &&
+               (strcmp(status, "failed") == 0 || strcmp(status, "cancelled") == 0)) {
+        const char *why = json_string_value(json_object_get(result, "error-desc"));
+        v->copying = false;
+        ninja_error_set(&failed, "Copy", "the migration of the memory %s: %s",
+                        status[0] == 'f' ? "failed" : "was cancelled",
+                        why ? why : "QEMU does not say why (see its log at the destination)");
+        op_end(v, peer->site, &failed);
+    } else {
+        op_poll(v, PROGRESS_MS, ask_progress, v);
+    }
+}
+
+static void ask_progress(evutil_socket_t fd, short what, void *arg)
+{
+    struct qmp_vm *v = arg;
+    timer_free(&v->poll);
+    peer_execute(source_of(v), "query-migrate", NULL, on_progress);
+}
+
+/* Events only make us look sooner. */
+static void on_migrate_event(struct peer *peer, const char *name, json_t *data)
+{
+    struct qmp_vm *v = peer->owner;
+    if (v->poll == NULL) {
+        return;
+    }
+    const char *status = json_string_value(json_object_get(data, "status"));
+    if (peer == source_of(v) && strcmp(name, "MIGRATION") == 0 && status != NULL &&
+        (strcmp(status, "completed") == 0 || strcmp(status, "failed") == 0)) {
+        event_active(v->poll, EV_TIMEOUT, 0);
+    } else if (peer == destination_of(v) && strcmp(name, "RESUME") == 0) {
+        event_active(v->poll, EV_TIMEOUT, 0);
+    }
+}
+
+static void on_migrate(void *arg, json_t *result, const struct ninja_error *err)
+{
+    struct peer *peer = arg;
+    struct qmp_vm *v = peer->owner;
+    if (v->op != OP_MIGRATE) {
+        return;
+    }
+    if (err != NULL) {
+        v->copying = strcmp(err->class, "Timeout") == 0;
+        op_end(v, peer->site, err);
+        return;
+    }
+    ask_progress(-1, 0, v);
+}
+
+void qmp_vm_migrate(struct vmm *vmm, vmm_done done, void *arg)
+{
+    struct qmp_vm *v = of(vmm);
+    op_begin(v, OP_MIGRATE, done, arg);
+    op_wait(v, vmm->site, timeout_of(v, TIMEOUT_COPY),
+            "the migration of the memory did not end in time");
+    v->peer_event = on_migrate_event;
+    v->copying = true;
+    peer_execute(source_of(v), "migrate", receive_uri(v), on_migrate);
+}
+
+/* ---- cancel ---- */
+
+static void cancel_failed(struct qmp_vm *v, const char *what, const struct ninja_error *why)
+{
+    struct ninja_error err = NINJA_ERROR_INIT;
+    ninja_error_set(&err, "Operator",
+                    "%s%s%s; look at both QEMUs of this VM: the one that is to run on needs "
+                    "\"cont\", the other one \"quit\"",
+                    what, why ? ": " : "", why ? why->message : "");
+    op_end(v, v->vmm.site, &err);
+}
+
+/* There is nothing left to cancel a second time. */
+static void rolled_back(struct qmp_vm *v)
+{
+    v->vmm.to = -1;
+    op_end(v, v->vmm.site, NULL);
+}
+
+static void on_given_up(void *arg, const struct ninja_error *err)
+{
+    struct qmp_vm *v = arg;
+    if (err != NULL) {
+        ninja_log_warning("%s: cleaning up at %s: %s", vmm_name(&v->vmm), site_to(v)->name,
+                          err->message);
+    }
+    rolled_back(v);
+}
+
+static void clean_up_receiver(struct qmp_vm *v)
+{
+    if (site_to(v)->release == NULL || !(v->prepared || v->receiver_is_ours)) {
+        rolled_back(v);
+        return;
+    }
+    op_wait(v, v->vmm.to, timeout_of(v, TIMEOUT_PREPARE) + timeout_of(v, TIMEOUT_COMMAND),
+            "the command \"release\" did not end");
+    v->command =
+        host_command_start(v->vmm.base, v->vmm.cluster, site_to(v)->release, v->vmm.vm, v->vmm.to,
+                           v->vmm.site, timeout_of(v, TIMEOUT_PREPARE), on_given_up, v);
+}
+
+static void on_source_status(void *arg, json_t *result, const struct ninja_error *err);
+
+static void on_cont(void *arg, json_t *result, const struct ninja_error *err)
+{
+    struct peer *peer = arg;
+    struct qmp_vm *v = peer->owner;
+    if (v->op != OP_CANCEL) {
+        return;
+    }
+    if (err != NULL) {
+        cancel_failed(v, "the source VM could not go on", err);
+        return;
+    }
+    peer_execute(peer, "query-status", NULL, on_source_status);
+}
+
+static void on_source_status(void *arg, json_t *result, const struct ninja_error *err)
+{
+    struct peer *peer = arg;
+    struct qmp_vm *v = peer->owner;
+    if (v->op != OP_CANCEL) {
+        return;
+    }
+    if (err != NULL) {
+        cancel_failed(v, "the source QEMU does not answer", err);
+        return;
+    }
+    peer_set_status(peer, result);
+    if (strcmp(peer->status, "running") == 0) {
+        clean_up_receiver(v);
+    } else if (v->receiver_stays) {
+        cancel_failed(v, "the receiving QEMU was told to quit and did not", NULL);
+    } else if (now_ms() > v->give_up_at) {
+        cancel_failed(v, "the source VM does not run again", NULL);
+    } else {
+        peer_execute(peer, "cont", NULL, on_cont);
+    }
+}
+
+static void look_at_source(struct qmp_vm *v)
+{
+    v->peer_ended = NULL;
+    v->give_up_at = now_ms() + timeout_of(v, TIMEOUT_QUIT);
+    op_wait(v, v->vmm.site, 2 * timeout_of(v, TIMEOUT_QUIT) + timeout_of(v, TIMEOUT_COMMAND),
+            "the source VM does not run again");
+    peer_execute(source_of(v), "query-status", NULL, on_source_status);
+}
+
+static void on_receiver_ended(struct peer *peer, const struct ninja_error *err)
+{
+    if (peer == destination_of(peer->owner)) {
+        look_at_source(peer->owner);
+    }
+}
+
+/* It did not end within its time: only a source that never stopped is safe then. */
+static void on_receiver_stays(evutil_socket_t fd, short what, void *arg)
+{
+    struct qmp_vm *v = arg;
+    v->receiver_stays = true;
+    look_at_source(v);
+}
+
+/* Its connection is gone. If the socket still answers, QEMU is not. */
+static void receiver_unreachable(struct qmp_vm *v)
+{
+    v->receiver_stays = v->receiver_is_ours && peer_connect(destination_of(v), NULL);
+    look_at_source(v);
+}
+
+static void end_receiver(struct qmp_vm *v)
+{
+    struct peer *peer = destination_of(v);
+    if (!qmp_is_ready(peer->qmp)) {
+        receiver_unreachable(v);
+        return;
+    }
+    v->peer_ended = on_receiver_ended;
+    op_wait(v, v->vmm.to, 2 * timeout_of(v, TIMEOUT_QUIT), "the receiving QEMU did not quit");
+    op_poll(v, timeout_of(v, TIMEOUT_QUIT), on_receiver_stays, v);
+    peer_execute(peer, "quit", NULL, NULL);
+}
+
+static void ask_source_migration(evutil_socket_t fd, short what, void *arg);
+static void ask_receiver(evutil_socket_t fd, short what, void *arg);
+
+static void on_receiver_status(void *arg, json_t *result, const struct ninja_error *err)
+{
+    struct peer *peer = arg;
+    struct qmp_vm *v = peer->owner;
+    if (v->op != OP_CANCEL) {
+        return;
+    }
+    if (err == NULL) {
+        peer_set_status(peer, result);
+        if (strcmp(peer->status, "running") == 0) {
+            arrived(v);
+            op_end(v, v->vmm.site, NULL);
+            return;
+        }
+    }
+    /* All was sent: it is about to run, unless it hangs. */
+    if (err == NULL && v->copying && now_ms() < v->give_up_at) {
+        op_poll(v, START_MS, ask_receiver, v);
+        return;
+    }
+    end_receiver(v);
+}
+
+static void ask_receiver(evutil_socket_t fd, short what, void *arg)
+{
+    struct qmp_vm *v = arg;
+    peer_execute(destination_of(v), "query-status", NULL, on_receiver_status);
+}
+
+static void on_source_migration(void *arg, json_t *result, const struct ninja_error *err)
+{
+    struct peer *peer = arg;
+    struct qmp_vm *v = peer->owner;
+    if (v->op != OP_CANCEL) {
+        return;
+    }
+    const char *status = json_string_value(json_object_get(result, "status"));
+    bool over = err != NULL || status == NULL || strcmp(status, "none") == 0 ||
+                strcmp(status, "cancelled") == 0 || strcmp(status, "failed") == 0;
+    bool completed = status != NULL && strcmp(status, "completed") == 0;
+    if (!over && !completed && now_ms() < v->give_up_at) {
+        op_poll(v, RETRY_MS, ask_source_migration, v);
+        return;
+    }
+    v->copying = completed;
+    if (!v->receiver_is_ours || !qmp_is_ready(destination_of(v)->qmp)) {
+        receiver_unreachable(v);
+        return;
+    }
+    v->give_up_at = now_ms() + GRACE_MS;
+    op_wait(v, v->vmm.to, GRACE_MS + 2 * timeout_of(v, TIMEOUT_COMMAND),
+            "the receiving QEMU does not answer");
+    ask_receiver(-1, 0, v);
+}
+
+static void ask_source_migration(evutil_socket_t fd, short what, void *arg)
+{
+    struct qmp_vm *v = arg;
+    peer_execute(source_of(v), "query-migrate", NULL, on_source_migration);
+}
+
+static void nothing_to_cancel(evutil_socket_t fd, short what, void *arg)
+{
+    struct qmp_vm *v = arg;
+    op_end(v, v->vmm.site, NULL);
+}
+
+void qmp_vm_cancel(struct vmm *vmm, vmm_done done, void *arg)
+{
+    struct qmp_vm *v = of(vmm);
+    if (v->op != OP_NONE) {
+        struct ninja_error err = NINJA_ERROR_INIT;
+        ninja_error_set(&err, "Cancelled", "cancelled");
+        op_end(v, vmm->site, &err);
+    }
+    op_begin(v, OP_CANCEL, done, arg);
+    if (vmm->moved || vmm->to < 0) {
+        op_poll(v, 0, nothing_to_cancel, v);
+        return;
+    }
+    v->give_up_at = now_ms() + timeout_of(v, TIMEOUT_QUIT);
+    op_wait(v, vmm->site, timeout_of(v, TIMEOUT_QUIT) + timeout_of(v, TIMEOUT_COMMAND),
+            "the migration could not be cancelled");
+    if (v->copying) {
+        peer_execute(source_of(v), "migrate_cancel", NULL, NULL);
+    }
+    ask_source_migration(-1, 0, v);
+}

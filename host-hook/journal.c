@@ -1,0 +1,261 @@
+#include "host-hook/journal.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "common/log.h"
+#include "host-hook/report.h"
+
+#define MAX_PATH 4096
+
+struct journal {
+    char dir[MAX_PATH];
+    char id[40];
+    int fd;
+};
+
+/* Makes a directory and those above it. */
+static bool make_dirs(const char *path, struct ninja_error *err)
+{
+    char part[MAX_PATH];
+    if (strlen(path) >= sizeof(part)) {
+        return ninja_error_set(err, "State", "%.80s...: the path is too long", path);
+    }
+    for (const char *c = path + 1;; c++) {
+        if (*c != '/' && *c != '\0') {
+            continue;
+        }
+        memcpy(part, path, (size_t)(c - path));
+        part[c - path] = '\0';
+        if (mkdir(part, 0755) < 0 && errno != EEXIST) {
+            return ninja_error_set(err, "State", "%s: %m (--state-dir DIR names another)", part);
+        }
+        if (*c == '\0') {
+            return true;
+        }
+    }
+}
+
+struct journal *journal_new(const char *state_dir, struct ninja_error *err)
+{
+    char path[MAX_PATH + 64];
+    struct journal *journal = calloc(1, sizeof(*journal));
+    time_t now = time(NULL);
+    struct tm tm;
+    localtime_r(&now, &tm);
+    if (!make_dirs(state_dir, err)) {
+        free(journal);
+        return NULL;
+    }
+    int made = -1;
+    for (int n = 1; made < 0 && n < 1000; n++) {
+        size_t len = strftime(journal->id, sizeof(journal->id), "%Y%m%d-%H%M%S", &tm);
+        snprintf(journal->id + len, sizeof(journal->id) - len, "-%d", n);
+        snprintf(journal->dir, sizeof(journal->dir), "%s/%s", state_dir, journal->id);
+        made = mkdir(journal->dir, 0755);
+        if (made < 0 && errno != EEXIST) {
+            break;
+        }
+    }
+    snprintf(path, sizeof(path), "%s/journal", journal->dir);
+    journal->fd = made < 0 ? -1 : open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+    if (journal->fd < 0) {
+        ninja_error_set(err, "State", "%s: %m (--state-dir DIR names another)",
+                        made < 0 ? journal->dir : path);
+        free(journal);
+        return NULL;
+    }
+    return journal;
+}
+
+const char *journal_id(const struct journal *journal)
+{
+    return journal->id;
+}
+
+void journal_write(struct journal *journal, json_t *entry)
+{
+    char time_text[40];
+    report_time(time_text, sizeof(time_text));
+    json_object_set_new(entry, "time", json_string(time_text));
+    char *text = json_dumps(entry, JSON_COMPACT);
+    json_decref(entry);
+    if (dprintf(journal->fd, "%s\n", text ? text : "{}") < 0 || fdatasync(journal->fd) < 0) {
+        ninja_log_warning("%s/journal: %m", journal->dir);
+    }
+    free(text);
+}
+
+bool journal_write_report(struct journal *journal, const json_t *report, struct ninja_error *err)
+{
+    char path[MAX_PATH + 64], temporary[MAX_PATH + 64];
+    snprintf(path, sizeof(path), "%s/report.json", journal->dir);
+    snprintf(temporary, sizeof(temporary), "%s/report.json.new", journal->dir);
+    char *text = json_dumps(report, JSON_INDENT(2));
+    int fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    bool ok = text != NULL && fd >= 0 && dprintf(fd, "%s\n", text) > 0 && fsync(fd) == 0;
+    if (fd >= 0) {
+        ok = close(fd) == 0 && ok;
+    }
+    free(text);
+    if (!ok || rename(temporary, path) < 0) {
+        return ninja_error_set(err, "State", "%s: %m", path);
+    }
+    return true;
+}
+
+void journal_free(struct journal *journal)
+{
+    if (journal != NULL) {
+        close(journal->fd);
+        free(journal);
+    }
+}
+
+/* ---- the lock ---- */
+
+static int lock_open(const char *state_dir, const char *cluster, int flags)
+{
+    char path[MAX_PATH];
+    int n = snprintf(path, sizeof(path), "%s/%s.lock", state_dir, cluster);
+    if (n < 0 || (size_t)n >= sizeof(path)) {
+        errno = ENAMETOOLONG;
+        return -1;
+    }
+    return open(path, flags | O_CLOEXEC, 0644);
+}
+
+static pid_t pid_in(int fd)
+{
+    char text[24] = "";
+    ssize_t n = pread(fd, text, sizeof(text) - 1, 0);
+    return n > 0 ? (pid_t)strtol(text, NULL, 10) : 0;
+}
+
+int lock_take(const char *state_dir, const char *cluster, struct ninja_error *err)
+{
+    if (!make_dirs(state_dir, err)) {
+        return -1;
+    }
+    int fd = lock_open(state_dir, cluster, O_RDWR | O_CREAT);
+    if (fd < 0) {
+        ninja_error_set(err, "State", "%s/%s.lock: %m", state_dir, cluster);
+        return -1;
+    }
+    if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+        ninja_error_set(err, "Busy",
+                        "a migration or switch of \"%s\" is running already (process %d); wait "
+                        "for it, or end it with ninjactl abort",
+                        cluster, (int)pid_in(fd));
+        close(fd);
+        return -1;
+    }
+    if (ftruncate(fd, 0) < 0 || dprintf(fd, "%d\n", (int)getpid()) < 0) {
+        ninja_error_set(err, "State", "%s/%s.lock: %m", state_dir, cluster);
+        close(fd);
+        return -1;
+    }
+    return fd;
+}
+
+pid_t lock_holder(const char *state_dir, const char *cluster)
+{
+    int fd = lock_open(state_dir, cluster, O_RDONLY);
+    pid_t pid = 0;
+    if (fd < 0) {
+        return 0;
+    }
+    if (flock(fd, LOCK_SH | LOCK_NB) < 0 && errno == EWOULDBLOCK) {
+        pid = pid_in(fd);
+    }
+    close(fd);
+    return pid;
+}
+
+/* ---- reports ---- */
+
+/* IDs are of one length up to their last number, which counts within a second. */
+static int by_id(const struct dirent **a, const struct dirent **b)
+{
+    int order = strncmp((*a)->d_name, (*b)->d_name, 16);
+    return order ? order : atoi((*a)->d_name + 16) - atoi((*b)->d_name + 16);
+}
+
+static int is_id(const struct dirent *entry)
+{
+    const char *name = entry->d_name;
+    return strlen(name) > 16 && strlen(name) < 40 && name[8] == '-' && name[15] == '-' &&
+           strspn(name, "0123456789-") == strlen(name);
+}
+
+static json_t *report_load(const char *state_dir, const char *id, struct ninja_error *err)
+{
+    char path[MAX_PATH];
+    json_error_t error;
+    snprintf(path, sizeof(path), "%s/%s/report.json", state_dir, id);
+    json_t *report = json_load_file(path, 0, &error);
+    if (report == NULL) {
+        ninja_error_set(err, "State", "%s: %s", path, error.text);
+    }
+    return report;
+}
+
+json_t *report_read(const char *state_dir, const char *id, struct ninja_error *err)
+{
+    struct dirent **entries = NULL;
+    if (id != NULL) {
+        if (strchr(id, '/') != NULL) {
+            ninja_error_set(err, "State", "\"%s\" is not the ID of a migration", id);
+            return NULL;
+        }
+        return report_load(state_dir, id, err);
+    }
+    int n = scandir(state_dir, &entries, is_id, by_id);
+    json_t *report = NULL;
+    for (int i = n - 1; i >= 0; i--) {
+        if (report == NULL) {
+            report = report_load(state_dir, entries[i]->d_name, NULL);
+        }
+        free(entries[i]);
+    }
+    free(entries);
+    if (report == NULL) {
+        ninja_error_set(err, "State", "%s: there is no report of a migration here", state_dir);
+    }
+    return report;
+}
+
+json_t *report_list(const char *state_dir, struct ninja_error *err)
+{
+    struct dirent **entries = NULL;
+    int n = scandir(state_dir, &entries, is_id, by_id);
+    if (n < 0) {
+        ninja_error_set(err, "State", "%s: %m", state_dir);
+        return NULL;
+    }
+    static const char *const keys[] = {"id", "begin", "mode", "from", "to", "outcome", "reason"};
+    json_t *list = json_array();
+    for (int i = 0; i < n; i++) {
+        json_t *report = report_load(state_dir, entries[i]->d_name, NULL);
+        json_t *line = json_object();
+        for (size_t k = 0; report != NULL && k < sizeof(keys) / sizeof(keys[0]); k++) {
+            json_object_set(line, keys[k], json_object_get(report, keys[k]));
+        }
+        if (report != NULL) {
+            json_array_append(list, line);
+        }
+        json_decref(line);
+        json_decref(report);
+        free(entries[i]);
+    }
+    free(entries);
+    return list;
+}

@@ -1,0 +1,60 @@
+/*
+ * Where a migration leaves what it does: STATE-DIR/ID/journal, one JSON object a line, each on
+ * disk before what it announces is begun; STATE-DIR/ID/report.json at the end; and the lock
+ * STATE-DIR/CLUSTER.lock, which holds the pid of the one migration or switch that may run.
+ */
+#ifndef NINJA_JOURNAL_H
+#define NINJA_JOURNAL_H
+
+#include <jansson.h>
+#include <sys/types.h>
+
+#include "common/error.h"
+
+#define JOURNAL_DEFAULT_DIR "/var/lib/ninja"
+
+struct journal;
+
+/**
+ * Makes the directory STATE-DIR/YYYYMMDD-HHMMSS-N and an empty journal in it.
+ *
+ * @return NULL with err (class "State") if that is not possible
+ */
+struct journal *journal_new(const char *state_dir, struct ninja_error *err);
+
+const char *journal_id(const struct journal *journal);
+
+/**
+ * Appends an entry with the time added, and syncs it.
+ *
+ * @param entry  taken over
+ */
+void journal_write(struct journal *journal, json_t *entry);
+
+/** Writes report.json as a whole or not at all. */
+bool journal_write_report(struct journal *journal, const json_t *report, struct ninja_error *err);
+
+void journal_free(struct journal *journal);
+
+/**
+ * Takes the lock of a cluster.
+ *
+ * @return a descriptor to close when done, or -1 with err: class "Busy" names the pid
+ */
+int lock_take(const char *state_dir, const char *cluster, struct ninja_error *err);
+
+/** The pid that holds the lock, or 0: nobody does. */
+pid_t lock_holder(const char *state_dir, const char *cluster);
+
+/**
+ * Reads a report.
+ *
+ * @param id  NULL: that of the last migration which has one
+ * @return a new object, or NULL with err (class "State")
+ */
+json_t *report_read(const char *state_dir, const char *id, struct ninja_error *err);
+
+/** A new array of all reports' id, mode, from, to, outcome and begin, oldest first. */
+json_t *report_list(const char *state_dir, struct ninja_error *err);
+
+#endif

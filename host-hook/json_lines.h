@@ -1,0 +1,59 @@
+/*
+ * One JSON object a line, over a UNIX socket, for QMP and for the agent's channel.
+ *
+ * A connection owns its socket and calls back from the event loop. After `on_end` nothing is
+ * called any more; the owner still frees the connection, and may do so in any callback.
+ */
+#ifndef NINJA_JSON_LINES_H
+#define NINJA_JSON_LINES_H
+
+#include <event2/event.h>
+#include <jansson.h>
+
+#include "common/error.h"
+
+#define JSON_LINES_MAX_LINE  (4u * 1024 * 1024)
+#define JSON_LINES_MAX_DEPTH 32
+
+struct json_lines;
+
+struct json_lines_handler {
+    /* object is borrowed for the call */
+    void (*on_object)(void *arg, json_t *object);
+    /* the peer closed, or it broke the rules; err says which, borrowed */
+    void (*on_end)(void *arg, const struct ninja_error *err);
+};
+
+/**
+ * Connects to a UNIX stream socket.
+ *
+ * Connecting to a UNIX socket does not wait unless the listener's backlog is full, which is
+ * reported as an error like any other.
+ *
+ * @param handler  borrowed for the life of the connection
+ * @return the connection, or NULL with err set (class "Connect")
+ */
+struct json_lines *json_lines_connect(struct event_base *base, const char *path,
+                                      const struct json_lines_handler *handler, void *arg,
+                                      struct ninja_error *err);
+
+/** Whether someone listens at a UNIX stream socket now. */
+bool json_lines_answers(const char *path);
+
+/**
+ * Sends one object.
+ *
+ * @param sentinel  precede it by a 0xFF byte (the agent protocol's parser reset)
+ */
+void json_lines_send(struct json_lines *lines, const json_t *object, bool sentinel);
+
+/**
+ * Drops what comes until a 0xFF byte; lines after it are parsed again. Otherwise 0xFF bytes
+ * reset the line, as does a line that has one in the middle.
+ */
+void json_lines_skip_to_sentinel(struct json_lines *lines);
+
+/** NULL is allowed. */
+void json_lines_free(struct json_lines *lines);
+
+#endif

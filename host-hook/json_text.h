@@ -1,0 +1,12 @@
+/*
+ * Texts that came from a guest or were cut may not be UTF-8, which JSON needs.
+ */
+#ifndef NINJA_JSON_TEXT_H
+#define NINJA_JSON_TEXT_H
+
+#include <jansson.h>
+
+/** A new JSON string; if the text is not UTF-8, with '?' for every byte that is not ASCII. */
+json_t *json_text(const char *text);
+
+#endif

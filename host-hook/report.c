@@ -1,0 +1,137 @@
+#include "host-hook/report.h"
+
+#include <string.h>
+#include <time.h>
+
+void report_time(char *text, size_t size)
+{
+    struct timespec now;
+    struct tm tm;
+    char date[32], zone[8];
+    clock_gettime(CLOCK_REALTIME, &now);
+    localtime_r(&now.tv_sec, &tm);
+    strftime(date, sizeof(date), "%Y-%m-%dT%H:%M:%S", &tm);
+    strftime(zone, sizeof(zone), "%z", &tm);
+    snprintf(text, size, "%s.%03ld%s", date, now.tv_nsec / 1000000, zone);
+}
+
+static const char *text_of(json_t *object, const char *key)
+{
+    const char *text = json_string_value(json_object_get(object, key));
+    return text ? text : "";
+}
+
+static long long integer_of(json_t *object, const char *key)
+{
+    return (long long)json_integer_value(json_object_get(object, key));
+}
+
+static void print_ms(FILE *out, json_t *value)
+{
+    if (json_is_integer(value)) {
+        fprintf(out, " %9lld", (long long)json_integer_value(value));
+    } else {
+        fprintf(out, " %9s", "-");
+    }
+}
+
+static void print_stages(FILE *out, json_t *vms)
+{
+    static const char *const stages[] = {"prepare", "detach", "unplug", "copy",   "downtime",
+                                         "connect", "finish", "plug",   "attach", "link"};
+    size_t i;
+    json_t *vm;
+    fprintf(out, "\nEvery VM (ms)  ");
+    json_array_foreach(vms, i, vm)
+    {
+        fprintf(out, " %9.9s", text_of(vm, "name"));
+    }
+    fprintf(out, "\n");
+    for (size_t s = 0; s < sizeof(stages) / sizeof(stages[0]); s++) {
+        fprintf(out, "  %-13s", stages[s]);
+        json_array_foreach(vms, i, vm)
+        {
+            print_ms(out, strcmp(stages[s], "downtime") == 0
+                              ? json_object_get(vm, "downtime_ms")
+                              : json_object_get(json_object_get(vm, "stages"), stages[s]));
+        }
+        fprintf(out, "\n");
+    }
+    fprintf(out, "  %-13s", "MiB sent");
+    json_array_foreach(vms, i, vm)
+    {
+        fprintf(out, " %9.1f", (double)integer_of(vm, "transferred_bytes") / 1048576.0);
+    }
+    fprintf(out, "\n  %-13s", "link");
+    json_array_foreach(vms, i, vm)
+    {
+        fprintf(out, " %9.9s", text_of(vm, "link")[0] ? text_of(vm, "link") : "-");
+    }
+    fprintf(out, "\n");
+}
+
+void report_print_switch(FILE *out, json_t *sw)
+{
+    size_t i;
+    json_t *step;
+    fprintf(out, "Switch %s -> %s: %s, attempts %lld, rounds %lld, jobs stood still for %lld ms\n",
+            text_of(sw, "release"), text_of(sw, "reselect"), text_of(sw, "outcome"),
+            integer_of(sw, "attempts"), integer_of(sw, "rounds"), integer_of(sw, "stall_ms"));
+    json_array_foreach(json_object_get(sw, "steps"), i, step)
+    {
+        fprintf(out, "  %-10s round %lld %9lld ms   slowest rank %.1f ms\n", text_of(step, "step"),
+                integer_of(step, "round"), integer_of(step, "ms"),
+                (double)integer_of(step, "max_rank_micros") / 1000.0);
+    }
+}
+
+static void print_transports(FILE *out, const char *when, json_t *jobs)
+{
+    size_t i, r;
+    json_t *job, *rank;
+    json_array_foreach(jobs, i, job)
+    {
+        fprintf(out, "Job %s %s:", text_of(job, "job"), when);
+        json_array_foreach(json_object_get(job, "ranks"), r, rank)
+        {
+            const char *name;
+            json_t *peers;
+            fprintf(out, "%s %lld (%s)", r ? "," : " rank", integer_of(rank, "rank"),
+                    text_of(rank, "vm"));
+            json_object_foreach(json_object_get(rank, "transports"), name, peers)
+            {
+                fprintf(out, " %s:%lld", name, (long long)json_integer_value(peers));
+            }
+        }
+        fprintf(out, "\n");
+    }
+}
+
+void report_print(FILE *out, json_t *report)
+{
+    size_t i;
+    json_t *entry;
+    fprintf(out, "Migration %s (%s) from %s to %s: %s\n", text_of(report, "id"),
+            text_of(report, "mode"), text_of(report, "from"), text_of(report, "to"),
+            text_of(report, "outcome"));
+    if (text_of(report, "reason")[0] != '\0') {
+        fprintf(out, "Reason: %s\n", text_of(report, "reason"));
+    }
+    fprintf(out, "Begin %s, end %s\n\nState            start ms        ms\n",
+            text_of(report, "begin"), text_of(report, "end"));
+    json_array_foreach(json_object_get(report, "states"), i, entry)
+    {
+        fprintf(out, "  %-13s %9lld %9lld\n", text_of(entry, "state"),
+                integer_of(entry, "start_ms"), integer_of(entry, "ms"));
+    }
+    print_stages(out, json_object_get(report, "vms"));
+    fprintf(out, "\n");
+    json_array_foreach(json_object_get(report, "switches"), i, entry)
+    {
+        report_print_switch(out, entry);
+    }
+    print_transports(out, "before", json_object_get(report, "jobs_before"));
+    print_transports(out, "after", json_object_get(report, "jobs_after"));
+    fprintf(out, "Jobs stood still for %lld ms in all, %lld ms at a time\n",
+            integer_of(report, "stall_total_ms"), integer_of(report, "stall_longest_ms"));
+}

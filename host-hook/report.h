@@ -1,0 +1,22 @@
+/*
+ * The report of a migration as text; its JSON is made by migration_report().
+ */
+#ifndef NINJA_REPORT_H
+#define NINJA_REPORT_H
+
+#include <jansson.h>
+#include <stddef.h>
+#include <stdio.h>
+
+#define REPORT_VERSION 1
+
+/** The wall clock as ISO 8601 with milliseconds and zone. */
+void report_time(char *text, size_t size);
+
+/** Writes a report's table of every stage's time. */
+void report_print(FILE *out, json_t *report);
+
+/** Writes what a switch took, a line a step; for the command switch, too. */
+void report_print_switch(FILE *out, json_t *sw);
+
+#endif

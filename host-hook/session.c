@@ -1,0 +1,78 @@
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "host-hook/ninjactl.h"
+
+void complain(const struct ninja_error *err)
+{
+    fprintf(stderr, "ninjactl: %s\n", err->message);
+}
+
+void print_json(json_t *json)
+{
+    json_dumpf(json, stdout, JSON_INDENT(2));
+    printf("\n");
+}
+
+int session_open(struct session *session, const struct args *args)
+{
+    struct ninja_error err = NINJA_ERROR_INIT;
+    *session = (struct session){.lock = -1};
+    session->cluster = cluster_read(args->cluster_file, &err);
+    if (session->cluster == NULL) {
+        complain(&err);
+        return EXIT_CLUSTER_FILE;
+    }
+    for (int i = 0; i < args->n_timeouts; i++) {
+        if (!cluster_set_timeout(session->cluster, args->timeouts[i], &err)) {
+            complain(&err);
+            session_close(session);
+            return EXIT_USAGE;
+        }
+    }
+    if (args->bandwidth >= 0) {
+        session->cluster->bandwidth_mib = args->bandwidth;
+    }
+    if (args->downtime_limit >= 0) {
+        session->cluster->downtime_limit_ms = args->downtime_limit;
+    }
+    session->base = event_base_new();
+    return EXIT_DONE;
+}
+
+int session_lock(struct session *session, const struct args *args)
+{
+    struct ninja_error err = NINJA_ERROR_INIT;
+    session->lock = lock_take(args->state_dir, session->cluster->name, &err);
+    if (session->lock < 0) {
+        complain(&err);
+        return strcmp(err.class, "Busy") == 0 ? EXIT_REFUSED : EXIT_FAILED;
+    }
+    return EXIT_DONE;
+}
+
+static void on_survey(void *arg)
+{
+    struct session *session = arg;
+    event_base_loopbreak(session->base);
+}
+
+void session_survey(struct session *session)
+{
+    session->survey = survey_start(session->base, session->cluster, on_survey, session);
+    event_base_dispatch(session->base);
+}
+
+void session_close(struct session *session)
+{
+    survey_free(session->survey);
+    cluster_free(session->cluster);
+    if (session->lock >= 0) {
+        close(session->lock);
+    }
+    if (session->base != NULL) {
+        event_base_free(session->base);
+    }
+}

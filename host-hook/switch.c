@@ -1,0 +1,412 @@
+/*
+ * One attempt is: jobs query, stop, then rounds of drain and settle until no count changes, then
+ * release, reselect, resume. switch_start_step() gives a step to every agent that has ranks of a
+ * job (a "part"), and switch_step_over() runs when all parts reported or failed.
+ *
+ *     stop --> drain --> settle --> release --> [held] --> reselect --> resume --> done
+ *               ^ counts   |                                  |  ^
+ *               +- changed +                                  +--+ once more, with a fallback
+ *     any failure up to settle: resume, pause, next attempt
+ *     any failure from release on: noted; reselect and resume all the same
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/log.h"
+#include "host-hook/json_text.h"
+#include "host-hook/switch_private.h"
+
+#define MAX_ROUNDS 10000
+
+static void begin_attempt(struct transport_switch *sw);
+
+static void tell_phase(struct transport_switch *sw, enum switch_phase phase)
+{
+    if (sw->handler->phase != NULL) {
+        sw->handler->phase(sw->arg, phase);
+    }
+}
+
+/* ---- the end of an attempt ---- */
+
+static void forget_jobs(struct transport_switch *sw)
+{
+    for (int i = 0; i < sw->n_parts; i++) {
+        agent_forget(sw->agents[sw->parts[i].vm], &sw->parts[i]);
+    }
+    for (int i = 0; sw->jobs != NULL && i < sw->jobs->n; i++) {
+        counts_free(sw->switched[i].sent);
+        counts_free(sw->switched[i].held);
+    }
+    free(sw->parts);
+    free(sw->switched);
+    jobs_free(sw->jobs);
+    sw->parts = NULL;
+    sw->switched = NULL;
+    sw->jobs = NULL;
+    sw->n_parts = 0;
+}
+
+static void finish(struct transport_switch *sw)
+{
+    sw->ended = true;
+    timer_free(&sw->deadline);
+    sw->handler->done(sw->arg, ninja_error_is_set(&sw->err) ? &sw->err : NULL);
+}
+
+static void on_next_attempt(evutil_socket_t fd, short what, void *arg)
+{
+    struct transport_switch *sw = arg;
+    timer_free(&sw->next);
+    begin_attempt(sw);
+}
+
+static bool may_try_again(const struct transport_switch *sw)
+{
+    static const char *const final[] = {"Refused", "Protocol", "Aborted"};
+    for (size_t i = 0; i < sizeof(final) / sizeof(final[0]); i++) {
+        if (strcmp(sw->err.class, final[i]) == 0) {
+            return false;
+        }
+    }
+    return !sw->aborted && sw->attempt < sw->options.cluster->quiesce_attempts;
+}
+
+static void attempt_given_up(struct transport_switch *sw)
+{
+    json_array_append_new(sw->given_up,
+                          json_pack("{s:o, s:i, s:I}", "reason", json_text(sw->err.message),
+                                    "rounds", sw->round, "stall_ms", (json_int_t)sw->stall_ms));
+    if (!may_try_again(sw)) {
+        finish(sw);
+        return;
+    }
+    int doublings = sw->attempt - 1 < 6 ? sw->attempt - 1 : 6;
+    int pause = sw->options.cluster->quiesce_pause_ms << doublings;
+    ninja_log_warning("quiesce attempt %d of %d was given up: %s; next one in %d ms", sw->attempt,
+                      sw->options.cluster->quiesce_attempts, sw->err.message, pause);
+    sw->err = (struct ninja_error)NINJA_ERROR_INIT;
+    sw->giving_up = false;
+    sw->next = timer_start(sw->base, pause, on_next_attempt, sw);
+}
+
+void switch_give_up_attempt(struct transport_switch *sw)
+{
+    sw->giving_up = true;
+    if (sw->stopped) {
+        switch_start_step(sw, RESUME);
+    } else {
+        attempt_given_up(sw);
+    }
+}
+
+/* ---- from step to step ---- */
+
+static void ranks_run_again(struct transport_switch *sw)
+{
+    sw->stopped = false;
+    sw->stall_ms = now_ms() - sw->stopped_at;
+    if (sw->giving_up) {
+        attempt_given_up(sw);
+    } else {
+        finish(sw);
+    }
+}
+
+static bool any_changed(const struct transport_switch *sw)
+{
+    bool any = false;
+    for (int i = 0; i < sw->jobs->n; i++) {
+        any |= sw->switched[i].changed;
+    }
+    return any;
+}
+
+static void next_round(struct transport_switch *sw)
+{
+    if (++sw->round > MAX_ROUNDS) {
+        ninja_error_set(&sw->err, "Timeout", "the drain did not end in %d rounds", MAX_ROUNDS);
+        switch_give_up_attempt(sw);
+        return;
+    }
+    switch_start_step(sw, DRAIN);
+}
+
+static void after_settle(struct transport_switch *sw)
+{
+    bool all_quiet = true;
+    for (int i = 0; i < sw->jobs->n; i++) {
+        struct switched_job *job = &sw->switched[i];
+        job->quiet = !job->changed;
+        all_quiet &= job->quiet;
+    }
+    if (!all_quiet) {
+        next_round(sw);
+    } else if (now_ms() >= sw->lease_end) {
+        ninja_error_set(&sw->err, "Timeout", "the quiesce took longer than its lease");
+        switch_give_up_attempt(sw);
+    } else {
+        tell_phase(sw, SWITCH_RELEASING);
+        sw->released = true;
+        switch_start_step(sw, RELEASE);
+    }
+}
+
+static void begin_reselect(struct transport_switch *sw)
+{
+    tell_phase(sw, SWITCH_RESELECTING);
+    switch_start_step(sw, RESELECT);
+}
+
+static void set_reselect(struct transport_switch *sw, const char *btl)
+{
+    char *copy = strdup(btl);
+    free(sw->reselect);
+    sw->reselect = copy;
+}
+
+static void after_release(struct transport_switch *sw)
+{
+    if (ninja_error_is_set(&sw->err)) {
+        snprintf(sw->err.class, sizeof(sw->err.class), "Release");
+        set_reselect(sw, "@best");
+    } else if (sw->options.hold && !sw->aborted) {
+        sw->handler->held(sw->arg);
+        return;
+    }
+    begin_reselect(sw);
+}
+
+static void after_reselect(struct transport_switch *sw, bool failed)
+{
+    if (failed && !sw->fell_back) {
+        sw->fell_back = true;
+        snprintf(sw->err.class, sizeof(sw->err.class), "Reselect");
+        set_reselect(sw, strcmp(sw->reselect, "@best") == 0 ? "@standby" : "@best");
+        ninja_log_warning("%s; falling back to %s", sw->err.message, sw->reselect);
+        sw->round++;
+        switch_start_step(sw, RESELECT);
+        return;
+    }
+    tell_phase(sw, SWITCH_RESUMING);
+    switch_start_step(sw, RESUME);
+}
+
+static void record_step(struct transport_switch *sw)
+{
+    json_array_append_new(sw->steps, json_pack("{s:s, s:i, s:I, s:I}", "step",
+                                               switch_step_names[sw->step], "round", sw->round,
+                                               "ms", (json_int_t)(now_ms() - sw->step_began),
+                                               "max_rank_micros", sw->step_micros));
+}
+
+/* All parts reported; failed: one of them in this step. */
+void switch_step_over(struct transport_switch *sw, bool failed)
+{
+    timer_free(&sw->deadline);
+    for (int i = 0; i < sw->n_parts; i++) {
+        sw->parts[i].waiting = false;
+        agent_forget(sw->agents[sw->parts[i].vm], &sw->parts[i]);
+    }
+    record_step(sw);
+    if (failed && sw->step <= SETTLE) {
+        switch_give_up_attempt(sw);
+        return;
+    }
+    switch (sw->step) {
+    case STOP:
+        next_round(sw);
+        break;
+    case DRAIN:
+        if (any_changed(sw)) {
+            next_round(sw);
+        } else {
+            switch_start_step(sw, SETTLE);
+        }
+        break;
+    case SETTLE:
+        after_settle(sw);
+        break;
+    case RELEASE:
+        after_release(sw);
+        break;
+    case RESELECT:
+        after_reselect(sw, failed);
+        break;
+    case RESUME:
+        ranks_run_again(sw);
+        break;
+    }
+}
+
+/* ---- an attempt ---- */
+
+static void make_parts(struct transport_switch *sw)
+{
+    struct jobs *jobs = sw->jobs;
+    sw->switched = calloc((size_t)jobs->n, sizeof(*sw->switched));
+    sw->parts = calloc((size_t)jobs->n * (size_t)sw->n, sizeof(*sw->parts));
+    for (int j = 0; j < jobs->n; j++) {
+        struct job *job = &jobs->jobs[j];
+        sw->switched[j].job = job;
+        sw->switched[j].sent = counts_new(job->size);
+        sw->switched[j].held = counts_new(job->size);
+        if (job->epoch > sw->epoch) {
+            sw->epoch = job->epoch;
+        }
+        for (int vm = 0; vm < sw->n; vm++) {
+            if (switch_ranks_in(job, vm) > 0) {
+                sw->parts[sw->n_parts++] = (struct part){sw, j, vm, false};
+            }
+        }
+    }
+    sw->epoch++;
+}
+
+static void on_jobs(void *arg, struct jobs *jobs, const struct ninja_error *err)
+{
+    struct transport_switch *sw = arg;
+    if (err != NULL) {
+        sw->err = *err; /* the query has waited already: no further attempt */
+        finish(sw);
+        return;
+    }
+    sw->jobs = jobs;
+    if (jobs->n == 0) {
+        if (sw->options.hold) {
+            sw->handler->held(sw->arg);
+        } else {
+            finish(sw);
+        }
+        return;
+    }
+    make_parts(sw);
+    tell_phase(sw, SWITCH_QUIESCING);
+    int quiesce_ms = sw->options.cluster->timeouts[TIMEOUT_QUIESCE];
+    sw->stopped = true;
+    sw->stopped_at = now_ms();
+    sw->budget_end = sw->stopped_at + quiesce_ms;
+    sw->lease_end = sw->budget_end + LEASE_SLACK_MS;
+    switch_start_step(sw, STOP);
+}
+
+static void begin_attempt(struct transport_switch *sw)
+{
+    struct jobs_query_options options = {
+        .command_ms = sw->options.cluster->timeouts[TIMEOUT_COMMAND],
+        .wait_ms = sw->options.cluster->timeouts[TIMEOUT_JOBS],
+        .unmanaged_in = sw->options.unmanaged_in,
+    };
+    forget_jobs(sw);
+    jobs_query_free(sw->query);
+    json_array_clear(sw->steps);
+    sw->attempt++;
+    sw->round = 0;
+    sw->stall_ms = 0;
+    sw->query = jobs_query_start(sw->base, sw->agents, sw->n, &options, on_jobs, sw);
+}
+
+/* ---- the object ---- */
+
+struct transport_switch *switch_start(struct event_base *base, struct agent *const *agents, int n,
+                                      const struct switch_options *options,
+                                      const struct switch_handler *handler, void *arg)
+{
+    struct transport_switch *sw = calloc(1, sizeof(*sw));
+    sw->base = base;
+    sw->agents = agents;
+    sw->n = n;
+    sw->options = *options;
+    sw->release = strdup(options->release);
+    sw->reselect = strdup(options->reselect);
+    sw->handler = handler;
+    sw->arg = arg;
+    sw->steps = json_array();
+    sw->given_up = json_array();
+    for (int i = 0; i < n; i++) {
+        agent_listen(agents[i], switch_on_event, sw);
+    }
+    begin_attempt(sw);
+    return sw;
+}
+
+void switch_continue(struct transport_switch *sw, const char *reselect)
+{
+    if (reselect != NULL) {
+        set_reselect(sw, reselect);
+    }
+    if (sw->n_parts == 0) {
+        finish(sw);
+    } else {
+        begin_reselect(sw);
+    }
+}
+
+static void on_abort(evutil_socket_t fd, short what, void *arg)
+{
+    struct transport_switch *sw = arg;
+    timer_free(&sw->next);
+    /* The step that was going on may have ended in the meantime. */
+    if (sw->released || sw->giving_up || sw->ended) {
+        return;
+    }
+    ninja_error_set(&sw->err, "Aborted", "aborted before anything was released");
+    switch_give_up_attempt(sw);
+}
+
+void switch_abort(struct transport_switch *sw)
+{
+    if (sw->ended || sw->aborted) {
+        return;
+    }
+    sw->aborted = true;
+    if (sw->released || sw->giving_up) {
+        return;
+    }
+    jobs_query_free(sw->query);
+    sw->query = NULL;
+    timer_free(&sw->next);
+    sw->next = timer_start(sw->base, 0, on_abort, sw);
+}
+
+bool switch_has_released(const struct transport_switch *sw)
+{
+    return sw->released;
+}
+
+int switch_jobs(const struct transport_switch *sw)
+{
+    return sw->jobs ? sw->jobs->n : 0;
+}
+
+json_t *switch_report(const struct transport_switch *sw)
+{
+    bool failed = ninja_error_is_set(&sw->err);
+    json_t *report = json_pack(
+        "{s:s, s:s, s:s, s:o, s:i, s:i, s:I, s:I, s:O, s:O, s:o}", "release", sw->release,
+        "reselect", sw->reselect, "outcome", failed ? sw->err.class : "done", "reason",
+        json_text(failed ? sw->err.message : ""), "attempts", sw->attempt, "rounds", sw->round,
+        "epoch", (json_int_t)sw->epoch, "stall_ms", (json_int_t)sw->stall_ms, "steps", sw->steps,
+        "given_up", sw->given_up, "jobs", jobs_to_json(sw->jobs, sw->agents));
+    return report;
+}
+
+void switch_free(struct transport_switch *sw)
+{
+    if (sw == NULL) {
+        return;
+    }
+    for (int i = 0; i < sw->n; i++) {
+        agent_unlisten(sw->agents[i], switch_on_event, sw);
+    }
+    forget_jobs(sw);
+    jobs_query_free(sw->query);
+    timer_free(&sw->deadline);
+    timer_free(&sw->next);
+    json_decref(sw->steps);
+    json_decref(sw->given_up);
+    free(sw->release);
+    free(sw->reselect);
+    free(sw);
+}

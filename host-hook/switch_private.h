@@ -1,0 +1,82 @@
+/*
+ * Inside a switch: its state, and what switch.c (from step to step) and switch_steps.c (one step:
+ * giving it and taking the reports) need of each other.
+ */
+#ifndef NINJA_SWITCH_PRIVATE_H
+#define NINJA_SWITCH_PRIVATE_H
+
+#include "host-hook/counts.h"
+#include "host-hook/switch.h"
+#include "host-hook/timer.h"
+
+/* Beyond the quiesce, for release to be given within the lease. */
+#define LEASE_SLACK_MS 5000
+
+enum step {
+    STOP,
+    DRAIN,
+    SETTLE,
+    RELEASE,
+    RESELECT,
+    RESUME,
+};
+
+/* The ranks of one job in one VM. */
+struct part {
+    struct transport_switch *sw;
+    int job, vm;
+    bool waiting;
+};
+
+struct switched_job {
+    struct job *job;
+    struct counts *sent, *held;
+    bool changed, quiet;
+};
+
+struct transport_switch {
+    struct event_base *base;
+    struct agent *const *agents;
+    int n;
+    struct switch_options options;
+    char *release, *reselect;
+    const struct switch_handler *handler;
+    void *arg;
+
+    struct jobs_query *query;
+    struct jobs *jobs;
+    struct switched_job *switched; /* jobs->n of them */
+    struct part *parts;
+    int n_parts;
+
+    enum step step;
+    int round, attempt;
+    uint32_t epoch;
+    bool stopped, released, fell_back, aborted, giving_up, ended, step_failed;
+    struct ninja_error err;
+    int64_t budget_end, lease_end, step_began, stopped_at;
+    json_int_t step_micros;
+    struct event *deadline, *next;
+    json_t *steps, *given_up;
+    int64_t stall_ms;
+};
+
+extern const char *const switch_step_names[];
+
+/* switch_steps.c */
+
+/** Gives a step to every agent that has ranks of a job; switch_step_over() follows. */
+void switch_start_step(struct transport_switch *sw, enum step step);
+/** For agent_listen(). */
+void switch_on_event(void *arg, struct agent *agent, const char *name, json_t *data);
+/** How many ranks of a job are in a VM. */
+int switch_ranks_in(const struct job *job, int vm);
+
+/* switch.c */
+
+/** All parts reported, or one failed where one is enough to know how it ends. */
+void switch_step_over(struct transport_switch *sw, bool failed);
+/** Resumes what was stopped, and tries again or ends. */
+void switch_give_up_attempt(struct transport_switch *sw);
+
+#endif

@@ -1,0 +1,285 @@
+/*
+ * One step of a switch: it is given to every agent that has ranks of a job (a "part"), and is over
+ * when all parts reported or failed.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "host-hook/switch_private.h"
+
+/* What an agent and its channel may take beyond a step's own time-out. */
+#define GRACE_MS 3000
+
+const char *const switch_step_names[] = {
+    [STOP] = "stop",       [DRAIN] = "drain",       [SETTLE] = "settle",
+    [RELEASE] = "release", [RESELECT] = "reselect", [RESUME] = "resume",
+};
+
+static void note_error(struct transport_switch *sw, const struct ninja_error *err)
+{
+    if (!ninja_error_is_set(&sw->err)) {
+        sw->err = *err;
+    }
+}
+
+/* A part reported. Up to settle one failure is enough to know how it ends. */
+static void part_over(struct part *part, const struct ninja_error *err)
+{
+    struct transport_switch *sw = part->sw;
+    part->waiting = false;
+    if (err != NULL) {
+        struct ninja_error why = *err;
+        if (sw->step == RESUME) {
+            snprintf(why.class, sizeof(why.class), "Resume");
+        }
+        note_error(sw, &why);
+        sw->step_failed = true;
+    }
+    bool waiting = false;
+    for (int i = 0; i < sw->n_parts; i++) {
+        waiting |= sw->parts[i].waiting;
+    }
+    if (!waiting || (sw->step_failed && sw->step <= SETTLE)) {
+        switch_step_over(sw, sw->step_failed);
+    }
+}
+
+/* ---- reports ---- */
+
+static struct ninja_error rank_error(const struct part *part, int rank, const char *status,
+                                     const char *text)
+{
+    static const char *const classes[][2] = {{"refused", "Refused"},
+                                             {"failed", "Failed"},
+                                             {"stale", "Stale"},
+                                             {"timeout", "Timeout"},
+                                             {"lost", "Lost"}};
+    static const char *const words[] = {"refused", "failed", "found stale", "was not done in time",
+                                        "was lost"};
+    struct ninja_error err = NINJA_ERROR_INIT;
+    const struct transport_switch *sw = part->sw;
+    for (size_t i = 0; i < sizeof(classes) / sizeof(classes[0]); i++) {
+        if (strcmp(classes[i][0], status) == 0) {
+            ninja_error_set(&err, classes[i][1], "rank %d of job %s in %s: %s %s%s%.300s", rank,
+                            sw->jobs->jobs[part->job].name, agent_vm(sw->agents[part->vm]),
+                            switch_step_names[sw->step], words[i], text[0] ? ": " : "", text);
+        }
+    }
+    ninja_error_set(&err, "Protocol", "rank %d of job %s: unknown status \"%.20s\"", rank,
+                    sw->jobs->jobs[part->job].name, status);
+    return err;
+}
+
+static bool take_counts(struct part *part, int rank, json_t *report, struct ninja_error *err)
+{
+    struct transport_switch *sw = part->sw;
+    struct switched_job *job = &sw->switched[part->job];
+    bool unused = false;
+    if (sw->step > SETTLE) {
+        return true;
+    }
+    bool *changed = sw->step == STOP ? &unused : &job->changed;
+    if (!counts_set_row(job->sent, rank, json_object_get(report, "a"), changed, err)) {
+        return false;
+    }
+    return sw->step != DRAIN ||
+           counts_set_row(job->held, rank, json_object_get(report, "b"), &unused, err);
+}
+
+static bool take_rank(struct part *part, json_t *report, int *n, struct ninja_error *err)
+{
+    struct transport_switch *sw = part->sw;
+    struct job *job = sw->switched[part->job].job;
+    json_t *rank_json = json_object_get(report, "rank");
+    json_int_t rank = json_is_integer(rank_json) ? json_integer_value(rank_json) : -1;
+    const char *status = json_string_value(json_object_get(report, "status"));
+    const char *text = json_string_value(json_object_get(report, "text"));
+    json_int_t micros = json_integer_value(json_object_get(report, "micros"));
+    json_t *transports = json_object_get(report, "transports");
+    if (rank < 0 || rank >= job->size || job->ranks[rank].vm != part->vm || status == NULL) {
+        return ninja_error_set(err, "Protocol", "%s: a malformed report of step %s",
+                               agent_vm(sw->agents[part->vm]), switch_step_names[sw->step]);
+    }
+    if (strcmp(status, "ok") != 0) {
+        *err = rank_error(part, (int)rank, status, text ? text : "");
+        return false;
+    }
+    if (micros > sw->step_micros) {
+        sw->step_micros = micros;
+    }
+    if (sw->step == RESELECT && json_is_object(transports)) {
+        json_decref(job->ranks[rank].transports);
+        job->ranks[rank].transports = json_incref(transports);
+    }
+    (*n)++;
+    return take_counts(part, (int)rank, report, err);
+}
+
+int switch_ranks_in(const struct job *job, int vm)
+{
+    int n = 0;
+    for (int r = 0; r < job->size; r++) {
+        n += job->ranks[r].vm == vm;
+    }
+    return n;
+}
+
+static void on_step_event(struct part *part, json_t *data)
+{
+    struct ninja_error err = NINJA_ERROR_INIT;
+    size_t i;
+    json_t *report;
+    int n = 0;
+    json_array_foreach(json_object_get(data, "ranks"), i, report)
+    {
+        struct ninja_error one = NINJA_ERROR_INIT;
+        if (!take_rank(part, report, &n, &one) && !ninja_error_is_set(&err)) {
+            err = one;
+        }
+    }
+    int expected = switch_ranks_in(part->sw->switched[part->job].job, part->vm);
+    if (!ninja_error_is_set(&err) && n != expected) {
+        ninja_error_set(&err, "Lost", "%s: %d of %d ranks of job %s reported for step %s",
+                        agent_vm(part->sw->agents[part->vm]), n, expected,
+                        part->sw->jobs->jobs[part->job].name, switch_step_names[part->sw->step]);
+    }
+    part_over(part, ninja_error_is_set(&err) ? &err : NULL);
+}
+
+void switch_on_event(void *arg, struct agent *agent, const char *name, json_t *data)
+{
+    struct transport_switch *sw = arg;
+    const char *job = json_string_value(json_object_get(data, "job"));
+    const char *step = json_string_value(json_object_get(data, "step"));
+    json_t *epoch = json_object_get(data, "epoch"), *round = json_object_get(data, "round");
+    if (strcmp(name, "NINJA_STEP") != 0 || sw->ended || job == NULL || step == NULL ||
+        strcmp(step, switch_step_names[sw->step]) != 0 || json_integer_value(epoch) != sw->epoch ||
+        json_integer_value(round) != sw->round) {
+        return;
+    }
+    for (int i = 0; i < sw->n_parts; i++) {
+        struct part *part = &sw->parts[i];
+        if (part->waiting && sw->agents[part->vm] == agent &&
+            strcmp(sw->jobs->jobs[part->job].name, job) == 0) {
+            on_step_event(part, data);
+            return;
+        }
+    }
+}
+
+/* ---- giving a step ---- */
+
+/* {} is not the end of the step; an error is. */
+static void on_accepted(void *arg, json_t *result, const struct ninja_error *err)
+{
+    struct part *part = arg;
+    if (err != NULL && part->waiting) {
+        part_over(part, err);
+    }
+}
+
+static void on_deadline(evutil_socket_t fd, short what, void *arg)
+{
+    struct transport_switch *sw = arg;
+    struct ninja_error err = NINJA_ERROR_INIT;
+    for (int i = 0; i < sw->n_parts; i++) {
+        const struct part *part = &sw->parts[i];
+        if (part->waiting) {
+            ninja_error_set(&err, "Timeout",
+                            "%s: the agent did not report step %s of job %s in time",
+                            agent_vm(sw->agents[part->vm]), switch_step_names[sw->step],
+                            sw->jobs->jobs[part->job].name);
+        }
+    }
+    if (sw->step == RESUME) {
+        snprintf(err.class, sizeof(err.class), "Resume");
+    }
+    note_error(sw, &err);
+    switch_step_over(sw, true);
+}
+
+static int step_timeout(const struct transport_switch *sw)
+{
+    const int *timeouts = sw->options.cluster->timeouts;
+    switch (sw->step) {
+    case RELEASE:
+        return timeouts[TIMEOUT_RELEASE];
+    case RESELECT:
+        return timeouts[TIMEOUT_RESELECT];
+    case RESUME:
+        return timeouts[TIMEOUT_RESUME];
+    default:
+        return (int)(sw->budget_end - now_ms());
+    }
+}
+
+static void add_tables(json_t *arguments, const struct counts *counts, const struct job *job,
+                       int vm)
+{
+    json_t *tables = json_object();
+    for (int r = 0; r < job->size; r++) {
+        if (job->ranks[r].vm != vm) {
+            continue;
+        }
+        char key[16];
+        json_t *column = counts_column(counts, r);
+        snprintf(key, sizeof(key), "%d", r);
+        if (json_array_size(column) > 0) {
+            json_object_set(tables, key, column);
+        }
+        json_decref(column);
+    }
+    json_object_set_new(arguments, "tables", tables);
+}
+
+static void give(struct part *part, int timeout_ms)
+{
+    struct transport_switch *sw = part->sw;
+    struct switched_job *job = &sw->switched[part->job];
+    json_t *arguments = json_pack("{s:s, s:I, s:i, s:s, s:i}", "job", job->job->name, "epoch",
+                                  (json_int_t)sw->epoch, "round", sw->round, "step",
+                                  switch_step_names[sw->step], "timeout-ms", timeout_ms);
+    if (sw->step == STOP) {
+        json_object_set_new(
+            arguments, "lease-ms",
+            json_integer(sw->options.cluster->timeouts[TIMEOUT_QUIESCE] + LEASE_SLACK_MS));
+    } else if (sw->step == DRAIN || sw->step == SETTLE) {
+        add_tables(arguments, sw->step == DRAIN ? job->sent : job->held, job->job, part->vm);
+    } else if (sw->step == RELEASE || sw->step == RESELECT) {
+        json_object_set_new(arguments, "btl",
+                            json_string(sw->step == RELEASE ? sw->release : sw->reselect));
+    }
+    part->waiting = true;
+    agent_execute(sw->agents[part->vm], "ninja-step", arguments, timeout_ms + GRACE_MS, on_accepted,
+                  part);
+}
+
+void switch_start_step(struct transport_switch *sw, enum step step)
+{
+    sw->step = step;
+    sw->step_began = now_ms();
+    sw->step_micros = 0;
+    sw->step_failed = false;
+    for (int i = 0; i < sw->n_parts; i++) {
+        agent_forget(sw->agents[sw->parts[i].vm], &sw->parts[i]);
+        sw->parts[i].waiting = false;
+    }
+    for (int i = 0; step == DRAIN && i < sw->jobs->n; i++) {
+        sw->switched[i].changed = false;
+    }
+    int timeout_ms = step_timeout(sw);
+    timer_free(&sw->deadline);
+    if (timeout_ms <= 0) {
+        ninja_error_set(&sw->err, "Timeout", "the job did not become quiet in time");
+        switch_give_up_attempt(sw);
+        return;
+    }
+    for (int i = 0; i < sw->n_parts; i++) {
+        bool quiet = sw->switched[sw->parts[i].job].quiet;
+        if (!quiet || step > SETTLE) {
+            give(&sw->parts[i], timeout_ms);
+        }
+    }
+    sw->deadline = timer_start(sw->base, timeout_ms + GRACE_MS, on_deadline, sw);
+}

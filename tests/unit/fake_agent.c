@@ -1,0 +1,273 @@
+#include "tests/unit/fake_agent.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+void fake_job_init(struct fake_job *job, const char *name, int size)
+{
+    *job = (struct fake_job){.name = name, .size = size, .refusing_rank = -1, .failing_rank = -1};
+    for (int r = 0; r < size; r++) {
+        job->state[r] = "RUNNING";
+        strcpy(job->transports[r], "openib");
+    }
+}
+
+void fake_agent_event(struct fake_agent *agent, const char *name, json_t *data)
+{
+    json_t *event = json_pack("{s:s, s:i, s:o}", "event", name, "seq", ++agent->seq, "data", data);
+    if (agent->seq >= FAKE_MAX_EVENTS) {
+        abort();
+    }
+    agent->events[agent->seq] = json_incref(event);
+    if (agent->peer != NULL) {
+        fake_peer_send(agent->peer, event, false);
+    } else {
+        json_decref(event);
+    }
+}
+
+static json_t *row(const int *counts, int n)
+{
+    json_t *array = json_array();
+    for (int i = 0; i < n; i++) {
+        if (counts[i] != 0) {
+            json_array_append_new(array, json_pack("[i, i]", i, counts[i]));
+        }
+    }
+    return array;
+}
+
+static json_t *jobs(struct fake_agent *agent)
+{
+    json_t *list = json_array(), *ranks = json_array();
+    struct fake_job *job = agent->job;
+    for (int i = 0; i < agent->n_ranks; i++) {
+        int r = agent->ranks[i];
+        json_array_append_new(ranks, json_pack("{s:i, s:i, s:i, s:s, s:i, s:{s:i}}", "rank", r,
+                                               "pid", 100 + r, "uid", 1000, "state", job->state[r],
+                                               "epoch", job->epoch, "transports",
+                                               job->transports[r], job->size - 1));
+    }
+    if (job != NULL && agent->n_ranks > 0) {
+        json_array_append_new(list, json_pack("{s:s, s:i, s:b, s:o}", "job", job->name, "size",
+                                              job->size, "finalizing", false, "ranks", ranks));
+    } else {
+        json_decref(ranks);
+    }
+    return json_pack("{s:o, s:o}", "jobs", list, "unmanaged",
+                     agent->unmanaged ? json_incref(agent->unmanaged) : json_array());
+}
+
+/* One line of the log for a table: "drain 2 [[0,3],[1,4]]". */
+static void log_table(const char *step, int rank, json_t *tables)
+{
+    char key[8];
+    snprintf(key, sizeof(key), "%d", rank);
+    json_t *table = json_object_get(tables, key);
+    char *text = table ? json_dumps(table, JSON_COMPACT) : strdup("[]");
+    fake_log("%s %d %s", step, rank, text);
+    free(text);
+}
+
+static json_t *rank_report(struct fake_agent *agent, int r, const char *step, json_t *arguments)
+{
+    struct fake_job *job = agent->job;
+    json_t *report = json_pack("{s:i, s:s, s:i, s:s}", "rank", r, "status", "ok", "micros",
+                               1000 + r, "text", "");
+    const char *btl = json_string_value(json_object_get(arguments, "btl"));
+    if (strcmp(step, "stop") == 0 && job->refusing_rank == r) {
+        json_object_set_new(report, "status", json_string("refused"));
+        json_object_set_new(report, "text", json_string("it has a window on osc/rdma"));
+        return report;
+    }
+    if (job->failing_step != NULL && strcmp(step, job->failing_step) == 0 &&
+        job->failing_rank == r) {
+        json_object_set_new(report, "status", json_string("failed"));
+        json_object_set_new(report, "text", json_string("made to fail"));
+        return report;
+    }
+    if (strcmp(step, "drain") == 0) {
+        log_table(step, r, json_object_get(arguments, "tables"));
+        json_object_set_new(report, "b", row(job->held[r], job->size));
+    } else if (strcmp(step, "settle") == 0) {
+        log_table(step, r, json_object_get(arguments, "tables"));
+    }
+    json_object_set_new(report, "a", row(job->sent[r], job->size));
+    if (strcmp(step, "reselect") == 0) {
+        const char *name = strcmp(btl, "@standby") == 0 ? "tcp"
+                           : strcmp(btl, "@best") == 0  ? "openib"
+                                                        : btl;
+        snprintf(job->transports[r], sizeof(job->transports[r]), "%s", name);
+        json_object_set_new(report, "transports", json_pack("{s:i}", name, job->size - 1));
+    }
+    static const char *const states[][2] = {{"stop", "QUIESCING"}, {"drain", "QUIESCING"},
+                                            {"settle", "QUIET"},   {"release", "RELEASED"},
+                                            {"reselect", "READY"}, {"resume", "RUNNING"}};
+    for (size_t i = 0; i < sizeof(states) / sizeof(states[0]); i++) {
+        if (strcmp(states[i][0], step) == 0) {
+            job->state[r] = states[i][1];
+        }
+    }
+    return report;
+}
+
+static void do_step(struct fake_agent *agent, json_t *request)
+{
+    json_t *arguments = json_object_get(request, "arguments");
+    const char *step = json_string_value(json_object_get(arguments, "step"));
+    const char *btl = json_string_value(json_object_get(arguments, "btl"));
+    struct fake_job *job = agent->job;
+    fake_log("%s %s%s%s", agent->name, step, btl ? " " : "", btl ? btl : "");
+    job->epoch = (int)json_integer_value(json_object_get(arguments, "epoch"));
+    fake_peer_return(agent->peer, request, json_object());
+    bool first = agent->n_ranks > 0 && agent->ranks[0] == 0;
+    if (first && strcmp(step, "stop") == 0 && job->silent_stops > 0) {
+        job->silent_stops--;
+        return;
+    }
+    if (first && strcmp(step, "drain") == 0 && job->drains_with_new_send > 0) {
+        job->drains_with_new_send--;
+        job->sent[1][2]++;
+    }
+    json_t *ranks = json_array();
+    for (int i = 0; i < agent->n_ranks; i++) {
+        json_array_append_new(ranks, rank_report(agent, agent->ranks[i], step, arguments));
+    }
+    json_t *data = json_object();
+    static const char *const keys[] = {"job", "epoch", "round", "step"};
+    for (int i = 0; i < 4; i++) {
+        json_object_set(data, keys[i], json_object_get(arguments, keys[i]));
+    }
+    json_object_set_new(data, "ranks", ranks);
+    fake_agent_event(agent, "NINJA_STEP", data);
+}
+
+static void do_detach(struct fake_agent *agent, json_t *request)
+{
+    json_t *token = json_object_get(json_object_get(request, "arguments"), "token");
+    fake_log("%s detach", agent->name);
+    fake_peer_return(agent->peer, request, json_object());
+    fake_agent_event(agent, "NINJA_DETACHED",
+                     json_pack("{s:O, s:b, s:s, s:o}", "token", token, "ok",
+                               agent->detach_error == NULL && agent->users == NULL, "output",
+                               agent->detach_error ? agent->detach_error : "", "users",
+                               agent->users ? json_incref(agent->users) : json_array()));
+}
+
+static void do_attach(struct fake_agent *agent, json_t *request)
+{
+    json_t *token = json_object_get(json_object_get(request, "arguments"), "token");
+    fake_log("%s attach", agent->name);
+    fake_peer_return(agent->peer, request, json_object());
+    if (agent->rdma_after_attach) {
+        json_decref(agent->interconnects);
+        agent->interconnects = json_pack("{s:[{s:s, s:i, s:s, s:s}], s:[{s:s, s:s}]}", "rdma",
+                                         "name", "rxe0", "port", 1, "state", "ACTIVE", "link_layer",
+                                         "Ethernet", "net", "name", "eth0", "state", "up");
+    }
+    fake_agent_event(agent, "NINJA_ATTACHED",
+                     json_pack("{s:O, s:b, s:s}", "token", token, "ok", true, "output", ""));
+}
+
+static void do_hello(struct fake_agent *agent, json_t *request)
+{
+    json_t *protocol = json_object_get(json_object_get(request, "arguments"), "protocol");
+    if (json_integer_value(protocol) != agent->protocol) {
+        fake_peer_error(agent->peer, request, "ProtocolMismatch", "I speak 7, you speak 1");
+        return;
+    }
+    fake_peer_return(agent->peer, request,
+                     json_pack("{s:i, s:s, s:s, s:s, s:i}", "protocol", agent->protocol, "version",
+                               "0.1.0", "hostname", agent->name, "instance", agent->instance, "seq",
+                               agent->seq));
+}
+
+static void do_events(struct fake_agent *agent, json_t *request)
+{
+    json_t *after = json_object_get(json_object_get(request, "arguments"), "after");
+    json_t *events = json_array();
+    for (int i = (int)json_integer_value(after) + 1; i <= agent->seq; i++) {
+        json_array_append(events, agent->events[i]);
+    }
+    fake_log("%s events after %d", agent->name, (int)json_integer_value(after));
+    fake_peer_return(agent->peer, request,
+                     json_pack("{s:o, s:b}", "events", events, "lost", false));
+}
+
+static void on_object(void *arg, json_t *request)
+{
+    struct fake_agent *agent = arg;
+    const char *name = json_string_value(json_object_get(request, "execute"));
+    if (agent->deaf || name == NULL) {
+        return;
+    }
+    if (strcmp(name, "guest-sync-delimited") == 0) {
+        json_t *id = json_object_get(json_object_get(request, "arguments"), "id");
+        fake_peer_send(agent->peer, json_pack("{s:O}", "return", id), true);
+        return;
+    }
+    if (strcmp(name, "ninja-hello") != 0 && agent->hang_up_before_reply > 0) {
+        agent->hang_up_before_reply--;
+        fake_peer_hang_up(agent->peer);
+        return;
+    }
+    if (strcmp(name, "ninja-hello") == 0) {
+        do_hello(agent, request);
+    } else if (strcmp(name, "ninja-events") == 0) {
+        do_events(agent, request);
+    } else if (strcmp(name, "ninja-jobs") == 0) {
+        fake_peer_return(agent->peer, request, jobs(agent));
+    } else if (strcmp(name, "ninja-interconnects") == 0) {
+        fake_peer_return(agent->peer, request, json_incref(agent->interconnects));
+    } else if (strcmp(name, "ninja-step") == 0) {
+        do_step(agent, request);
+    } else if (strcmp(name, "ninja-detach") == 0) {
+        do_detach(agent, request);
+    } else if (strcmp(name, "ninja-attach") == 0) {
+        do_attach(agent, request);
+    } else {
+        fake_peer_error(agent->peer, request, "CommandNotFound", name);
+    }
+}
+
+static const struct fake_peer_handler handler = {.on_object = on_object};
+
+void fake_agent_init(struct fake_agent *agent, struct event_base *base, const char *name)
+{
+    *agent = (struct fake_agent){.base = base, .name = name, .protocol = 1};
+    snprintf(agent->instance, sizeof(agent->instance), "%s-1", name);
+    agent->interconnects =
+        json_pack("{s:[], s:[{s:s, s:s}]}", "rdma", "net", "name", "eth0", "state", "up");
+}
+
+void fake_agent_listen(struct fake_agent *agent, const char *path)
+{
+    agent->peer = fake_peer_listen(agent->base, path, &handler, agent);
+}
+
+void fake_agent_move(struct fake_agent *agent, const char *path)
+{
+    fake_peer_free(agent->peer);
+    fake_agent_listen(agent, path);
+}
+
+void fake_agent_add_ranks(struct fake_agent *agent, struct fake_job *job, int first, int n)
+{
+    agent->job = job;
+    for (int i = 0; i < n; i++) {
+        agent->ranks[agent->n_ranks++] = first + i;
+    }
+}
+
+void fake_agent_clear(struct fake_agent *agent)
+{
+    fake_peer_free(agent->peer);
+    for (int i = 0; i < FAKE_MAX_EVENTS; i++) {
+        json_decref(agent->events[i]);
+    }
+    json_decref(agent->interconnects);
+    json_decref(agent->unmanaged);
+    json_decref(agent->users);
+    memset(agent, 0, sizeof(*agent));
+}

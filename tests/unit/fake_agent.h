@@ -1,0 +1,62 @@
+/*
+ * A scripted agent with its ranks: it does what docs/protocol.md says, except where a test sets
+ * one of its knobs.
+ */
+#ifndef NINJA_FAKE_AGENT_H
+#define NINJA_FAKE_AGENT_H
+
+#include "tests/unit/fake_peer.h"
+
+#define FAKE_MAX_RANKS  8
+#define FAKE_MAX_EVENTS 300
+
+/* A job as all its ranks have it; shared by the agents. */
+struct fake_job {
+    const char *name;
+    int size;
+    int epoch;
+    int sent[FAKE_MAX_RANKS][FAKE_MAX_RANKS]; /* by sender, to peer */
+    int held[FAKE_MAX_RANKS][FAKE_MAX_RANKS]; /* by holder, of sender */
+    const char *state[FAKE_MAX_RANKS];
+    char transports[FAKE_MAX_RANKS][32];
+
+    /* knobs */
+    int drains_with_new_send; /* so many drains are followed by one more message of rank 1 to 2 */
+    int silent_stops;         /* so many stops are not reported by the agent of rank 0 */
+    int refusing_rank;        /* refuses stop; -1: none */
+    int failing_rank;         /* fails the step failing_step */
+    const char *failing_step; /* NULL: none */
+};
+
+struct fake_agent {
+    struct event_base *base;
+    struct fake_peer *peer;
+    const char *name;
+    struct fake_job *job; /* NULL: no job */
+    int ranks[FAKE_MAX_RANKS], n_ranks;
+    json_t *interconnects;
+    json_t *unmanaged;
+    json_t *events[FAKE_MAX_EVENTS];
+    int seq;
+    char instance[32];
+
+    /* knobs */
+    int protocol;             /* what it speaks: 1 */
+    bool deaf;                /* answers nothing */
+    const char *detach_error; /* the detach scripts fail with that */
+    json_t *users;            /* processes that still hold the device; NULL: none */
+    bool rdma_after_attach;   /* an RDMA port comes with ninja-attach */
+    int hang_up_before_reply; /* so many commands are lost with the connection */
+};
+
+void fake_agent_init(struct fake_agent *agent, struct event_base *base, const char *name);
+void fake_agent_listen(struct fake_agent *agent, const char *path);
+/* The VM moved: the channel breaks and is at another socket. */
+void fake_agent_move(struct fake_agent *agent, const char *path);
+void fake_agent_event(struct fake_agent *agent, const char *name, json_t *data);
+void fake_agent_add_ranks(struct fake_agent *agent, struct fake_job *job, int first, int n);
+void fake_agent_clear(struct fake_agent *agent);
+
+void fake_job_init(struct fake_job *job, const char *name, int size);
+
+#endif

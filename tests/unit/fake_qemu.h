@@ -1,0 +1,43 @@
+/*
+ * A scripted QEMU: as much of QMP as a migration needs, with knobs for what can go wrong. Two of
+ * them, source and destination, share a VM: what the source sends arrives at its `destination`.
+ */
+#ifndef NINJA_FAKE_QEMU_H
+#define NINJA_FAKE_QEMU_H
+
+#include "tests/unit/fake_peer.h"
+
+struct fake_qemu {
+    struct event_base *base;
+    struct fake_peer *peer; /* NULL: it ended */
+    const char *name;       /* "vm1@ib", for the log */
+    char status[32];
+    char device[32]; /* the one hot-plugged device; empty: none */
+    char migration[32];
+    char incoming[64];
+    struct fake_qemu *destination;
+    struct event *timer;
+    bool dying;
+
+    /* When it begins to run as a destination. */
+    void (*on_runs)(void *arg);
+    void *arg;
+
+    /* knobs */
+    bool unplug_is_refused; /* DEVICE_UNPLUG_GUEST_ERROR */
+    bool unplug_hangs;
+    bool copy_fails;
+    bool copy_hangs;     /* stays active until it is cancelled */
+    bool never_runs;     /* as a destination */
+    bool add_fails;      /* device_add */
+    bool unknown_device; /* device-list-properties */
+    bool refuses_incoming;
+    int fail_copies; /* so many migrations fail */
+};
+
+/* status: "running", or "inmigrate" for a receiver */
+void fake_qemu_init(struct fake_qemu *qemu, struct event_base *base, const char *name,
+                    const char *path, const char *status);
+void fake_qemu_clear(struct fake_qemu *qemu);
+
+#endif

@@ -1,0 +1,254 @@
+/* The cluster file: good ones, and each mistake with the line that it is reported for. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "host-hook/cluster.h"
+#include "tests/unit/fake_peer.h"
+
+static char path[128];
+
+static struct cluster *read_text(const char *text, struct ninja_error *err)
+{
+    snprintf(path, sizeof(path), "%s/demo.conf", fake_dir());
+    FILE *out = fopen(path, "w");
+    fputs(text, out);
+    fclose(out);
+    return cluster_read(path, err);
+}
+
+static int teardown(void **state)
+{
+    fake_dir_remove();
+    return 0;
+}
+
+#define VM(name, rest) "  { name = \"" name "\"; " rest " }"
+#define TWO_VMS        "vms = ( { name = \"vm1\"; }, { name = \"vm2\"; } );\n"
+#define QMP(n, s)                                                                                  \
+    "qmp = \"/run/" s "/" n ".qmp\"; agent = \"/run/" s "/" n ".agent\"; "                         \
+    "receive = \"tcp:10.9.0.1:48\";"
+
+static void a_good_file_is_read(void **state)
+{
+    struct ninja_error err = NINJA_ERROR_INIT;
+    struct cluster *cluster =
+        read_text("driver = \"qmp\"; # a comment\n" TWO_VMS "sites = (\n"
+                  "{ name = \"ib\"; prepare = \"start {vm}\"; release = \"stop {vm}\"; vms = "
+                  "(\n" VM(
+                      "vm2",
+                      QMP("vm2", "ib")) ",\n" VM("vm1",
+                                                 QMP("vm1",
+                                                     "ib") "device = "
+                                                           "\"vfio-pci,host=0000:3b:00.1,id="
+                                                           "hca0\";") "); },\n"
+                                                                      "{ name = \"eth\"; vms = "
+                                                                      "(\n" VM("vm1", QMP("vm1", "e"
+                                                                                                 "t"
+                                                                                                 "h")) "," VM(
+                                                                          "vm2",
+                                                                          QMP("vm2",
+                                                                              "eth")) "); } );\n"
+                                                                                      "migration = "
+                                                                                      "{ bandwidth "
+                                                                                      "= 100; "
+                                                                                      "downtime-"
+                                                                                      "limit = 50; "
+                                                                                      "};\n"
+                                                                                      "quiesce-"
+                                                                                      "attempts = "
+                                                                                      "5;\nquiesce-"
+                                                                                      "pause = "
+                                                                                      "7;"
+                                                                                      "\ntimeouts "
+                                                                                      "= { quiesce "
+                                                                                      "= 1234; "
+                                                                                      "};\n",
+                  &err);
+    if (cluster == NULL) {
+        fail_msg("%s", err.message);
+    }
+    assert_string_equal(cluster->name, "demo");
+    assert_string_equal(cluster->driver, "qmp");
+    assert_int_equal(cluster->n_vms, 2);
+    assert_int_equal(cluster->n_sites, 2);
+    assert_string_equal(cluster->sites[0].prepare, "start {vm}");
+    assert_string_equal(cluster->sites[0].release, "stop {vm}");
+    assert_string_equal(cluster->sites[0].vms[0].qmp, "/run/ib/vm1.qmp");
+    assert_string_equal(cluster->sites[0].vms[0].device_id, "hca0");
+    assert_string_equal(cluster->sites[0].vms[1].agent, "/run/ib/vm2.agent");
+    assert_null(cluster->sites[1].prepare);
+    assert_null(cluster->sites[1].vms[0].device);
+    assert_int_equal(cluster->bandwidth_mib, 100);
+    assert_int_equal(cluster->downtime_limit_ms, 50);
+    assert_int_equal(cluster->quiesce_attempts, 5);
+    assert_int_equal(cluster->quiesce_pause_ms, 7);
+    assert_int_equal(cluster->timeouts[TIMEOUT_QUIESCE], 1234);
+    assert_int_equal(cluster->timeouts[TIMEOUT_RELEASE], 10000);
+    cluster_free(cluster);
+}
+
+#define ONE_VM "driver = \"qmp\";\nvms = ( { name = \"a\"; } );\n"
+#define ENTRY  "qmp = \"/q\"; agent = \"/a\"; receive = \"tcp:x:1\";"
+
+static const struct mistake {
+    const char *text;
+    int line;
+    const char *expected;
+} mistakes[] = {
+    {"driver = \"qmp\";\nvms = ( { name = \"a\" ;\n", 3, "syntax error"},
+    {"driver = \"qmp\";\ndriver = \"qmp\";\n", 2, "duplicate"},
+    {ONE_VM "sites = ( { name = \"s\"; vms = ( { name = \"a\"; " ENTRY " } ); } );\n"
+            "speed = 1;\n",
+     4, "unknown key \"speed\" in the cluster file; expected one of: name, driver"},
+    {"vms = ( { name = \"a\"; } );\n", 1, "expected the key \"driver\""},
+    {"driver = \"xen\";\nvms = ( { name = \"a\"; } );\n"
+     "sites = ( { name = \"s\"; vms = ( { name = \"a\"; agent = \"/a\"; } ); } );\n",
+     1, "unknown driver \"xen\"; expected \"qmp\" or \"local\""},
+    {"driver = 3;\n", 1, "expected \"driver\" to be a string"},
+    {"driver = \"qmp\";\nvms = 3;\n", 2, "expected \"vms\" to be a list of groups"},
+    {"driver = \"qmp\";\nvms = ( \"a\" );\n", 2, "expected a group"},
+    {"driver = \"qmp\";\nvms = ();\n", 2, "expected \"vms\" to have 1 to"},
+    {"driver = \"qmp\";\nvms = ( { name = \"a b\"; } );\nsites = ( { name = \"s\"; } );\n", 2,
+     "expected a name of letters"},
+    {"driver = \"qmp\";\nvms = ( { name = \"a\"; },\n{ name = \"a\"; } );\n"
+     "sites = ( { name = \"s\"; } );\n",
+     3, "there are two VMs \"a\""},
+    {ONE_VM "sites = (\n { name = \"s\"; }\n);\n", 4, "expected the key \"vms\" in a site"},
+    {ONE_VM "sites = (\n{ name = \"s\";\n vms = (\n { name = \"b\"; " ENTRY " } ); } );\n", 6,
+     "a VM \"b\" that is not in the list \"vms\""},
+    {ONE_VM "sites = (\n{ name = \"s\";\n vms = (\n { name = \"a\"; " ENTRY " },\n"
+            "{ name = \"a\"; qmp = \"/q2\"; agent = \"/a2\"; receive = \"x\"; } ); } );\n",
+     7, "has VM \"a\" twice"},
+    {"driver = \"qmp\";\nvms = ( { name = \"a\"; }, { name = \"b\"; } );\nsites = (\n"
+     "{ name = \"s\"; vms = ( { name = \"a\"; " ENTRY " } ); } );\n",
+     4, "site \"s\" lacks VM \"b\""},
+    {ONE_VM "sites = ( { name = \"s\"; vms = (\n{ name = \"a\"; agent = \"/a\"; "
+            "receive = \"x\"; } ); } );\n",
+     4, "expected the key \"qmp\""},
+    {ONE_VM "sites = ( { name = \"s\"; vms = (\n{ name = \"a\"; agent = \"/a\"; "
+            "qmp = \"x\"; } ); } );\n",
+     4, "expected the key \"receive\""},
+    {ONE_VM "sites = ( { name = \"s\"; vms = (\n{ name = \"a\"; qmp = \"/a\"; "
+            "receive = \"x\"; } ); } );\n",
+     4, "expected the key \"agent\""},
+    {ONE_VM "sites = ( { name = \"s\"; vms = ( { name = \"a\"; " ENTRY "\n"
+            "device = \"vfio-pci,host=0000:3b:00.1\"; } ); } );\n",
+     4, "expected an id"},
+    {ONE_VM "sites = ( { name = \"s\"; vms = ( { name = \"a\"; " ENTRY "\n\n"
+            "device = \"host=0000:3b:00.1,id=hca0\"; } ); } );\n",
+     5, "expected the name of a QEMU device first"},
+    {ONE_VM "sites = ( { name = \"s\"; vms = ( { name = \"a\"; " ENTRY "\n"
+            "device = \"e1000e,id=x,broken\"; } ); } );\n",
+     4, "expected key=value, found \"broken\""},
+    {ONE_VM "sites = ( { name = \"s\"; vms = ( { name = \"a\"; " ENTRY " } ); },\n"
+            "{ name = \"s\"; vms = ( { name = \"a\"; qmp = \"/q2\"; agent = \"/a2\"; "
+            "receive = \"x\"; } ); } );\n",
+     4, "there are two sites \"s\""},
+    {"driver = \"qmp\";\nvms = ( { name = \"a\"; }, { name = \"b\"; } );\nsites = (\n"
+     "{ name = \"s\"; vms = ( { name = \"a\"; " ENTRY " },\n"
+     "{ name = \"b\"; qmp = \"/q\"; agent = \"/a2\"; receive = \"x\"; } ); } );\n",
+     5, "the socket /q is used twice"},
+    {ONE_VM "sites = ( { name = \"s\"; vms = ( { name = \"a\"; qmp = \"/q\"; agent = \"/q\"; "
+            "receive = \"x\"; } ); } );\n",
+     3, "the socket /q is used twice"},
+    {ONE_VM "sites = ( { name = \"s\"; vms = ( { name = \"a\"; " ENTRY " } ); } );\n"
+            "timeouts = {\n quiesce = \"long\"; };\n",
+     5, "expected \"quiesce\" to be a whole number from 1 to"},
+    {ONE_VM "sites = ( { name = \"s\"; vms = ( { name = \"a\"; " ENTRY " } ); } );\n"
+            "timeouts = {\n qiesce = 1; };\n",
+     5, "unknown key \"qiesce\""},
+    {ONE_VM "sites = ( { name = \"s\"; vms = ( { name = \"a\"; " ENTRY " } ); } );\n"
+            "migration = { bandwidth = -1; };\n",
+     4, "expected \"bandwidth\" to be a whole number"},
+    {ONE_VM "sites = ( { name = \"s\"; vms = ( { name = \"a\"; " ENTRY " } ); } );\n"
+            "migration = 7;\n",
+     4, "expected \"migration\" to be a group"},
+};
+
+static void each_mistake_is_named_with_its_line(void **state)
+{
+    for (size_t i = 0; i < sizeof(mistakes) / sizeof(mistakes[0]); i++) {
+        const struct mistake *mistake = &mistakes[i];
+        struct ninja_error err = NINJA_ERROR_INIT;
+        struct cluster *cluster = read_text(mistake->text, &err);
+        char where[160];
+        snprintf(where, sizeof(where), "%s:%d: ", path, mistake->line);
+        if (cluster != NULL) {
+            fail_msg("mistake %zu was accepted:\n%s", i, mistake->text);
+        }
+        assert_string_equal(err.class, "ClusterFile");
+        if (strncmp(err.message, where, strlen(where)) != 0 ||
+            strstr(err.message, mistake->expected) == NULL) {
+            fail_msg("mistake %zu: expected \"%s... %s\", found \"%s\"", i, where,
+                     mistake->expected, err.message);
+        }
+    }
+}
+
+static void a_file_that_is_not_there(void **state)
+{
+    struct ninja_error err = NINJA_ERROR_INIT;
+    assert_null(cluster_read("/nonexistent/cluster.conf", &err));
+    assert_non_null(strstr(err.message, "/nonexistent/cluster.conf: No such file"));
+    assert_non_null(strstr(err.message, "--cluster"));
+}
+
+static void local_vms_need_an_agent_only_and_may_share_it_between_sites(void **state)
+{
+    struct ninja_error err = NINJA_ERROR_INIT;
+    struct cluster *cluster =
+        read_text("driver = \"local\"; name = \"here\";\nvms = ( { name = \"a\"; } );\n"
+                  "sites = ( { name = \"x\"; vms = ( { name = \"a\"; agent = \"/a\"; } ); },\n"
+                  "{ name = \"y\"; vms = ( { name = \"a\"; agent = \"/a\"; } ); } );\n",
+                  &err);
+    assert_non_null(cluster);
+    assert_string_equal(cluster->name, "here");
+    cluster_free(cluster);
+    assert_null(read_text("driver = \"local\";\nvms = ( { name = \"a\"; }, { name = \"b\"; } );\n"
+                          "sites = ( { name = \"x\"; vms = ( { name = \"a\"; agent = \"/a\"; },\n"
+                          "{ name = \"b\"; agent = \"/a\"; } ); } );\n",
+                          &err));
+    assert_non_null(strstr(err.message, ":4: the socket /a is used twice"));
+}
+
+static void sites_and_timeouts_are_found_by_name(void **state)
+{
+    struct ninja_error err = NINJA_ERROR_INIT;
+    struct cluster *cluster = read_text(
+        ONE_VM "sites = ( { name = \"s\"; vms = ( { name = \"a\"; " ENTRY " } ); } );\n", &err);
+    assert_non_null(cluster);
+    assert_int_equal(cluster_find_site(cluster, "s", &err), 0);
+    assert_int_equal(cluster_find_site(cluster, "t", &err), -1);
+    assert_non_null(strstr(err.message, "no site \"t\"; there are: s"));
+    err = (struct ninja_error)NINJA_ERROR_INIT;
+    assert_true(cluster_set_timeout(cluster, "copy=5000", &err));
+    assert_int_equal(cluster->timeouts[TIMEOUT_COPY], 5000);
+    static const char *const wrong[] = {
+        "copy", "copy=", "copy=x", "copy=0", "copy=1x", "copy=99999999999", "cop=1", "=1"};
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+        err = (struct ninja_error)NINJA_ERROR_INIT;
+        assert_false(cluster_set_timeout(cluster, wrong[i], &err));
+        assert_string_equal(err.class, "Usage");
+    }
+    assert_int_equal(cluster->timeouts[TIMEOUT_COPY], 5000);
+    cluster_free(cluster);
+}
+
+#define TEST(f) cmocka_unit_test_teardown(f, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(a_good_file_is_read),
+        TEST(each_mistake_is_named_with_its_line),
+        TEST(a_file_that_is_not_there),
+        TEST(local_vms_need_an_agent_only_and_may_share_it_between_sites),
+        TEST(sites_and_timeouts_are_found_by_name),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,92 @@
+#!/bin/sh
+# What ninjactl says, and how it exits, when it is used wrongly or finds nothing.
+set -u
+ninjactl=${NINJACTL:-$(dirname "$0")/../../host-hook/ninjactl}
+dir=$(mktemp -d) || exit 99
+holder=
+# shellcheck disable=SC2317 # called by the trap
+cleanup() {
+    [ -z "$holder" ] || kill "$holder" 2>/dev/null
+    rm -rf "$dir"
+}
+trap cleanup EXIT
+failed=0
+
+# expect CODE TEXT ARGUMENT...: the exit code, and a text somewhere in the output.
+expect() {
+    code=$1
+    text=$2
+    shift 2
+    out=$(timeout 30 "$ninjactl" "$@" 2>&1)
+    got=$?
+    if [ "$got" -ne "$code" ]; then
+        echo "ninjactl $*: exit code $got, expected $code: $out"
+        failed=1
+    fi
+    case $out in
+    *"$text"*) ;;
+    *)
+        echo "ninjactl $*: expected \"$text\", found: $out"
+        failed=1
+        ;;
+    esac
+}
+
+cat >"$dir/good.conf" <<END
+driver = "local";
+vms = ( { name = "here"; } );
+sites = ( { name = "a"; vms = ( { name = "here"; agent = "$dir/agent.sock"; } ); },
+          { name = "b"; vms = ( { name = "here"; agent = "$dir/agent.sock"; } ); } );
+timeouts = { connect = 300; };
+END
+printf 'driver = "local";\nvm = ( { name = "x"; } );\n' >"$dir/bad.conf"
+good="--cluster $dir/good.conf --state-dir $dir/state"
+
+expect 64 "Usage: ninjactl COMMAND"
+expect 0 "Usage: ninjactl COMMAND" --help
+expect 0 "ninjactl 0." --version
+expect 64 'no command "fly"' fly
+for command in check plan migrate switch status abort report list; do
+    expect 0 "Usage: ninjactl $command" $command --help
+done
+expect 64 "unrecognized option" status --nonsense
+expect 64 "needs a SITE" migrate
+expect 64 'unexpected argument "c"' migrate b c
+expect 64 "expected live or paused" migrate b --mode fast
+expect 64 "expected a whole number" migrate b --bandwidth much
+# shellcheck disable=SC2086
+{
+    expect 64 'no time-out "cpy"' migrate b $good --timeout cpy=1
+    expect 64 "expected copy=MS" migrate b $good --timeout copy=soon
+    expect 2 'no site "c"; there are: a, b' migrate c $good
+    expect 2 "no agent listens" migrate b $good
+    expect 2 "no agent listens" switch $good
+    expect 1 "no agent listens" status $good
+    expect 1 "to mend it" check $good
+    expect 2 "no migration of" abort $good
+    expect 1 "no report" report $good
+    expect 0 "" list $good
+}
+expect 65 "bad.conf:2: unknown key \"vm\"" status --cluster "$dir/bad.conf"
+expect 65 "none.conf: No such file" status --cluster "$dir/none.conf"
+expect 1 "/proc/none" migrate b --cluster "$dir/good.conf" --state-dir /proc/none
+
+# Someone else holds the lock.
+mkdir -p "$dir/state"
+rm -f "$dir/state/good.lock"
+flock "$dir/state/good.lock" sh -c "echo \$\$ >$dir/state/good.lock; exec sleep 30" &
+holder=$!
+i=0
+until [ -s "$dir/state/good.lock" ] || [ $i -ge 50 ]; do
+    i=$((i + 1))
+    sleep 0.1
+done
+pid=$(cat "$dir/state/good.lock")
+# shellcheck disable=SC2086
+{
+    expect 2 "process $pid" migrate b $good
+    expect 2 "process $pid" switch $good
+    expect 2 "process $pid" status $good
+    expect 0 "process $pid was told to abort" abort $good
+}
+exit $failed

@@ -1,0 +1,386 @@
+/* The switch of transports against two scripted agents of two ranks each. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "host-hook/switch.h"
+#include "host-hook/timer.h"
+#include "tests/unit/fake_agent.h"
+
+struct world {
+    struct event_base *base;
+    struct cluster cluster;
+    struct fake_job job;
+    struct fake_agent fakes[2];
+    struct agent *agents[2];
+    struct transport_switch *sw;
+    bool done, held;
+    int connected;
+    struct ninja_error err;
+};
+
+static void on_phase(void *arg, enum switch_phase phase)
+{
+    static const char *const names[] = {"quiescing", "releasing", "reselecting", "resuming"};
+    fake_log("phase %s", names[phase]);
+}
+
+static void on_held(void *arg)
+{
+    struct world *world = arg;
+    fake_log("held");
+    world->held = true;
+    event_base_loopbreak(world->base);
+}
+
+static void on_done(void *arg, const struct ninja_error *err)
+{
+    struct world *world = arg;
+    world->done = true;
+    if (err != NULL) {
+        world->err = *err;
+    }
+    event_base_loopbreak(world->base);
+}
+
+static const struct switch_handler handler = {
+    .phase = on_phase,
+    .held = on_held,
+    .done = on_done,
+};
+
+static void on_connected(void *arg, const struct ninja_error *err)
+{
+    struct world *world = arg;
+    assert_null(err);
+    if (++world->connected == 2) {
+        event_base_loopbreak(world->base);
+    }
+}
+
+static int setup(void **state)
+{
+    struct world *world = calloc(1, sizeof(*world));
+    *state = world;
+    fake_log_clear();
+    world->base = event_base_new();
+    for (int t = 0; t < TIMEOUTS; t++) {
+        world->cluster.timeouts[t] = 1000;
+    }
+    world->cluster.quiesce_attempts = 3;
+    world->cluster.quiesce_pause_ms = 10;
+    fake_job_init(&world->job, "job-a", 4);
+    static const char *const names[] = {"vm1", "vm2"};
+    for (int i = 0; i < 2; i++) {
+        char path[100];
+        snprintf(path, sizeof(path), "%s/%s.agent", fake_dir(), names[i]);
+        fake_agent_init(&world->fakes[i], world->base, names[i]);
+        fake_agent_add_ranks(&world->fakes[i], &world->job, 2 * i, 2);
+        fake_agent_listen(&world->fakes[i], path);
+        world->agents[i] = agent_new(world->base, names[i], 1000);
+        agent_connect(world->agents[i], path, on_connected, world);
+    }
+    event_base_dispatch(world->base);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct world *world = *state;
+    switch_free(world->sw);
+    for (int i = 0; i < 2; i++) {
+        agent_free(world->agents[i]);
+        fake_agent_clear(&world->fakes[i]);
+    }
+    event_base_free(world->base);
+    free(world);
+    fake_dir_remove();
+    return 0;
+}
+
+static void run(struct world *world, bool hold)
+{
+    struct switch_options options = {
+        .cluster = &world->cluster, .release = "@all", .reselect = "@best", .hold = hold};
+    world->sw = switch_start(world->base, world->agents, 2, &options, &handler, world);
+    event_base_dispatch(world->base);
+    assert_true(world->done || world->held);
+}
+
+static void assert_all_run(const struct world *world)
+{
+    for (int r = 0; r < 4; r++) {
+        assert_string_equal(world->job.state[r], "RUNNING");
+    }
+}
+
+static void counts_are_routed_between_ranks(void **state)
+{
+    struct world *world = *state;
+    world->job.sent[0][1] = 3;
+    world->job.sent[2][1] = 65535;
+    world->job.sent[3][0] = 7;
+    world->job.sent[1][2] = 9;
+    world->job.held[1][2] = 2; /* rank 1 holds two of rank 2 */
+    world->job.held[0][3] = 1;
+    run(world, false);
+    assert_false(ninja_error_is_set(&world->err));
+    assert_true(fake_log_find("drain 0 [[3,7]]", 0) >= 0);
+    assert_true(fake_log_find("drain 1 [[0,3],[2,65535]]", 0) >= 0);
+    assert_true(fake_log_find("drain 2 [[1,9]]", 0) >= 0);
+    assert_true(fake_log_find("drain 3 []", 0) >= 0);
+    assert_true(fake_log_find("settle 2 [[1,2]]", 0) >= 0);
+    assert_true(fake_log_find("settle 3 [[0,1]]", 0) >= 0);
+    assert_true(fake_log_find("settle 1 []", 0) >= 0);
+    assert_int_equal(fake_log_count("vm1 drain"), 1);
+    assert_int_equal(world->job.epoch, 1);
+    assert_all_run(world);
+}
+
+/* Each step is given only when all agents reported the one before. */
+static void steps_are_barriers(void **state)
+{
+    static const char *const steps[] = {"stop",         "drain",          "settle",
+                                        "release @all", "reselect @best", "resume"};
+    struct world *world = *state;
+    run(world, false);
+    int before = -1;
+    for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
+        char a[40], b[40];
+        snprintf(a, sizeof(a), "vm1 %s", steps[i]);
+        snprintf(b, sizeof(b), "vm2 %s", steps[i]);
+        int first = fake_log_find(a, 0), second = fake_log_find(b, 0);
+        assert_true(first > before && second > before);
+        before = first > second ? first : second;
+    }
+    json_t *report = switch_report(world->sw);
+    assert_int_equal(json_array_size(json_object_get(report, "steps")), 6);
+    json_t *stop = json_array_get(json_object_get(report, "steps"), 0);
+    assert_int_equal(json_integer_value(json_object_get(stop, "max_rank_micros")), 1003);
+    assert_int_equal(json_integer_value(json_object_get(report, "rounds")), 1);
+    json_t *job = json_array_get(json_object_get(report, "jobs"), 0);
+    json_t *rank = json_array_get(json_object_get(job, "ranks"), 3);
+    assert_string_equal(json_string_value(json_object_get(rank, "vm")), "vm2");
+    assert_int_equal(
+        json_integer_value(json_object_get(json_object_get(rank, "transports"), "openib")), 3);
+    json_decref(report);
+}
+
+static void changed_counts_make_another_round(void **state)
+{
+    struct world *world = *state;
+    world->job.sent[1][2] = 5;
+    world->job.drains_with_new_send = 2;
+    run(world, false);
+    assert_false(ninja_error_is_set(&world->err));
+    assert_true(fake_log_find("drain 2 [[1,5]]", 0) >= 0);
+    assert_true(fake_log_find("drain 2 [[1,6]]", 0) >= 0);
+    assert_true(fake_log_find("drain 2 [[1,7]]", 0) >= 0);
+    assert_int_equal(fake_log_count("vm1 drain"), 3);
+    assert_int_equal(fake_log_count("vm1 settle"), 1);
+}
+
+static void a_quiesce_that_times_out_is_given_up_and_tried_again(void **state)
+{
+    struct world *world = *state;
+    world->job.silent_stops = 1;
+    world->cluster.timeouts[TIMEOUT_QUIESCE] = 50;
+    run(world, false);
+    assert_false(ninja_error_is_set(&world->err));
+    int resume = fake_log_find("vm2 resume", 0);
+    assert_true(resume >= 0);
+    assert_true(fake_log_find("vm2 stop", resume) > resume);
+    assert_true(fake_log_find("vm2 release @all", 0) > resume);
+    assert_true(world->job.epoch >= 2);
+    json_t *report = switch_report(world->sw);
+    assert_int_equal(json_integer_value(json_object_get(report, "attempts")), 2);
+    assert_int_equal(json_array_size(json_object_get(report, "given_up")), 1);
+    json_decref(report);
+    assert_all_run(world);
+}
+
+static void after_all_attempts_it_ends_with_the_job_running(void **state)
+{
+    struct world *world = *state;
+    world->job.silent_stops = 100;
+    world->cluster.quiesce_attempts = 2;
+    world->cluster.timeouts[TIMEOUT_QUIESCE] = 50;
+    run(world, false);
+    assert_string_equal(world->err.class, "Timeout");
+    assert_int_equal(fake_log_count("vm2 stop"), 2);
+    assert_int_equal(fake_log_count("vm2 resume"), 2);
+    assert_int_equal(fake_log_count("vm2 release @all"), 0);
+    assert_false(switch_has_released(world->sw));
+    assert_all_run(world);
+}
+
+static void a_refusal_resumes_all_and_is_not_tried_again(void **state)
+{
+    struct world *world = *state;
+    world->job.refusing_rank = 2;
+    run(world, false);
+    assert_string_equal(world->err.class, "Refused");
+    assert_non_null(strstr(world->err.message, "rank 2 of job job-a in vm2"));
+    assert_non_null(strstr(world->err.message, "it has a window on osc/rdma"));
+    assert_int_equal(fake_log_count("vm1 stop"), 1);
+    assert_int_equal(fake_log_count("vm1 resume"), 1);
+    assert_int_equal(fake_log_count("vm2 resume"), 1);
+    assert_int_equal(fake_log_count("vm1 drain"), 0);
+    assert_all_run(world);
+}
+
+static void a_failed_release_still_reselects_and_resumes(void **state)
+{
+    struct world *world = *state;
+    world->job.failing_step = "release";
+    world->job.failing_rank = 1;
+    run(world, false);
+    assert_string_equal(world->err.class, "Release");
+    assert_non_null(strstr(world->err.message, "made to fail"));
+    assert_true(switch_has_released(world->sw));
+    assert_true(fake_log_find("vm2 resume", fake_log_find("vm2 reselect @best", 0)) >= 0);
+    assert_all_run(world);
+}
+
+static void a_failed_reselect_falls_back_and_resumes(void **state)
+{
+    struct world *world = *state;
+    world->job.failing_step = "reselect";
+    world->job.failing_rank = 3;
+    run(world, false);
+    assert_string_equal(world->err.class, "Reselect");
+    assert_int_equal(fake_log_count("vm1 reselect @best"), 1);
+    assert_int_equal(fake_log_count("vm1 reselect @standby"), 1);
+    assert_int_equal(fake_log_count("vm2 resume"), 1);
+    assert_all_run(world);
+}
+
+static void it_holds_between_release_and_reselect(void **state)
+{
+    struct world *world = *state;
+    run(world, true);
+    assert_true(world->held && !world->done);
+    assert_int_equal(fake_log_count("vm1 reselect @best"), 0);
+    assert_string_equal(world->job.state[0], "RELEASED");
+    switch_continue(world->sw, "tcp");
+    event_base_dispatch(world->base);
+    assert_true(world->done);
+    assert_false(ninja_error_is_set(&world->err));
+    assert_string_equal(world->job.transports[3], "tcp");
+    assert_all_run(world);
+}
+
+static void an_incomplete_job_is_named_with_its_missing_ranks(void **state)
+{
+    struct world *world = *state;
+    world->fakes[1].n_ranks = 1;
+    world->cluster.timeouts[TIMEOUT_JOBS] = 300;
+    run(world, false);
+    assert_string_equal(world->err.class, "NotReady");
+    assert_non_null(strstr(world->err.message, "job job-a is not ready: rank 3 of 4"));
+    assert_int_equal(fake_log_count("vm1 stop"), 0);
+}
+
+static void on_time(evutil_socket_t fd, short what, void *arg)
+{
+    struct world *world = arg;
+    fake_agent_add_ranks(&world->fakes[1], &world->job, 3, 1);
+}
+
+static void it_waits_for_a_job_to_be_complete(void **state)
+{
+    struct world *world = *state;
+    world->fakes[1].n_ranks = 1;
+    struct event *timer = timer_start(world->base, 250, on_time, world);
+    run(world, false);
+    timer_free(&timer);
+    assert_false(ninja_error_is_set(&world->err));
+    assert_int_equal(fake_log_count("vm2 resume"), 1);
+}
+
+static void without_a_job_it_ends_well_at_once(void **state)
+{
+    struct world *world = *state;
+    world->fakes[0].n_ranks = world->fakes[1].n_ranks = 0;
+    run(world, false);
+    assert_true(world->done);
+    assert_false(ninja_error_is_set(&world->err));
+    assert_int_equal(switch_jobs(world->sw), 0);
+    assert_int_equal(fake_log_find("phase quiescing", 0), -1);
+}
+
+static void on_abort(evutil_socket_t fd, short what, void *arg)
+{
+    struct world *world = arg;
+    switch_abort(world->sw);
+}
+
+static void an_abort_before_release_resumes(void **state)
+{
+    struct world *world = *state;
+    world->job.silent_stops = 100;
+    struct event *timer = timer_start(world->base, 100, on_abort, world);
+    run(world, false);
+    timer_free(&timer);
+    assert_string_equal(world->err.class, "Aborted");
+    assert_int_equal(fake_log_count("vm2 stop"), 1);
+    assert_int_equal(fake_log_count("vm2 resume"), 1);
+    assert_all_run(world);
+}
+
+static void a_process_on_the_device_that_is_no_rank_is_named(void **state)
+{
+    struct world *world = *state;
+    bool in_vm[2] = {false, true};
+    struct switch_options options = {.cluster = &world->cluster,
+                                     .release = "@bypass",
+                                     .reselect = "@standby",
+                                     .unmanaged_in = in_vm};
+    world->fakes[1].unmanaged = json_pack("[{s:i, s:s, s:s, s:[s]}]", "pid", 99, "command", "xhpl",
+                                          "job", "job-b", "open", "/dev/infiniband/uverbs0");
+    world->cluster.timeouts[TIMEOUT_JOBS] = 300;
+    world->sw = switch_start(world->base, world->agents, 2, &options, &handler, world);
+    event_base_dispatch(world->base);
+    assert_string_equal(world->err.class, "Refused");
+    assert_non_null(strstr(world->err.message, "vm2: process 99 (xhpl) of job job-b"));
+    assert_int_equal(fake_log_count("vm1 stop"), 0);
+}
+
+static void a_channel_that_breaks_in_a_step_loses_nothing(void **state)
+{
+    struct world *world = *state;
+    world->fakes[0].hang_up_before_reply = 1;
+    run(world, false);
+    assert_false(ninja_error_is_set(&world->err));
+    assert_int_equal(fake_log_count("vm1 resume"), 1);
+    assert_all_run(world);
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(counts_are_routed_between_ranks),
+        TEST(steps_are_barriers),
+        TEST(changed_counts_make_another_round),
+        TEST(a_quiesce_that_times_out_is_given_up_and_tried_again),
+        TEST(after_all_attempts_it_ends_with_the_job_running),
+        TEST(a_refusal_resumes_all_and_is_not_tried_again),
+        TEST(a_failed_release_still_reselects_and_resumes),
+        TEST(a_failed_reselect_falls_back_and_resumes),
+        TEST(it_holds_between_release_and_reselect),
+        TEST(an_incomplete_job_is_named_with_its_missing_ranks),
+        TEST(it_waits_for_a_job_to_be_complete),
+        TEST(without_a_job_it_ends_well_at_once),
+        TEST(an_abort_before_release_resumes),
+        TEST(a_process_on_the_device_that_is_no_rank_is_named),
+        TEST(a_channel_that_breaks_in_a_step_loses_nothing),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
