@@ -1,0 +1,30 @@
+#!/usr/bin/env bash
+# After 200 switches a rank has as many descriptors and threads as after 20, and little more memory.
+# shellcheck source=tests/mpi/lib.sh
+. "$(dirname "$0")/lib.sh"
+LIMIT_KB_PER_SWITCH=60
+start_agent
+start_job -np 2 --mca btl vader,tcp,self "$BUILD/mpi/p2p" 1000000
+wait_for 30 job_is_ready 2
+rank=$(pgrep -x p2p -P "$(pgrep -P "$JOB" -x 'mpirun|orterun|mpirun.openmpi' | head -1)" | head -1)
+
+switches() {
+    for _ in $(seq "$(($1 / 2))"); do
+        ninjactl switch --btl tcp,self >"$DIR/switch.log" 2>&1 || die "a switch failed"
+        ninjactl switch --btl best >"$DIR/switch.log" 2>&1 || die "a switch failed"
+    done
+}
+descriptors() {
+    find "/proc/$rank/fd" -mindepth 1 | wc -l
+}
+kilobytes() {
+    awk '/^VmRSS/ {print $2}' "/proc/$rank/status"
+}
+
+switches 20
+fd=$(descriptors) kb=$(kilobytes)
+switches 180
+echo "descriptors $fd -> $(descriptors), resident $kb -> $(kilobytes) kB in 180 switches"
+[ "$(descriptors)" -le $((fd + 2)) ] || die "descriptors grow"
+[ $(($(kilobytes) - kb)) -le $((180 * LIMIT_KB_PER_SWITCH)) ] || die "memory grows"
+kill "$JOB"
