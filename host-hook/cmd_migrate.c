@@ -170,7 +170,7 @@ static const struct switch_handler switch_handler = {.done = on_switched};
 /* "best" is for people, "@best" for ranks. */
 static const char *btl_list(const char *text)
 {
-    static const char *const words[] = {"@best", "@standby", "@all", "@bypass"};
+    static const char *const words[] = {"@best", "@standby", "@all", "@network", "@bypass"};
     for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
         if (strcmp(words[i] + 1, text) == 0) {
             return words[i];

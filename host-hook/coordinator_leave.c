@@ -144,7 +144,7 @@ void begin_hold(struct migration *m)
 {
     struct switch_options options = {
         .cluster = m->cluster,
-        .release = "@all",
+        .release = "@network",
         .reselect = "@best",
         .unmanaged_in = m->may_be_unplugged,
         .hold = true,

@@ -280,7 +280,7 @@ void begin_best(struct migration *m)
 {
     struct switch_options options = {
         .cluster = m->cluster,
-        .release = "@all",
+        .release = "@network",
         .reselect = "@best",
     };
     m->sw = switch_start(m->base, m->agents, m->n, &options, &best_handler, m);

@@ -299,7 +299,7 @@ static void live_to_a_site_with_device(void **state)
     assert_order("vm1@eth quit", "vm1@ib device_add");
     assert_order("vm2@ib device_add", "vm1 attach");
     assert_order("vm2 attach", "vm1 stop");
-    assert_order("vm1 release @all", "vm1 reselect @best");
+    assert_order("vm1 release @network", "vm1 reselect @best");
     json_t *vm = json_array_get(json_object_get(world->report, "vms"), 0);
     assert_string_equal(json_string_value(json_object_get(vm, "link")), "rdma");
     assert_string_equal(json_string_value(json_object_get(vm, "link_name")), "rxe0");
@@ -316,7 +316,7 @@ static void paused_to_a_site_without_device(void **state)
     assert_at(world, ETH, false);
     assert_job_runs_on(world, "openib"); /* what the fake calls @best */
     assert_int_equal(fake_log_count("vm1 stop"), 1);
-    assert_order("vm2 release @all", "vm1 detach");
+    assert_order("vm2 release @network", "vm1 detach");
     assert_order("vm1@eth runs", "vm1 reselect @best");
     assert_order("vm2 reselect @best", "vm1 resume");
     json_t *switches = json_object_get(world->report, "switches");
