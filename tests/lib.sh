@@ -5,6 +5,7 @@ TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 BUILD=${NINJA_BUILD:-$TOP/build-tests}
 export TOP BUILD
 
+# shellcheck disable=SC2034
 PACKAGES=(gcc make autoconf automake libtool pkg-config libevent-dev libjansson-dev libconfig-dev
     libibverbs-dev libpmix-dev libopenmpi-dev openmpi-bin zlib1g-dev libcmocka-dev shellcheck gfortran
     valgrind jq socat procps)
@@ -31,7 +32,7 @@ build() {
         "$TOP/autogen.sh" >"$TOP/autogen.log" 2>&1 || { cat "$TOP/autogen.log"; return 1; }
     mkdir -p "$dir"
     (
-        cd "$dir"
+        cd "$dir" || exit
         [ -f Makefile ] || "$TOP/configure" --enable-werror "$@" >configure.log 2>&1 ||
             { tail -20 configure.log; exit 1; }
         make -j2 >make.log 2>&1 || { grep -E 'error|warning' make.log || tail -20 make.log; exit 1; }

@@ -1,0 +1,61 @@
+#!/usr/bin/env bash
+# What goes wrong on purpose, on one pair of VMs:
+#   a site whose device cannot be plugged: the VMs arrive, the job goes on over TCP
+#   a job without crcp ninja on the device: the migration is refused, naming it
+#   the device unplugged all the same: the job dies, or the device does not go
+# The last shows that the test bed really tests something.
+set -euo pipefail
+# shellcheck source=/dev/null
+. "$(dirname "$0")/../../examples/testbed/testbed.sh"
+ITERATIONS=900
+
+# expect WANTED WHAT COMMAND...: its exit status must be that. Output goes to $RUN/output, $RUN/errors.
+expect() {
+    local wanted=$1 what=$2 status=0
+    shift 2
+    "$@" >"$RUN/output" 2>"$RUN/errors" || status=$?
+    cat "$RUN/errors"
+    ((status == wanted)) || die "$what: exit status $status, not $wanted"
+}
+
+falls_back_to_ethernet() {
+    local result reference
+    reference=$(job_reference "$ITERATIONS")
+    job_start "$ITERATIONS" --mca crcp ninja --mca btl openib,tcp,vader,self
+    job_advance 20
+    expect 0 "migration to a site without the device it asks for" ninjactl migrate eth --json
+    jq -e '.outcome == "degraded"' "$RUN/output" >/dev/null ||
+        die "the outcome is not \"degraded\""
+    vms_at eth || die "the VMs are not at eth"
+    measure_transport >"$RUN/measured.json"
+    jq -e '.transport == "tcp"' "$RUN/measured.json" >/dev/null || die "the job is not on TCP"
+    job_wait
+    result=$(job_result)
+    [[ $(jq .digest <<<"$result") == $(jq .digest <<<"$reference") ]] || die "wrong result: $result"
+    expect 0 "migration back" ninjactl migrate ib
+}
+
+refuses_an_unmanaged_job() {
+    job_start 100000 --mca btl openib,vader,self
+    job_advance 20
+    expect 2 "migration with a job that is not ours" ninjactl migrate eth
+    grep -q jacobi "$RUN/errors" || die "the refusal does not name the program"
+    job_advance 10
+}
+
+unplugging_under_a_job_kills_it_or_hangs() {
+    if vm_unplug ib vm1 30; then
+        say "the device went; the job must not survive that"
+        wait_for 60 "the job to die" job_is_over
+    else
+        say "the device did not go in 30 s while the job held it"
+    fi
+}
+
+job_is_over() { ! job_alive; }
+
+testbed_up "virtio-net-pci,id=bypass0,bus=no-such-bus,netdev=no-such-net"
+falls_back_to_ethernet
+refuses_an_unmanaged_job
+unplugging_under_a_job_kills_it_or_hangs
+say "all as expected"
