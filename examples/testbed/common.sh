@@ -55,15 +55,16 @@ wait_for() {
     done
 }
 
-# end_process PID: asks it to end, and after five seconds makes it.
+# end_process PID: asks it, or the process group that it leads, to end, and after five seconds makes it.
 end_process() {
-    local i
-    kill "$1" 2>/dev/null || return 0
+    local i target=-$1
+    kill -0 -- "$target" 2>/dev/null || target=$1
+    kill -- "$target" 2>/dev/null || return 0
     for ((i = 0; i < 50; i++)); do
-        kill -0 "$1" 2>/dev/null || return 0
+        kill -0 -- "$target" 2>/dev/null || return 0
         sleep 0.1
     done
-    kill -9 "$1" 2>/dev/null || true
+    kill -9 -- "$target" 2>/dev/null || true
 }
 
 end_pidfiles() {

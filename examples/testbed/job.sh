@@ -64,8 +64,11 @@ job_start() {
     shift
     JOB_LOG=$RUN/job-$(now_ms).log
     : >"$JOB_LOG"
+    # A process group of its own, so that all of it can be ended.
+    set -m
     job_follow "$(job_line "$@") --iterations $iterations --progress $JOB_PROGRESS" &
     JOB_PID=$!
+    set +m
 }
 
 job_alive() { kill -0 "$JOB_PID" 2>/dev/null; }

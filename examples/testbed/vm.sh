@@ -79,7 +79,7 @@ vm_command() {
         else
             printf '%s\n' "$line"
         fi
-    done < <(printf '%s\n' "$4" | net_exec ib timeout "$3" socat -t "$3" - \
+    done < <(printf '%s\n' "$4" | net_exec ib timeout --foreground "$3" socat -t "$3" - \
         "TCP:$(vm_address "$1"):$2,connect-timeout=10" 2>&1)
     return "$status"
 }

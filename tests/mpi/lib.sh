@@ -65,7 +65,7 @@ NINJA=(--mca crcp ninja --mca crcp_ninja_agent "$DIR/ranks.sock")
 
 # start_job MPIRUN-ARGUMENT...: in the background; the output goes to job.log.
 start_job() {
-    timeout 300 "${MPIRUN[@]}" "${NINJA[@]}" "$@" >"$DIR/job.log" 2>&1 &
+    timeout "${JOB_LIMIT:-300}" "${MPIRUN[@]}" "${NINJA[@]}" "$@" >"$DIR/job.log" 2>&1 &
     JOB=$!
     PIDS+=("$JOB")
 }
@@ -107,7 +107,7 @@ survive() {
     local program=$1 ranks=$2 rounds=$3 least=$4 reference
     shift 4
     [ $# -gt 0 ] || set -- tcp,self vader,tcp,self
-    reference=$(timeout 300 "${MPIRUN[@]}" -np "$ranks" --mca pml ob1 --mca btl vader,tcp,self \
+    reference=$(timeout "${JOB_LIMIT:-300}" "${MPIRUN[@]}" -np "$ranks" --mca pml ob1 --mca btl vader,tcp,self \
         "$BUILD/mpi/$program" "$rounds")
     start_agent
     start_job -np "$ranks" --mca btl vader,tcp,self "$BUILD/mpi/$program" "$rounds"

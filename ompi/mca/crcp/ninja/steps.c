@@ -263,7 +263,7 @@ static bool is_repeated(const struct ninja_rank_msg *msg)
 static void begin_step(const struct ninja_rank_msg *msg)
 {
     const struct step *step = &steps[msg->type];
-    if (is_repeated(msg) && msg->type != NINJA_RANK_RESELECT) {
+    if (is_repeated(msg)) {
         if (rank.draining == 0) {
             agent_link_send(&rank.report);
         }

@@ -55,15 +55,24 @@ static const struct {
 static bool wanted;
 static bool opened;
 
+/* A distribution's defaults (Debian's exclude osc/pt2pt) are nobody's choice for this job. */
+static bool is_system_file(const char *path)
+{
+    const char *slash = path != NULL ? strrchr(path, '/') : NULL;
+    return slash != NULL && strcmp(slash + 1, "openmpi-mca-params.conf") == 0;
+}
+
 /*
  * Reads the value that a framework's selection has from the command line, the environment or a
  * file, before the framework itself registers it.
  *
- * @return malloc'ed, or NULL if nobody set it
+ * @param by_the_system  whether the system's file counts, too
+ * @return malloc'ed, or NULL if it is not set
  */
-static char *selection_of(const char *framework)
+static char *selection_of(const char *framework, bool by_the_system)
 {
     char *value = NULL;
+    const char *file = NULL;
     mca_base_var_source_t source = MCA_BASE_VAR_SOURCE_DEFAULT;
     int id = mca_base_var_register("ompi", framework, NULL, NULL, NULL, MCA_BASE_VAR_TYPE_STRING,
                                    NULL, 0, MCA_BASE_VAR_FLAG_SETTABLE, OPAL_INFO_LVL_9,
@@ -71,8 +80,10 @@ static char *selection_of(const char *framework)
     if (id < 0) {
         return NULL;
     }
-    mca_base_var_get_value(id, NULL, &source, NULL);
-    char *copy = source != MCA_BASE_VAR_SOURCE_DEFAULT && value != NULL ? strdup(value) : NULL;
+    mca_base_var_get_value(id, NULL, &source, &file);
+    bool chosen = source != MCA_BASE_VAR_SOURCE_DEFAULT &&
+                  (by_the_system || source != MCA_BASE_VAR_SOURCE_FILE || !is_system_file(file));
+    char *copy = chosen && value != NULL ? strdup(value) : NULL;
     mca_base_var_deregister(id);
     return copy;
 }
@@ -81,7 +92,7 @@ static void set_defaults(void)
 {
     char variable[64];
     for (size_t i = 0; i < sizeof(defaults) / sizeof(defaults[0]); i++) {
-        char *chosen = selection_of(defaults[i].framework);
+        char *chosen = selection_of(defaults[i].framework, false);
         if (chosen == NULL) {
             snprintf(variable, sizeof(variable), "OMPI_MCA_%s", defaults[i].framework);
             setenv(variable, defaults[i].value, 0);
@@ -94,7 +105,7 @@ static void set_defaults(void)
 
 static void after_opal(int argc, char **argv, int requested, int *provided)
 {
-    char *crcp = selection_of("crcp");
+    char *crcp = selection_of("crcp", true);
     wanted = crcp != NULL && strcmp(crcp, "ninja") == 0;
     free(crcp);
     if (wanted) {
