@@ -75,12 +75,22 @@ end_pidfiles() {
     return 0
 }
 
+# All processes that PID started and that they started, deepest first.
+descendants() {
+    local child
+    for child in $(pgrep -P "$1"); do
+        descendants "$child"
+        printf '%s\n' "$child"
+    done
+}
+
 cleanup() {
     local status=$? pid
     trap - EXIT
     trap '' INT TERM HUP
     set +e
-    for pid in $(jobs -p); do end_process "$pid"; done
+    # the children of a background function outlive it if only that is ended
+    for pid in $(descendants "$$"); do end_process "$pid"; done
     end_pidfiles
     if declare -F net_down >/dev/null; then net_down; fi
     if [[ -n ${KEEP_RUN:-} ]]; then

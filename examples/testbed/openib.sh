@@ -41,7 +41,7 @@ openib_compile() {
     gcc -shared -fPIC -O2 -w -ffile-prefix-map="$dir/src/tree/=" -mcx16 -DHAVE_CONFIG_H -o "$out" \
         -I"$dir/include" -I"$btl" -I"$dir/src/tree" -I"$dir/src/tree/opal/include" \
         -I"$include" -I"$include/openmpi" -I"$include/openmpi/opal/mca/event/external" -I/usr/include/infiniband \
-        "$btl"/*.c "${cpc[@]}" "$TESTBED/openib-contexts.c" \
+        "$btl"/*.c "${cpc[@]}" "$TESTBED/openib-unload.c" \
         -Wl,-Bsymbolic -Wl,--exclude-libs,ALL -Wl,--wrap=ibv_open_device,--wrap=ibv_close_device \
         -L"$lib" -l:librdmacm.a -libverbs -l:libibverbs.a -l:libmca_common_verbs.so.40 \
         -l:libopen-pal.so.40 -lhwloc -levent_core -levent_pthreads -lnl-3 -lnl-route-3 -lm
@@ -56,7 +56,7 @@ openib_build() {
 openib_prepare() {
     local dir
     dir=$CACHE/openib-$(package_version openmpi-bin)-$(cache_key "$TESTBED"/openib.sh \
-        "$TESTBED"/openib-contexts.c)
+        "$TESTBED"/openib-unload.c)
     if [[ ! -d $dir ]]; then
         say "building the openib component from Debian's source package"
         mkdir -p "$RUN/openib/out"

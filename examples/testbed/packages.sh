@@ -5,7 +5,7 @@
 PACKAGES_RUN=(qemu-system-x86 socat jq busybox-static cpio zstd xz-utils kmod iproute2
     openmpi-bin ibverbs-providers)
 PACKAGES_BUILD=(build-essential dpkg-dev autoconf automake libtool pkg-config libopenmpi-dev
-    libpmix-dev zlib1g-dev libhwloc-dev libibverbs-dev librdmacm-dev libnl-3-dev libnl-route-3-dev
+    procps libpmix-dev zlib1g-dev libhwloc-dev libibverbs-dev librdmacm-dev libnl-3-dev libnl-route-3-dev
     libevent-dev libjansson-dev libconfig-dev)
 
 package_installed() {

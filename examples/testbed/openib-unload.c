@@ -1,0 +1,102 @@
+/*
+ * Makes the test bed's openib component safe to unload, which a switch of the transports does.
+ *
+ * Contexts: librdmacm opens a verbs context for each device and keeps it for the life of the
+ * process, and a component that fails while it starts forgets the one it had opened. A device
+ * cannot be unplugged while a process has a context of it. The component and a private copy of
+ * librdmacm.a are linked into one object with --wrap, so that every context they open is noted
+ * here; the unloading of that object closes the rest.
+ *
+ * Callbacks: closing the component waits until the progress thread of OPAL has said that it
+ * disconnected an endpoint, but not until it has returned from the callback that says so, which
+ * would then run in code that is gone. So the unloading waits for the thread's next event.
+ */
+#define _GNU_SOURCE
+#include <event2/event.h>
+#include <fcntl.h>
+#include <infiniband/verbs.h>
+#include <pthread.h>
+#include <poll.h>
+#include <stddef.h>
+#include <unistd.h>
+
+#define MAX_CONTEXTS 64
+/* A process that exits in the progress thread would wait for itself. */
+#define THREAD_LIMIT_MS 5000
+
+/* opal/runtime/opal_progress_threads.h; NULL is the thread that all components share. */
+struct event_base *opal_progress_thread_init(const char *name);
+int opal_progress_thread_finalize(const char *name);
+
+struct ibv_context *__real_ibv_open_device(struct ibv_device *device);
+int __real_ibv_close_device(struct ibv_context *context);
+struct ibv_context *__wrap_ibv_open_device(struct ibv_device *device);
+int __wrap_ibv_close_device(struct ibv_context *context);
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static struct ibv_context *contexts[MAX_CONTEXTS];
+
+static void replace(const struct ibv_context *old, struct ibv_context *new)
+{
+    pthread_mutex_lock(&lock);
+    for (size_t i = 0; i < MAX_CONTEXTS; i++) {
+        if (contexts[i] == old) {
+            contexts[i] = new;
+            break;
+        }
+    }
+    pthread_mutex_unlock(&lock);
+}
+
+struct ibv_context *__wrap_ibv_open_device(struct ibv_device *device)
+{
+    struct ibv_context *context = __real_ibv_open_device(device);
+
+    if (context != NULL)
+        replace(NULL, context);
+    return context;
+}
+
+int __wrap_ibv_close_device(struct ibv_context *context)
+{
+    replace(context, NULL);
+    return __real_ibv_close_device(context);
+}
+
+/*
+ * The event's callback must not be code of this object either: it is close() itself, which has
+ * the pipe's end as its first argument.
+ */
+static void wait_for_callbacks(void)
+{
+    int ends[2];
+    struct event_base *base = opal_progress_thread_init(NULL);
+
+    if (base == NULL || pipe2(ends, O_CLOEXEC) != 0)
+        return;
+    event_callback_fn close_end = (event_callback_fn)(void (*)(void))close;
+    struct event *event = event_new(base, ends[1], EV_WRITE, close_end, NULL);
+    if (event != NULL && event_add(event, NULL) == 0) {
+        struct pollfd other = {.fd = ends[0], .events = POLLIN};
+
+        poll(&other, 1, THREAD_LIMIT_MS);
+        event_free(event);
+    }
+    close(ends[0]);
+    opal_progress_thread_finalize(NULL);
+}
+
+static void close_contexts(void)
+{
+    for (size_t i = 0; i < MAX_CONTEXTS; i++) {
+        if (contexts[i] != NULL)
+            __real_ibv_close_device(contexts[i]);
+        contexts[i] = NULL;
+    }
+}
+
+__attribute__((destructor)) static void before_unloading(void)
+{
+    wait_for_callbacks();
+    close_contexts();
+}
