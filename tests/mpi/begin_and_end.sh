@@ -5,7 +5,7 @@
 start_agent
 total=0
 for _ in $(seq 12); do
-    start_job -np 4 --mca btl vader,tcp,self "$BUILD/mpi/busy" 10
+    start_job -np 4 --mca btl vader,tcp,self "$BUILD/mpi/busy" 400
     switch_while_running tcp,self best
     total=$((total + DONE))
     end_job

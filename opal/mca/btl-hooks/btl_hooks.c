@@ -15,6 +15,7 @@
 
 #include "ompi/runtime/mpiruntime.h"
 #include "opal/mca/if/base/base.h"
+#include "opal/runtime/opal_progress.h"
 #include "opal/util/argv.h"
 
 bool btl_hooks_open(const char *bypass, int fence_seconds, char *why, size_t size)
@@ -36,6 +37,10 @@ static void finalize_modules(const mca_base_component_t *component)
     OPAL_LIST_FOREACH_SAFE(module, next, &mca_btl_base_modules_initialized,
                            mca_btl_base_selected_module_t) {
         if (&module->btl_component->btl_version == component) {
+            /* the BML forgets those that it did not register for a process itself */
+            if (module->btl_component->btl_progress != NULL) {
+                opal_progress_unregister(module->btl_component->btl_progress);
+            }
             module->btl_module->btl_finalize(module->btl_module);
             opal_list_remove_item(&mca_btl_base_modules_initialized, &module->super);
             OBJ_RELEASE(module);

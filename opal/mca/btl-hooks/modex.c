@@ -293,10 +293,13 @@ void modex_begin(void)
     modex.keeping = true;
 }
 
-static void on_fence(int status, void *arg)
+/* The end of a fence that was given up may come while a later one is waited for. */
+static void on_fence(int status, void *number)
 {
-    fence_status = status;
-    fence_done = true;
+    if ((uintptr_t)number == modex.number) {
+        fence_status = status;
+        fence_done = true;
+    }
 }
 
 static int publish(void)
@@ -324,7 +327,7 @@ static int fence(void)
     struct timespec now, end;
 
     fence_done = false;
-    int rc = opal_pmix.fence_nb(NULL, 1, on_fence, NULL);
+    int rc = opal_pmix.fence_nb(NULL, 1, on_fence, (void *)(uintptr_t)modex.number);
     if (rc != OPAL_SUCCESS) {
         return rc;
     }

@@ -124,14 +124,15 @@ size_t ob1_count_received(uint16_t *received)
 typedef void request_visitor(mca_pml_base_request_t *request, void *arg);
 
 /*
- * Calls visit for each request that is in use. Chunks hold free_list_num elements (the first) or
- * fl_num_per_alloc (the others), the last one perhaps less when the list is limited.
+ * Calls visit for each request that is in use. Chunks hold free_list_num elements (the first, unless
+ * that is none) or fl_num_per_alloc, the last one perhaps less when the list is limited.
  */
 static void for_each_request(opal_free_list_t *list, request_visitor *visit, void *arg)
 {
     size_t stride = OPAL_ALIGN(list->fl_frag_size, list->fl_frag_alignment, size_t);
     size_t left = list->fl_num_allocated;
-    size_t in_chunk = (size_t)view.ob1->free_list_num;
+    size_t in_chunk = view.ob1->free_list_num > 0 ? (size_t)view.ob1->free_list_num
+                                                  : list->fl_num_per_alloc;
     opal_free_list_item_t *chunk;
 
     OPAL_LIST_FOREACH(chunk, &list->fl_allocations, opal_free_list_item_t) {
@@ -420,6 +421,7 @@ static struct ob1_module *find_ob1(void)
 static bool layouts_agree(const struct ob1_module *ob1)
 {
     return ob1->super.pml_send == mca_pml.pml_send && ob1->enabled &&
+           ob1->unexpected_limit >= sizeof(struct ob1_rndv_hdr) &&
            mca_pml_base_send_requests.fl_frag_size ==
                sizeof(struct ob1_send_request) +
                    (size_t)ob1->max_rdma_per_request * sizeof(struct ob1_com_btl) &&

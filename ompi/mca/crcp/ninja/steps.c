@@ -10,8 +10,8 @@
  * return to it before it is RUNNING again. While it is QUIESCING or QUIET it makes progress, as peers may
  * need it to; from RELEASED on it has no transport and only waits for the agent.
  *
- * If the agent is silent for five leases, a rank that has not released anything runs on by itself
- * (docs/protocol.md says why this is safe).
+ * If the agent is silent, a rank that has not released anything runs on by itself in the end
+ * (docs/protocol.md says when, and why).
  */
 #include "ompi_config.h"
 
@@ -26,7 +26,12 @@
 #include "opal/mca/btl-hooks/btl_hooks.h"
 
 #define DEFAULT_LEASE_MS 10000
-#define LEASES_OF_PATIENCE 5
+
+/* Leases of silence after which a rank runs on by itself. */
+static const unsigned patience[NINJA_RANK_STATES] = {
+    [NINJA_RANK_QUIESCING] = 5, /* nobody can have been told to release */
+    [NINJA_RANK_QUIET] = 60,
+};
 
 static struct {
     enum ninja_rank_state state;
@@ -100,11 +105,11 @@ static void set_state(enum ninja_rank_state to)
     rank.state = to;
 }
 
-static uint32_t micros_since(const struct timespec *begin)
+static uint64_t micros_since(const struct timespec *begin)
 {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint32_t)((now.tv_sec - begin->tv_sec) * 1000000 +
+    return (uint64_t)((now.tv_sec - begin->tv_sec) * 1000000 +
                       (now.tv_nsec - begin->tv_nsec) / 1000);
 }
 
@@ -133,7 +138,7 @@ static void report(enum ninja_rank_status status, struct ninja_rank_pair *a, uin
         .round = rank.round,
         .arg = rank.last_step,
         .status = status,
-        .micros = micros_since(&rank.step_began),
+        .micros = (uint32_t)micros_since(&rank.step_began),
         .a = a,
         .n_a = n_a,
         .b = b,
@@ -163,9 +168,20 @@ static void report_sent(void)
 
 /* --- the steps ---------------------------------------------------------------------------- */
 
+static void give_up_drain(void)
+{
+    char what[256];
+    if (rank.draining != 0) {
+        drain_describe(what, sizeof(what));
+        ninja_verbose(1, "%s given up with %s", ninja_rank_type_name(rank.draining), what);
+        rank.draining = 0;
+    }
+}
+
 static void stop(const struct ninja_rank_msg *msg)
 {
     char why[256];
+    give_up_drain();
     rank.lease_ms = msg->arg != 0 ? msg->arg : DEFAULT_LEASE_MS;
     if (!ob1_can_drain(why, sizeof(why))) {
         report_text(NINJA_RANK_STATUS_REFUSED, why);
@@ -237,16 +253,6 @@ static void reselect(const struct ninja_rank_msg *msg)
     report(NINJA_RANK_OK, pairs, pairs != NULL ? (uint32_t)n : 0, NULL, 0, text);
 }
 
-static void give_up_drain(void)
-{
-    char what[256];
-    if (rank.draining != 0) {
-        drain_describe(what, sizeof(what));
-        ninja_verbose(1, "%s given up with %s", ninja_rank_type_name(rank.draining), what);
-        rank.draining = 0;
-    }
-}
-
 static void resume(const struct ninja_rank_msg *msg)
 {
     give_up_drain();
@@ -303,11 +309,14 @@ static bool has_released(void)
 
 static void run_on_if_forgotten(void)
 {
-    if (!has_released() &&
-        micros_since(&rank.heard) / 1000 / LEASES_OF_PATIENCE > rank.lease_ms) {
+    uint64_t limit_ms = (uint64_t)rank.lease_ms * patience[rank.state];
+    if (limit_ms > 0 && micros_since(&rank.heard) / 1000 > limit_ms) {
         ninja_warn("the agent was silent for %u s during a switch: given up, the job runs on",
-                   rank.lease_ms * LEASES_OF_PATIENCE / 1000);
+                   (unsigned)(limit_ms / 1000));
         give_up_drain();
+        /* a repeated step must not be answered as if this had not happened */
+        rank.last_step = 0;
+        forget_report();
         set_state(NINJA_RANK_RUNNING);
     }
 }
@@ -339,12 +348,17 @@ void steps_finish(void)
 {
     struct timespec begin;
     struct ninja_rank_msg bye = {.type = NINJA_RANK_BYE};
-    clock_gettime(CLOCK_MONOTONIC, &begin);
     agent_link_send(&bye);
+    clock_gettime(CLOCK_MONOTONIC, &begin);
     while (!rank.leaving && agent_link_is_up() &&
-           micros_since(&begin) / 1000000 < (uint32_t)ninja_params.finish_timeout) {
+           micros_since(&begin) / 1000000 < (uint64_t)ninja_params.finish_timeout) {
+        uint32_t epoch = rank.epoch;
         agent_link_wait(10);
         steps_serve();
+        if (rank.epoch != epoch) { /* a switch: the agent may be another one now */
+            agent_link_send(&bye);
+            clock_gettime(CLOCK_MONOTONIC, &begin);
+        }
     }
 }
 
