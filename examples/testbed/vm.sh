@@ -72,15 +72,20 @@ vms_boot() {
 # vm_command VM PORT SECONDS COMMAND: its output as it comes, and its exit status; 255 when the
 # connection or the time ended before the command did.
 vm_command() {
-    local line status=255
-    while IFS= read -r line; do
+    local line status=255 fd talker
+    exec {fd}< <(printf '%s\n' "$4" | net_exec ib timeout --foreground "$3" socat -t "$3" - \
+        "TCP:$(vm_address "$1"):$2,connect-timeout=10" 2>&1)
+    talker=$!
+    while IFS= read -r -u "$fd" line; do
         if [[ $line =~ ^exit\ status\ ([0-9]+)$ ]]; then
             status=${BASH_REMATCH[1]}
-        else
-            printf '%s\n' "$line"
+            break # the listener's socat does not always notice that the command ended
         fi
-    done < <(printf '%s\n' "$4" | net_exec ib timeout --foreground "$3" socat -t "$3" - \
-        "TCP:$(vm_address "$1"):$2,connect-timeout=10" 2>&1)
+        printf '%s\n' "$line"
+    done
+    exec {fd}<&-
+    # shellcheck disable=SC2046
+    kill $(descendants "$talker") "$talker" 2>/dev/null || true
     return "$status"
 }
 
