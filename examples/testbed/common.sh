@@ -87,6 +87,8 @@ descendants() {
 cleanup() {
     local status=$? pid
     trap - EXIT
+    # A subshell that gets a signal just after the fork still has these traps.
+    [[ $BASHPID == "$$" ]] || exit "$status"
     trap '' INT TERM HUP
     set +e
     # the children of a background function outlive it if only that is ended

@@ -333,29 +333,26 @@ void host_hello(struct host *host, const char *path)
     json_decref(answer);
 }
 
-static json_t *next_event(struct host *host, int timeout_ms)
-{
-    if (json_array_size(host->events) > 0) {
-        json_t *event = json_incref(json_array_get(host->events, 0));
-        json_array_remove(host->events, 0);
-        return event;
-    }
-    return host_line(host, timeout_ms, NULL);
-}
-
+/* The first event of that name; other events stay, as the agent orders only what belongs together:
+ * a rank's BYE may be read before another rank's answer to a step. */
 static json_t *find_event(struct host *host, const char *name, int timeout_ms)
 {
     int64_t end = now_ms() + timeout_ms;
-    json_t *event;
-    while ((event = next_event(host, (int)(end - now_ms()))) != NULL) {
+    for (size_t i = 0;; i++) {
+        json_t *event = json_array_get(host->events, i);
+        if (event == NULL) {
+            event = host_line(host, (int)(end - now_ms()), NULL);
+            if (event == NULL) {
+                return NULL;
+            }
+            json_array_append_new(host->events, event);
+        }
         if (strcmp(text_of(event, "event"), name) == 0) {
             json_t *data = json_incref(json_object_get(event, "data"));
-            json_decref(event);
+            json_array_remove(host->events, i);
             return data;
         }
-        json_decref(event);
     }
-    return NULL;
 }
 
 json_t *host_event(struct host *host, const char *name)
