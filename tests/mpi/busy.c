@@ -15,9 +15,11 @@ int main(int argc, char **argv)
     MPI_Win window = MPI_WIN_NULL;
     int memory = 0;
 
-    MPI_Init_thread(&argc, &argv,
-                    strcmp(extra, "threads") == 0 ? MPI_THREAD_MULTIPLE : MPI_THREAD_SINGLE,
-                    &provided);
+    if (strcmp(extra, "threads") == 0) {
+        MPI_Init_thread(&argc, &argv, MPI_THREAD_MULTIPLE, &provided);
+    } else {
+        MPI_Init(&argc, &argv);
+    }
     MPI_Comm_rank(MPI_COMM_WORLD, &rank);
     MPI_Comm_size(MPI_COMM_WORLD, &size);
     if (strcmp(extra, "window") == 0) {

@@ -14,7 +14,7 @@
 #include <string.h>
 
 static int my_rank, n_ranks;
-static uint64_t digest = 14695981039346656037u;
+static __thread uint64_t digest = 14695981039346656037u; /* main adds up those of its threads */
 
 static inline void fail(const char *what, int round, int from, size_t at)
 {
@@ -55,13 +55,22 @@ static inline void verify(const uint32_t *buf, size_t n, int from, int to, int r
     add_to_digest(n > 0 ? buf[n - 1] : (uint64_t)round);
 }
 
-static inline int begin(int argc, char **argv)
+static inline int begin_threads(int argc, char **argv, int level)
 {
     int provided;
-    MPI_Init_thread(&argc, &argv, MPI_THREAD_FUNNELED, &provided);
+    MPI_Init_thread(&argc, &argv, level, &provided);
+    if (provided < level) {
+        fprintf(stderr, "thread level %d instead of %d\n", provided, level);
+        MPI_Abort(MPI_COMM_WORLD, 4);
+    }
     MPI_Comm_rank(MPI_COMM_WORLD, &my_rank);
     MPI_Comm_size(MPI_COMM_WORLD, &n_ranks);
     return argc > 1 ? atoi(argv[1]) : 100;
+}
+
+static inline int begin(int argc, char **argv)
+{
+    return begin_threads(argc, argv, MPI_THREAD_FUNNELED);
 }
 
 /* Prints one line that a run with switches must share with a run without. */

@@ -3,8 +3,8 @@
  *
  * The BTL framework itself stays open; components are closed and opened one by one, as the
  * framework would. A component that is let go is unloaded too: openib keeps statics that a second
- * initialisation would trip over. Those that stay are hidden from the framework's list while the new
- * ones are opened, so that the selection initialises the new ones only. The list of network
+ * initialisation would trip over. Those that stay are hidden from the framework's list while the
+ * new ones are opened, so that the selection initialises the new ones only. The list of network
  * interfaces is read afresh, as openib and tcp choose by it.
  */
 #include "internal.h"
@@ -35,7 +35,8 @@ static void finalize_modules(const mca_base_component_t *component)
 {
     mca_btl_base_selected_module_t *module, *next;
     OPAL_LIST_FOREACH_SAFE(module, next, &mca_btl_base_modules_initialized,
-                           mca_btl_base_selected_module_t) {
+                           mca_btl_base_selected_module_t)
+    {
         if (&module->btl_component->btl_version == component) {
             /* the BML forgets those that it did not register for a process itself */
             if (module->btl_component->btl_progress != NULL) {
@@ -52,13 +53,15 @@ static void close_components(char **names)
 {
     mca_base_component_list_item_t *item, *next;
     OPAL_LIST_FOREACH_SAFE(item, next, &opal_btl_base_framework.framework_components,
-                           mca_base_component_list_item_t) {
+                           mca_base_component_list_item_t)
+    {
         const mca_base_component_t *component = item->cli_component;
         if (!selection_has(names, component->mca_component_name)) {
             continue;
         }
         finalize_modules(component);
         modex_forget(component);
+        progress_forget(component);
         opal_list_remove_item(&opal_btl_base_framework.framework_components, &item->super);
         OBJ_RELEASE(item);
         mca_base_component_close(component, opal_btl_base_framework.framework_output);
@@ -119,6 +122,7 @@ static int open_components(char *selection)
     if (mca_bml_component.bml_init(&priority, false, ompi_mpi_thread_multiple) == NULL) {
         rc = OPAL_ERR_NOT_AVAILABLE;
     }
+    progress_gate();
     return rc;
 }
 
@@ -132,6 +136,13 @@ static int open_beside_the_open_ones(char *selection)
     opal_list_join(components, opal_list_get_first(components), &kept);
     OBJ_DESTRUCT(&kept);
     return rc;
+}
+
+void btl_hooks_gate(void)
+{
+    endpoints_finalize_bml();
+    progress_gate();
+    open_beside_the_open_ones(NULL);
 }
 
 bool btl_reselect(const char *list, char *why, size_t size)

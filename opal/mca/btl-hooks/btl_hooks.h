@@ -30,6 +30,9 @@
 bool btl_hooks_open(const char *bypass, int fence_seconds, char *why, size_t size);
 void btl_hooks_close(void);
 
+/** Puts the progress functions of the BTLs behind the gate that was built. Call it before threads do. */
+void btl_hooks_gate(void);
+
 /**
  * Lets go of the components of the list: their connections, modules, and the DSO itself. Processes
  * that were reached through none of them keep their connections. What is not open is ignored.

@@ -31,6 +31,12 @@ bool endpoints_refill(char *why, size_t size);
 /** Forgets the vacated processes; only at the end of MPI. */
 void endpoints_close(void);
 
+/* --- progress.c: only where a gate is built --- */
+/** Puts the progress functions of all open components behind the gate. */
+void progress_gate(void);
+/** A component is going to be closed. */
+void progress_forget(const mca_base_component_t *component);
+
 /* --- modex.c --- */
 bool modex_open(int fence_seconds, char *why, size_t size);
 void modex_close(void);

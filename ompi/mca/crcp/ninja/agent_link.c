@@ -2,11 +2,11 @@
  * Theory of operation
  *
  * The socket is an event of MPI's own event loop, which runs within progress anyway: its handler
- * only notes that there is something to read, and the safe point reads it. So an idle connection costs
- * a flag test in each progress call and one more descriptor in a poll that is done already. The
- * event is armed for one shot, as MPI's loop does not return while an event stays active; it is
+ * only notes that there is something to read, and the safe point reads it. So an idle connection
+ * costs a flag test in each progress call and one more descriptor in a poll that is done already.
+ * The event is armed for one shot, as MPI's loop does not return while an event stays active; it is
  * armed again when all has been read. If there is no agent, or it goes, a timer of the same loop
- * tries again.
+ * has the safe point try again. So the connection is touched by no two threads at once.
  */
 #include "ompi_config.h"
 
@@ -35,6 +35,7 @@ static struct {
     opal_event_t readable;
     opal_event_t retry;
     bool retry_pending;
+    volatile bool retry_due;
     struct timespec next_try; /* for tries from agent_link_wait() */
 } link_ = {.fd = -1};
 
@@ -176,7 +177,8 @@ static void retry(void)
 static void on_retry(int fd, short what, void *arg)
 {
     link_.retry_pending = false;
-    retry();
+    link_.retry_due = true;
+    *link_.attention = true;
 }
 
 static void try_again_later(void)
@@ -216,6 +218,10 @@ void agent_link_close(void)
 
 bool agent_link_receive(struct ninja_rank_msg *msg)
 {
+    if (link_.retry_due) {
+        link_.retry_due = false;
+        retry();
+    }
     if (link_.fd < 0) {
         return false;
     }
@@ -240,6 +246,12 @@ void agent_link_send(const struct ninja_rank_msg *msg)
     if (link_.fd >= 0 && ninja_rank_send(link_.fd, msg) != 0) {
         lost(strerror(errno));
     }
+}
+
+bool agent_link_poll(int milliseconds)
+{
+    struct pollfd p = {link_.fd, POLLIN, 0}; /* poll(2) overlooks a descriptor of -1 */
+    return poll(&p, 1, milliseconds) > 0;
 }
 
 void agent_link_wait(int milliseconds)

@@ -3,6 +3,8 @@
  *
  *     crcp_ninja_component.c   the component and its MCA parameters
  *     crcp_ninja_module.c      start, end, and the safe point inside MPI's progress
+ *     calls.c                  with several threads: what leads to a transport, behind a gate
+ *     helper.c                 if wanted: a thread that comes to the safe point by itself
  *     agent_link.c             the connection to the agent
  *     steps.c                  the state of this rank, and what it does at each step of a switch
  *     drain.c                  when nothing is in flight
@@ -24,6 +26,7 @@ struct ninja_params {
     int hello_timeout;  /* ms */
     int finish_timeout; /* s */
     int fence_timeout;  /* s */
+    bool helper_thread;
 };
 extern struct ninja_params ninja_params;
 
@@ -35,6 +38,17 @@ void ninja_warn(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* --- crcp_ninja_module.c --- */
 int ninja_module_init(void);
 int ninja_module_finalize(void);
+/** Serves the agent from this thread. False if another thread does, or if this one is in a call. */
+bool ninja_module_serve(void);
+
+/* --- calls.c --- */
+
+/** For MPI_THREAD_MULTIPLE: builds the gate, for good. Called before there are threads. */
+bool calls_gate(char *why, size_t size);
+
+/* --- helper.c --- */
+bool helper_start(char *why, size_t size);
+void helper_stop(void);
 
 /* --- agent_link.c --- */
 
@@ -50,7 +64,9 @@ bool agent_link_is_up(void);
 bool agent_link_receive(struct ninja_rank_msg *msg);
 /** Sends; a failure is treated as loss of the connection. */
 void agent_link_send(const struct ninja_rank_msg *msg);
-/** Waits until there is something to read, or for so long. Tries to connect again meanwhile. */
+/** Waits until there is something to read, or for so long; from any thread. */
+bool agent_link_poll(int milliseconds);
+/** The same for the thread that serves. Tries to connect again meanwhile. */
 void agent_link_wait(int milliseconds);
 
 /* --- steps.c --- */

@@ -81,6 +81,14 @@ static int component_register(void)
     register_int("finish_timeout",
                  "Seconds that MPI_Finalize waits for a switch of the transports that has begun",
                  &ninja_params.finish_timeout);
+    ninja_params.helper_thread = false;
+    mca_base_component_var_register(
+        &mca_crcp_ninja_component.base_version, "helper_thread",
+        "Let a thread take part in a switch of the transports while the application computes for "
+        "long without calling MPI. Needs MPI_THREAD_MULTIPLE (mpirun -x OMPI_MPI_THREAD_LEVEL=3 "
+        "gives it to a program that calls MPI_Init)",
+        MCA_BASE_VAR_TYPE_BOOL, NULL, 0, 0, OPAL_INFO_LVL_5, MCA_BASE_VAR_SCOPE_ALL,
+        &ninja_params.helper_thread);
     ninja_params.fence_timeout = 60;
     register_int("fence_timeout",
                  "Seconds that all ranks may take to exchange the addresses of new transports",

@@ -1,7 +1,8 @@
 /*
  * The life of the component in a process, and its safe point: a low-priority callback of MPI's
  * progress engine, which is called when the application is inside MPI and waits, and not from
- * within another callback's work.
+ * within another callback's work. With MPI_THREAD_MULTIPLE one of the threads that wait comes to
+ * it, or the helper thread, and shuts the others out (calls.c).
  */
 #include "ompi_config.h"
 
@@ -10,22 +11,31 @@
 #include "ob1_view.h"
 #include "ompi/constants.h"
 #include "ompi/mca/rte/rte.h"
+#include "ompi/runtime/mpiruntime.h"
 #include "opal/mca/btl-hooks/btl_hooks.h"
+#include "opal/mca/btl-hooks/gate.h"
 #include "opal/runtime/opal_progress.h"
 
 static volatile bool attention; /* something has come from the agent */
-static bool serving;
+static bool serving;            /* by one thread */
 static bool active;
+
+bool ninja_module_serve(void)
+{
+    if (gate_is_inside() || __atomic_exchange_n(&serving, true, __ATOMIC_ACQUIRE)) {
+        return false;
+    }
+    attention = false;
+    steps_serve();
+    __atomic_store_n(&serving, false, __ATOMIC_RELEASE);
+    return true;
+}
 
 static int safe_point(void)
 {
-    if (!attention || serving) {
-        return 0;
+    if (attention) {
+        ninja_module_serve();
     }
-    serving = true;
-    attention = false;
-    steps_serve();
-    serving = false;
     return 0;
 }
 
@@ -40,7 +50,8 @@ static bool start(char *why, size_t size)
         ob1_view_close();
         return false;
     }
-    if (!steps_open(why, size)) {
+    if (!steps_open(why, size) || (ompi_mpi_thread_multiple && !calls_gate(why, size))) {
+        steps_close();
         btl_hooks_close();
         ob1_view_close();
         return false;
@@ -59,6 +70,9 @@ int ninja_module_init(void)
     active = true;
     agent_link_open(&attention);
     opal_progress_register_lp(safe_point);
+    if (ninja_params.helper_thread && !helper_start(why, sizeof(why))) {
+        ninja_warn("no helper thread: %s. The job runs on without.", why);
+    }
     return OMPI_SUCCESS;
 }
 
@@ -68,6 +82,7 @@ int ninja_module_finalize(void)
         return OMPI_SUCCESS;
     }
     active = false;
+    helper_stop();
     opal_progress_unregister(safe_point);
     steps_finish();
     agent_link_close();

@@ -387,10 +387,6 @@ static bool communicator_can_move(ompi_communicator_t *comm, char *why, size_t s
 
 bool ob1_can_drain(char *why, size_t size)
 {
-    if (ompi_mpi_thread_multiple) {
-        snprintf(why, size, "MPI_THREAD_MULTIPLE is in use, which is not supported yet");
-        return false;
-    }
     int i = 0;
     for (ompi_communicator_t *comm; (comm = next_comm(&i)) != NULL;) {
         if (!communicator_can_move(comm, why, size)) {

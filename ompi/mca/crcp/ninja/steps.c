@@ -1,14 +1,15 @@
 /*
  * Theory of operation
  *
- * A rank is in one of five states, and a step of the switch takes it to the next. Each step has a row in
- * a table: the states in which it may come, the state to which it leads when it succeeds, and the
- * function that does it. Two steps, drain and settle, take time in which the rank goes on making
- * progress; the others are done at once.
+ * A rank is in one of five states, and a step of the switch takes it to the next. Each step has a
+ * row in a table: the states in which it may come, the state to which it leads when it succeeds,
+ * and the function that does it. Three steps take time: stop, until all other threads are out of
+ * the calls that they are in; drain and settle, while the rank goes on making progress. The others
+ * are done at once, and alone, as they close and open transports.
  *
- * The rank is served from the safe point, nested in a progress call of the application, and does not
- * return to it before it is RUNNING again. While it is QUIESCING or QUIET it makes progress, as peers may
- * need it to; from RELEASED on it has no transport and only waits for the agent.
+ * The rank is served from the safe point, nested in a progress call of the application, and does
+ * not return to it before it is RUNNING again. While it is QUIESCING or QUIET it makes progress, as
+ * peers may need it to; from RELEASED on it has no transport and only waits for the agent.
  *
  * If the agent is silent, a rank that has not released anything runs on by itself in the end
  * (docs/protocol.md says when, and why).
@@ -17,6 +18,7 @@
 
 #include "crcp_ninja.h"
 
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,6 +26,8 @@
 
 #include "ob1_view.h"
 #include "opal/mca/btl-hooks/btl_hooks.h"
+#include "opal/mca/btl-hooks/gate.h"
+#include "opal/runtime/opal_progress.h"
 
 #define DEFAULT_LEASE_MS 10000
 
@@ -37,7 +41,7 @@ static struct {
     enum ninja_rank_state state;
     uint32_t epoch;
     uint16_t round;
-    uint16_t draining; /* the step in progress: DRAIN, SETTLE, or 0 */
+    uint16_t underway; /* the step that takes time: STOP, DRAIN, SETTLE, or 0 */
     uint16_t last_step;
     uint32_t lease_ms;
     struct timespec heard; /* from the agent, last */
@@ -50,6 +54,7 @@ struct step {
     unsigned allowed; /* bits of enum ninja_rank_state */
     enum ninja_rank_state to;
     void (*begin)(const struct ninja_rank_msg *msg);
+    bool alone;
 };
 
 #define IN(state) (1u << NINJA_RANK_##state)
@@ -65,10 +70,10 @@ static const struct step steps[] = {
     [NINJA_RANK_STOP] = {IN(RUNNING) | IN(QUIESCING) | IN(QUIET), NINJA_RANK_QUIESCING, stop},
     [NINJA_RANK_DRAIN] = {IN(QUIESCING) | IN(QUIET), NINJA_RANK_QUIESCING, drain},
     [NINJA_RANK_SETTLE] = {IN(QUIESCING) | IN(QUIET), NINJA_RANK_QUIET, settle},
-    [NINJA_RANK_RELEASE] = {IN(QUIET), NINJA_RANK_RELEASED, release},
-    [NINJA_RANK_RESELECT] = {IN(RELEASED) | IN(READY), NINJA_RANK_READY, reselect},
-    [NINJA_RANK_RESUME] = {IN(RUNNING) | IN(QUIESCING) | IN(QUIET) | IN(READY),
-                           NINJA_RANK_RUNNING, resume},
+    [NINJA_RANK_RELEASE] = {IN(QUIET), NINJA_RANK_RELEASED, release, true},
+    [NINJA_RANK_RESELECT] = {IN(RELEASED) | IN(READY), NINJA_RANK_READY, reselect, true},
+    [NINJA_RANK_RESUME] = {IN(RUNNING) | IN(QUIESCING) | IN(QUIET) | IN(READY), NINJA_RANK_RUNNING,
+                           resume},
 };
 
 /* From what to what a rank may go. */
@@ -103,6 +108,9 @@ static void set_state(enum ninja_rank_state to)
     }
     ninja_verbose(10, "%s -> %s", ninja_rank_state_name(rank.state), ninja_rank_state_name(to));
     rank.state = to;
+    if (to == NINJA_RANK_RUNNING) {
+        gate_lift();
+    }
 }
 
 static uint64_t micros_since(const struct timespec *begin)
@@ -168,39 +176,48 @@ static void report_sent(void)
 
 /* --- the steps ---------------------------------------------------------------------------- */
 
-static void give_up_drain(void)
+static void give_up(void)
 {
     char what[256];
-    if (rank.draining != 0) {
+    if (rank.underway != 0) {
         drain_describe(what, sizeof(what));
-        ninja_verbose(1, "%s given up with %s", ninja_rank_type_name(rank.draining), what);
-        rank.draining = 0;
+        ninja_verbose(1, "%s given up with %s", ninja_rank_type_name(rank.underway), what);
+        rank.underway = 0;
     }
 }
 
 static void stop(const struct ninja_rank_msg *msg)
 {
-    char why[256];
-    give_up_drain();
+    give_up();
     rank.lease_ms = msg->arg != 0 ? msg->arg : DEFAULT_LEASE_MS;
-    if (!ob1_can_drain(why, sizeof(why))) {
+    set_state(NINJA_RANK_QUIESCING);
+    gate_shut();
+    rank.underway = NINJA_RANK_STOP;
+}
+
+static void end_of_stop(void)
+{
+    char why[256];
+    rank.underway = 0;
+    if (ob1_can_drain(why, sizeof(why))) {
+        report_sent();
+    } else {
+        set_state(NINJA_RANK_RUNNING);
         report_text(NINJA_RANK_STATUS_REFUSED, why);
-        return;
     }
-    report_sent();
 }
 
 static void drain(const struct ninja_rank_msg *msg)
 {
     set_state(NINJA_RANK_QUIESCING);
     drain_expect(msg->a, msg->n_a);
-    rank.draining = NINJA_RANK_DRAIN;
+    rank.underway = NINJA_RANK_DRAIN;
 }
 
 static void settle(const struct ninja_rank_msg *msg)
 {
     drain_settle(msg->b, msg->n_b);
-    rank.draining = NINJA_RANK_SETTLE;
+    rank.underway = NINJA_RANK_SETTLE;
 }
 
 static void end_of_drain(void)
@@ -208,10 +225,10 @@ static void end_of_drain(void)
     uint32_t n_sent, n_held = 0;
     struct ninja_rank_pair *held = NULL;
     struct ninja_rank_pair *sent = drain_sent(&n_sent);
-    if (rank.draining == NINJA_RANK_DRAIN) {
+    if (rank.underway == NINJA_RANK_DRAIN) {
         held = drain_held(&n_held);
     }
-    rank.draining = 0;
+    rank.underway = 0;
     report(NINJA_RANK_OK, sent, n_sent, held, n_held, NULL);
 }
 
@@ -246,8 +263,7 @@ static void reselect(const struct ninja_rank_msg *msg)
     for (size_t i = 0; pairs != NULL && i < n && at < sizeof(text); i++) {
         pairs[i].peer = (uint32_t)i;
         pairs[i].value = use[i].peers;
-        at += (size_t)snprintf(text + at, sizeof(text) - at, "%s%s", i > 0 ? "," : "",
-                               use[i].name);
+        at += (size_t)snprintf(text + at, sizeof(text) - at, "%s%s", i > 0 ? "," : "", use[i].name);
     }
     ninja_verbose(1, "transports: %s", text);
     report(NINJA_RANK_OK, pairs, pairs != NULL ? (uint32_t)n : 0, NULL, 0, text);
@@ -255,7 +271,7 @@ static void reselect(const struct ninja_rank_msg *msg)
 
 static void resume(const struct ninja_rank_msg *msg)
 {
-    give_up_drain();
+    give_up();
     report_text(NINJA_RANK_OK, NULL);
 }
 
@@ -266,11 +282,16 @@ static bool is_repeated(const struct ninja_rank_msg *msg)
     return msg->epoch == rank.epoch && msg->round == rank.round && msg->type == rank.last_step;
 }
 
-static void begin_step(const struct ninja_rank_msg *msg)
+static void begin(void *msg)
+{
+    steps[((const struct ninja_rank_msg *)msg)->type].begin(msg);
+}
+
+static void begin_step(struct ninja_rank_msg *msg)
 {
     const struct step *step = &steps[msg->type];
     if (is_repeated(msg)) {
-        if (rank.draining == 0) {
+        if (rank.underway == 0) {
             agent_link_send(&rank.report);
         }
         return;
@@ -289,10 +310,14 @@ static void begin_step(const struct ninja_rank_msg *msg)
     rank.round = msg->round;
     rank.last_step = msg->type;
     clock_gettime(CLOCK_MONOTONIC, &rank.step_began);
-    step->begin(msg);
+    if (step->alone) {
+        gate_run_alone(begin, msg);
+    } else {
+        step->begin(msg);
+    }
 }
 
-static void handle(const struct ninja_rank_msg *msg)
+static void handle(struct ninja_rank_msg *msg)
 {
     clock_gettime(CLOCK_MONOTONIC, &rank.heard);
     if (msg->type >= NINJA_RANK_STOP && msg->type <= NINJA_RANK_RESUME) {
@@ -313,11 +338,36 @@ static void run_on_if_forgotten(void)
     if (limit_ms > 0 && micros_since(&rank.heard) / 1000 > limit_ms) {
         ninja_warn("the agent was silent for %u s during a switch: given up, the job runs on",
                    (unsigned)(limit_ms / 1000));
-        give_up_drain();
+        give_up();
         /* a repeated step must not be answered as if this had not happened */
         rank.last_step = 0;
         forget_report();
         set_state(NINJA_RANK_RUNNING);
+    }
+}
+
+/* Goes on with the step that takes time, or waits for the next one. */
+static void go_on(void)
+{
+    switch (rank.underway) {
+    case NINJA_RANK_STOP:
+        if (gate_all_are_out()) {
+            end_of_stop();
+        } else {
+            sched_yield();
+        }
+        break;
+    case NINJA_RANK_DRAIN:
+    case NINJA_RANK_SETTLE:
+        if (drain_step()) {
+            end_of_drain();
+        }
+        break;
+    default:
+        if (!has_released()) {
+            opal_progress(); /* peers may need it */
+        }
+        agent_link_wait(has_released() ? 100 : 1);
     }
 }
 
@@ -333,13 +383,7 @@ void steps_serve(void)
         if (rank.state == NINJA_RANK_RUNNING) {
             return;
         }
-        if (has_released()) {
-            agent_link_wait(100);
-        } else if (drain_step() && rank.draining != 0) {
-            end_of_drain();
-        } else if (rank.draining == 0) {
-            agent_link_wait(1);
-        }
+        go_on();
         run_on_if_forgotten();
     } while (true);
 }

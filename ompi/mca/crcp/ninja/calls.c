@@ -1,0 +1,240 @@
+/*
+ * Theory of operation
+ *
+ * With MPI_THREAD_MULTIPLE other threads may be inside MPI when one comes to the safe point. What
+ * leads to a transport is put behind the gate: the functions of the PML, the delivery of messages
+ * to it, and the BTLs' progress functions (which btl_hooks_gate() sees to).
+ *
+ * A call of the PML must end for the gate to be shut. So the blocking ones are done as a
+ * nonblocking call, behind the gate, and a wait in front of it.
+ *
+ * None of this is in the way of a process that does not use MPI_THREAD_MULTIPLE.
+ */
+#include "ompi_config.h"
+
+#include "crcp_ninja.h"
+
+#include <string.h>
+
+#include "ompi/communicator/communicator.h"
+#include "ompi/constants.h"
+#include "ompi/datatype/ompi_datatype.h"
+#include "ompi/mca/pml/pml.h"
+#include "ompi/message/message.h"
+#include "ompi/request/request.h"
+#include "opal/mca/btl-hooks/btl_hooks.h"
+#include "opal/mca/btl-hooks/gate.h"
+#include "opal/mca/btl/btl.h"
+#include "opal/runtime/opal_progress.h"
+
+static mca_pml_base_module_t pml; /* as it was */
+
+#define BEHIND_GATE(call)                                                                          \
+    do {                                                                                           \
+        gate_enter();                                                                              \
+        int rc_ = (call);                                                                          \
+        gate_leave();                                                                              \
+        return rc_;                                                                                \
+    } while (0)
+
+/* --- calls that do not wait --------------------------------------------------------------- */
+
+static int add_comm(ompi_communicator_t *comm)
+{
+    BEHIND_GATE(pml.pml_add_comm(comm));
+}
+
+static int del_comm(ompi_communicator_t *comm)
+{
+    BEHIND_GATE(pml.pml_del_comm(comm));
+}
+
+static int isend_init(const void *buf, size_t count, ompi_datatype_t *type, int dst, int tag,
+                      mca_pml_base_send_mode_t mode, ompi_communicator_t *comm,
+                      ompi_request_t **request)
+{
+    BEHIND_GATE(pml.pml_isend_init(buf, count, type, dst, tag, mode, comm, request));
+}
+
+static int irecv_init(void *buf, size_t count, ompi_datatype_t *type, int src, int tag,
+                      ompi_communicator_t *comm, ompi_request_t **request)
+{
+    BEHIND_GATE(pml.pml_irecv_init(buf, count, type, src, tag, comm, request));
+}
+
+static int start(size_t count, ompi_request_t **requests)
+{
+    BEHIND_GATE(pml.pml_start(count, requests));
+}
+
+static int isend(const void *buf, size_t count, ompi_datatype_t *type, int dst, int tag,
+                 mca_pml_base_send_mode_t mode, ompi_communicator_t *comm, ompi_request_t **request)
+{
+    BEHIND_GATE(pml.pml_isend(buf, count, type, dst, tag, mode, comm, request));
+}
+
+static int irecv(void *buf, size_t count, ompi_datatype_t *type, int src, int tag,
+                 ompi_communicator_t *comm, ompi_request_t **request)
+{
+    BEHIND_GATE(pml.pml_irecv(buf, count, type, src, tag, comm, request));
+}
+
+static int imrecv(void *buf, size_t count, ompi_datatype_t *type, ompi_message_t **message,
+                  ompi_request_t **request)
+{
+    BEHIND_GATE(pml.pml_imrecv(buf, count, type, message, request));
+}
+
+static int gated_iprobe(int src, int tag, ompi_communicator_t *comm, int *matched,
+                        ompi_status_public_t *status)
+{
+    BEHIND_GATE(pml.pml_iprobe(src, tag, comm, matched, status));
+}
+
+static int gated_improbe(int src, int tag, ompi_communicator_t *comm, int *matched,
+                         ompi_message_t **message, ompi_status_public_t *status)
+{
+    BEHIND_GATE(pml.pml_improbe(src, tag, comm, matched, message, status));
+}
+
+/* A thread that only ever probes must come to the safe point, too, which is in front of the gate.
+ */
+static int iprobe(int src, int tag, ompi_communicator_t *comm, int *matched,
+                  ompi_status_public_t *status)
+{
+    int rc = gated_iprobe(src, tag, comm, matched, status);
+    if (rc == OMPI_SUCCESS && !*matched) {
+        opal_progress();
+    }
+    return rc;
+}
+
+static int improbe(int src, int tag, ompi_communicator_t *comm, int *matched,
+                   ompi_message_t **message, ompi_status_public_t *status)
+{
+    int rc = gated_improbe(src, tag, comm, matched, message, status);
+    if (rc == OMPI_SUCCESS && !*matched) {
+        opal_progress();
+    }
+    return rc;
+}
+
+/* --- calls that wait ---------------------------------------------------------------------- */
+
+static int wait_for(ompi_request_t *request, ompi_status_public_t *status)
+{
+    ompi_request_wait_completion(request);
+    if (status != MPI_STATUS_IGNORE) {
+        OMPI_COPY_STATUS(status, request->req_status, false);
+    }
+    int rc = request->req_status.MPI_ERROR;
+    ompi_request_free(&request);
+    return rc;
+}
+
+static int blocking_send(const void *buf, size_t count, ompi_datatype_t *type, int dst, int tag,
+                         mca_pml_base_send_mode_t mode, ompi_communicator_t *comm)
+{
+    ompi_request_t *request;
+    int rc = isend(buf, count, type, dst, tag, mode, comm, &request);
+    return rc == OMPI_SUCCESS ? wait_for(request, MPI_STATUS_IGNORE) : rc;
+}
+
+static int blocking_recv(void *buf, size_t count, ompi_datatype_t *type, int src, int tag,
+                         ompi_communicator_t *comm, ompi_status_public_t *status)
+{
+    ompi_request_t *request;
+    int rc = irecv(buf, count, type, src, tag, comm, &request);
+    return rc == OMPI_SUCCESS ? wait_for(request, status) : rc;
+}
+
+static int blocking_mrecv(void *buf, size_t count, ompi_datatype_t *type, ompi_message_t **message,
+                          ompi_status_public_t *status)
+{
+    ompi_request_t *request;
+    int rc = imrecv(buf, count, type, message, &request);
+    return rc == OMPI_SUCCESS ? wait_for(request, status) : rc;
+}
+
+static int probe(int src, int tag, ompi_communicator_t *comm, ompi_status_public_t *status)
+{
+    int rc, matched;
+    do {
+        rc = iprobe(src, tag, comm, &matched, status);
+    } while (rc == OMPI_SUCCESS && !matched);
+    return rc;
+}
+
+static int mprobe(int src, int tag, ompi_communicator_t *comm, ompi_message_t **message,
+                  ompi_status_public_t *status)
+{
+    int rc, matched;
+    do {
+        rc = improbe(src, tag, comm, &matched, message, status);
+    } while (rc == OMPI_SUCCESS && !matched);
+    return rc;
+}
+
+static void gate_the_pml(void)
+{
+    pml = mca_pml;
+    mca_pml.pml_add_comm = add_comm;
+    mca_pml.pml_del_comm = del_comm;
+    mca_pml.pml_isend_init = isend_init;
+    mca_pml.pml_irecv_init = irecv_init;
+    mca_pml.pml_start = start;
+    mca_pml.pml_isend = isend;
+    mca_pml.pml_irecv = irecv;
+    mca_pml.pml_imrecv = imrecv;
+    mca_pml.pml_iprobe = iprobe;
+    mca_pml.pml_improbe = improbe;
+    mca_pml.pml_send = blocking_send;
+    mca_pml.pml_recv = blocking_recv;
+    mca_pml.pml_mrecv = blocking_mrecv;
+    mca_pml.pml_probe = probe;
+    mca_pml.pml_mprobe = mprobe;
+}
+
+/* --- deliveries --------------------------------------------------------------------------- */
+
+#define PML_TAGS 0x10 /* ob1 uses the first nine of its framework's */
+
+static mca_btl_active_message_callback_t deliveries[PML_TAGS];
+
+/*
+ * Delivered from a progress function, the thread is inside already. From the event loop it is not;
+ * and it must not wait, as it would keep all others from the event loop.
+ */
+static void deliver(mca_btl_base_module_t *btl, mca_btl_base_tag_t tag,
+                    mca_btl_base_descriptor_t *descriptor, void *cbdata)
+{
+    gate_enter_regardless();
+    deliveries[tag - MCA_BTL_TAG_PML].cbfunc(btl, tag, descriptor, cbdata);
+    gate_leave();
+}
+
+static void gate_deliveries(void)
+{
+    for (int i = 0; i < PML_TAGS; i++) {
+        mca_btl_active_message_callback_t *entry =
+            &mca_btl_base_active_message_trigger[MCA_BTL_TAG_PML + i];
+        if (entry->cbfunc != NULL) {
+            deliveries[i] = *entry;
+            entry->cbfunc = deliver;
+        }
+    }
+}
+
+bool calls_gate(char *why, size_t size)
+{
+    if (gate_is_built()) {
+        return true;
+    }
+    if (!gate_build(why, size)) {
+        return false;
+    }
+    gate_the_pml();
+    gate_deliveries();
+    btl_hooks_gate();
+    return true;
+}
