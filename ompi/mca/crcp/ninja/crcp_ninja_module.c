@@ -36,10 +36,7 @@ static bool start(char *why, size_t size)
         snprintf(why, size, "%s", wrong);
         return false;
     }
-    if (!btl_hooks_open(ninja_params.bypass, ninja_params.fence_timeout, why, size)) {
-        ob1_view_close();
-        return false;
-    }
+    btl_hooks_open(ninja_params.bypass);
     if (!steps_open(why, size)) {
         btl_hooks_close();
         ob1_view_close();
