@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
+#include <unistd.h>
 
 struct wire_header {
     uint32_t magic;
@@ -15,6 +17,7 @@ struct wire_header {
     uint32_t micros;
     uint32_t n_a;
     uint32_t n_b;
+    uint32_t n_addresses;
     uint32_t text_len;
 };
 
@@ -24,7 +27,8 @@ static const char *const type_names[] = {
     [NINJA_RANK_REFUSED] = "refused", [NINJA_RANK_BYE_OK] = "bye-ok",
     [NINJA_RANK_STOP] = "stop",       [NINJA_RANK_DRAIN] = "drain",
     [NINJA_RANK_SETTLE] = "settle",   [NINJA_RANK_RELEASE] = "release",
-    [NINJA_RANK_RESELECT] = "reselect", [NINJA_RANK_RESUME] = "resume",
+    [NINJA_RANK_OPEN] = "open",       [NINJA_RANK_CONNECT] = "connect",
+    [NINJA_RANK_RESUME] = "resume",
 };
 
 static const char *const status_names[] = {
@@ -35,9 +39,9 @@ static const char *const status_names[] = {
 };
 
 static const char *const state_names[] = {
-    [NINJA_RANK_RUNNING] = "RUNNING",   [NINJA_RANK_QUIESCING] = "QUIESCING",
-    [NINJA_RANK_QUIET] = "QUIET",       [NINJA_RANK_RELEASED] = "RELEASED",
-    [NINJA_RANK_READY] = "READY",
+    [NINJA_RANK_RUNNING] = "RUNNING", [NINJA_RANK_QUIESCING] = "QUIESCING",
+    [NINJA_RANK_QUIET] = "QUIET",     [NINJA_RANK_RELEASED] = "RELEASED",
+    [NINJA_RANK_OPENED] = "OPENED",   [NINJA_RANK_READY] = "READY",
 };
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
@@ -75,26 +79,31 @@ uint16_t ninja_rank_step_from_name(const char *name)
     return 0;
 }
 
-static size_t message_size(uint32_t n_a, uint32_t n_b, uint32_t text_len)
+static size_t body_size(const struct wire_header *header)
 {
-    return sizeof(struct wire_header) + sizeof(struct ninja_rank_pair) * ((size_t)n_a + n_b) +
-           text_len;
+    return sizeof(struct ninja_rank_pair) * ((size_t)header->n_a + header->n_b) +
+           header->n_addresses + header->text_len;
 }
 
-static bool within_limits(uint32_t n_a, uint32_t n_b, uint32_t text_len)
+static bool within_limits(const struct wire_header *header)
 {
-    return n_a <= NINJA_RANK_MAX_PAIRS && n_b <= NINJA_RANK_MAX_PAIRS &&
-           text_len <= NINJA_RANK_MAX_TEXT &&
-           message_size(n_a, n_b, text_len) <= NINJA_RANK_MAX_MESSAGE;
+    return header->n_a <= NINJA_RANK_MAX_PAIRS && header->n_b <= NINJA_RANK_MAX_PAIRS &&
+           header->n_addresses <= NINJA_ADDRESSES_MAX_RANK &&
+           header->text_len <= NINJA_RANK_MAX_TEXT &&
+           sizeof(*header) + body_size(header) <= NINJA_RANK_MAX_MESSAGE;
+}
+
+static void append(char **p, const void *bytes, size_t size)
+{
+    if (size > 0) {
+        memcpy(*p, bytes, size);
+        *p += size;
+    }
 }
 
 void *ninja_rank_encode(const struct ninja_rank_msg *msg, size_t *size)
 {
     size_t text_len = msg->text != NULL ? strlen(msg->text) : 0;
-    if (text_len > NINJA_RANK_MAX_TEXT || !within_limits(msg->n_a, msg->n_b, (uint32_t)text_len)) {
-        errno = EMSGSIZE;
-        return NULL;
-    }
     struct wire_header header = {
         .magic = NINJA_RANK_MAGIC,
         .type = msg->type,
@@ -105,26 +114,22 @@ void *ninja_rank_encode(const struct ninja_rank_msg *msg, size_t *size)
         .micros = msg->micros,
         .n_a = msg->n_a,
         .n_b = msg->n_b,
+        .n_addresses = msg->n_addresses,
         .text_len = (uint32_t)text_len,
     };
-    *size = message_size(msg->n_a, msg->n_b, header.text_len);
-    char *packet = malloc(*size);
-    if (packet == NULL) {
+    if (text_len > NINJA_RANK_MAX_TEXT || !within_limits(&header)) {
+        errno = EMSGSIZE;
         return NULL;
     }
+    *size = sizeof(header) + body_size(&header);
+    char *packet = malloc(*size);
     char *p = packet;
-    memcpy(p, &header, sizeof(header));
-    p += sizeof(header);
-    if (msg->n_a > 0) {
-        memcpy(p, msg->a, msg->n_a * sizeof(*msg->a));
-        p += msg->n_a * sizeof(*msg->a);
-    }
-    if (msg->n_b > 0) {
-        memcpy(p, msg->b, msg->n_b * sizeof(*msg->b));
-        p += msg->n_b * sizeof(*msg->b);
-    }
-    if (text_len > 0) {
-        memcpy(p, msg->text, text_len);
+    if (packet != NULL) {
+        append(&p, &header, sizeof(header));
+        append(&p, msg->a, msg->n_a * sizeof(*msg->a));
+        append(&p, msg->b, msg->n_b * sizeof(*msg->b));
+        append(&p, msg->addresses, msg->n_addresses);
+        append(&p, msg->text, text_len);
     }
     return packet;
 }
@@ -137,10 +142,10 @@ static const char *check_header(const struct wire_header *header, size_t size)
     if (header->type < NINJA_RANK_HELLO || header->type > NINJA_RANK_RESUME) {
         return "unknown message type";
     }
-    if (!within_limits(header->n_a, header->n_b, header->text_len)) {
+    if (!within_limits(header)) {
         return "message over the limits";
     }
-    if (message_size(header->n_a, header->n_b, header->text_len) != size) {
+    if (sizeof(*header) + body_size(header) != size) {
         return "lengths do not add up";
     }
     return NULL;
@@ -176,8 +181,10 @@ const char *ninja_rank_decode(const void *packet, size_t size, struct ninja_rank
         .micros = header.micros,
         .n_a = header.n_a,
         .n_b = header.n_b,
+        .n_addresses = header.n_addresses,
         .a = (struct ninja_rank_pair *)(void *)block,
         .b = (struct ninja_rank_pair *)(void *)block + header.n_a,
+        .addresses = block + body - header.text_len - header.n_addresses,
         .text = block + body - header.text_len,
     };
     if (strlen(msg->text) != header.text_len) {
@@ -189,44 +196,112 @@ const char *ninja_rank_decode(const void *packet, size_t size, struct ninja_rank
 
 void ninja_rank_msg_clear(struct ninja_rank_msg *msg)
 {
-    free(msg->a); /* the block that all three point into */
+    free(msg->a); /* the block that all of it is in */
     memset(msg, 0, sizeof(*msg));
 }
 
-int ninja_rank_send(int fd, const struct ninja_rank_msg *msg)
+int ninja_rank_send_packet(int sock, const void *packet, size_t size, int passed, int flags)
+{
+    char control[CMSG_SPACE(sizeof(int))] __attribute__((aligned(sizeof(struct cmsghdr)))) = {0};
+    struct iovec iov = {(void *)packet, size};
+    struct msghdr header = {.msg_iov = &iov, .msg_iovlen = 1};
+    if (passed >= 0) {
+        header.msg_control = control;
+        header.msg_controllen = sizeof(control);
+        struct cmsghdr *cmsg = CMSG_FIRSTHDR(&header);
+        cmsg->cmsg_level = SOL_SOCKET;
+        cmsg->cmsg_type = SCM_RIGHTS;
+        cmsg->cmsg_len = CMSG_LEN(sizeof(int));
+        memcpy(CMSG_DATA(cmsg), &passed, sizeof(int));
+    }
+    ssize_t n;
+    do {
+        n = sendmsg(sock, &header, flags | MSG_NOSIGNAL);
+    } while (n < 0 && errno == EINTR);
+    return n < 0 ? -1 : 0;
+}
+
+int ninja_rank_send(int sock, const struct ninja_rank_msg *msg)
 {
     size_t size;
     void *packet = ninja_rank_encode(msg, &size);
     if (packet == NULL) {
         return -1;
     }
-    ssize_t n;
-    do {
-        n = send(fd, packet, size, MSG_NOSIGNAL);
-    } while (n < 0 && errno == EINTR);
+    int rc = ninja_rank_send_packet(sock, packet, size, -1, 0);
     int saved = errno;
     free(packet);
     errno = saved;
-    return n < 0 ? -1 : 0;
+    return rc;
 }
 
-int ninja_rank_recv(int fd, int flags, struct ninja_rank_msg *msg)
+/* Gives the first descriptor that came, and closes all others. Returns how many came. */
+static size_t take_descriptors(struct msghdr *header, int *first)
+{
+    size_t n = 0;
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(header); c != NULL; c = CMSG_NXTHDR(header, c)) {
+        if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS) {
+            continue;
+        }
+        for (size_t at = 0; at + CMSG_LEN(sizeof(int)) <= c->cmsg_len; at += sizeof(int)) {
+            int fd;
+            memcpy(&fd, CMSG_DATA(c) + at, sizeof(fd));
+            if (n++ == 0) {
+                *first = fd;
+            } else {
+                close(fd);
+            }
+        }
+    }
+    return n;
+}
+
+/* Receives a packet. Without room for descriptors the kernel closes those that come. */
+static ssize_t receive(int sock, int flags, struct iovec *iov, int *passed)
+{
+    char control[CMSG_SPACE(sizeof(int))] __attribute__((aligned(sizeof(struct cmsghdr))));
+    struct msghdr header = {.msg_iov = iov, .msg_iovlen = 1};
+    if (passed != NULL) {
+        header.msg_control = control;
+        header.msg_controllen = sizeof(control);
+    }
+    ssize_t n;
+    do {
+        n = recvmsg(sock, &header, flags | MSG_TRUNC | MSG_CMSG_CLOEXEC);
+    } while (n < 0 && errno == EINTR);
+    if (n < 0 || passed == NULL) {
+        return n;
+    }
+    size_t came = take_descriptors(&header, passed);
+    if (came > 1 || (header.msg_flags & MSG_CTRUNC) != 0) {
+        errno = EBADMSG;
+        return -1;
+    }
+    return n;
+}
+
+int ninja_rank_recv(int sock, int flags, struct ninja_rank_msg *msg, int *passed)
 {
     char *packet = malloc(NINJA_RANK_MAX_MESSAGE);
     if (packet == NULL) {
         return -1;
     }
-    ssize_t n;
-    do {
-        n = recv(fd, packet, NINJA_RANK_MAX_MESSAGE, flags | MSG_TRUNC);
-    } while (n < 0 && errno == EINTR);
+    struct iovec iov = {packet, NINJA_RANK_MAX_MESSAGE};
+    if (passed != NULL) {
+        *passed = -1;
+    }
+    ssize_t n = receive(sock, flags, &iov, passed);
     int rc = n > 0 ? 1 : (int)n;
-    if (n > 0 && ((size_t)n > NINJA_RANK_MAX_MESSAGE ||
-                  ninja_rank_decode(packet, (size_t)n, msg) != NULL)) {
+    if (n > 0 &&
+        ((size_t)n > NINJA_RANK_MAX_MESSAGE || ninja_rank_decode(packet, (size_t)n, msg) != NULL)) {
         errno = EBADMSG;
         rc = -1;
     }
     int saved = errno;
+    if (rc != 1 && passed != NULL && *passed >= 0) {
+        close(*passed);
+        *passed = -1;
+    }
     free(packet);
     errno = saved;
     return rc;

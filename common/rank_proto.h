@@ -7,7 +7,7 @@
  *     rank                         agent
  *     HELLO (job, rank, size)  ->
  *                              <-  WELCOME | REFUSED (text)
- *                              <-  STOP, DRAIN, SETTLE, RELEASE, RESELECT, RESUME
+ *                              <-  STOP, DRAIN, SETTLE, RELEASE, OPEN, CONNECT, RESUME
  *     REPORT (step, status)    ->                    one for each step, when it is done
  *     BYE                      ->
  *                              <-  BYE_OK            after which the rank may leave MPI
@@ -16,8 +16,10 @@
  * round (the drain may need several). A repeated step is answered with the same report again;
  * a step of an older epoch is answered with status STALE and changes nothing.
  *
- * Every message has the same form: a header, two tables of (peer rank, number) pairs and a text.
- * What they hold for each type is said at the type. docs/protocol.md tells what the steps mean.
+ * Every message has the same form: a header, two tables of (peer rank, number) pairs, the
+ * addresses of a rank and a text. What they hold for each type is said at the type; CONNECT comes
+ * with a descriptor (SCM_RIGHTS), no other message does. docs/protocol.md tells what the steps
+ * mean.
  */
 #ifndef NINJA_RANK_PROTO_H
 #define NINJA_RANK_PROTO_H
@@ -27,8 +29,9 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#define NINJA_RANK_MAGIC       0x4b524a4eu /* "NJRK" */
-#define NINJA_RANK_PROTOCOL    1
+#include "common/addresses.h"
+
+#define NINJA_RANK_MAGIC       0x32524a4eu /* "NJR2": the 2 is the version of the protocol */
 #define NINJA_RANK_SOCKET      "/run/ninja/agent.sock"
 #define NINJA_RANK_MAX_MESSAGE (192u * 1024)
 #define NINJA_RANK_MAX_TEXT    4096u
@@ -49,22 +52,24 @@ enum ninja_rank_type {
     NINJA_RANK_BYE_OK,
 
     /* the steps, from the agent; "reply" is what the report holds */
-    NINJA_RANK_STOP,     /* arg: lease in ms (see docs/protocol.md).
-                            reply a: messages sent to each peer so far, modulo 2^16 */
-    NINJA_RANK_DRAIN,    /* a: messages that each peer has sent to this rank, modulo 2^16.
-                            reply a: as for STOP; b: unmatched rendezvous held for each sender */
-    NINJA_RANK_SETTLE,   /* b: unmatched rendezvous that each peer holds from this rank.
-                            reply a: as for STOP */
-    NINJA_RANK_RELEASE,  /* text: comma-separated BTL components to let go, "@bypass" for those
-                            that bypass the VMM, "@network" for all that leave the node, "@all"
-                            for all but self.
-                            reply text: what is still open, a line each (status FAILED then) */
-    NINJA_RANK_RESELECT, /* text: comma-separated BTL components to choose from, "@best" for
-                            those that the job was started with, "@standby" for those of them
-                            that do not bypass the VMM.
-                            reply a: one pair (index, number of peers reached) a transport,
-                            text: the transports' names in the same order, comma-separated */
-    NINJA_RANK_RESUME,   /* no reply content */
+    NINJA_RANK_STOP,    /* arg: lease in ms (see docs/protocol.md).
+                           reply a: messages sent to each peer so far, modulo 2^16 */
+    NINJA_RANK_DRAIN,   /* a: messages that each peer has sent to this rank, modulo 2^16.
+                           reply a: as for STOP; b: unmatched rendezvous held for each sender */
+    NINJA_RANK_SETTLE,  /* b: unmatched rendezvous that each peer holds from this rank.
+                           reply a: as for STOP */
+    NINJA_RANK_RELEASE, /* text: comma-separated BTL components to let go, "@bypass" for those
+                           that bypass the VMM, "@network" for all that leave the node, "@all"
+                           for all but self.
+                           reply text: what is still open, a line each (status FAILED then) */
+    NINJA_RANK_OPEN,    /* text: comma-separated BTL components to choose from, "@best" for
+                           those that the job was started with, "@standby" for those of them
+                           that do not bypass the VMM.
+                           reply addresses: by which others reach this rank */
+    NINJA_RANK_CONNECT, /* descriptor: those of all ranks, see common/addresses.h.
+                           reply a: one pair (index, number of peers reached) a transport,
+                           text: the transports' names in the same order, comma-separated */
+    NINJA_RANK_RESUME,  /* no reply content */
 };
 
 /* What became of a step. */
@@ -75,12 +80,13 @@ enum ninja_rank_status {
     NINJA_RANK_STALE,          /* an older epoch, or a step that does not follow the last one */
 };
 
-/* RELEASED and READY differ in whether the rank has transports. */
+/* OPENED: has transports, but no addresses for them; READY: both. */
 enum ninja_rank_state {
     NINJA_RANK_RUNNING,
     NINJA_RANK_QUIESCING,
     NINJA_RANK_QUIET,
     NINJA_RANK_RELEASED,
+    NINJA_RANK_OPENED,
     NINJA_RANK_READY,
     NINJA_RANK_STATES,
 };
@@ -98,7 +104,9 @@ struct ninja_rank_msg {
     uint32_t arg;
     uint32_t micros;
     uint32_t n_a, n_b;
+    uint32_t n_addresses; /* bytes, at most NINJA_ADDRESSES_MAX_RANK */
     struct ninja_rank_pair *a, *b;
+    void *addresses;
     char *text; /* NUL-terminated, never NULL after decoding */
 };
 
@@ -115,7 +123,7 @@ void *ninja_rank_encode(const struct ninja_rank_msg *msg, size_t *size);
  * Decodes one packet and checks all that can be checked without state: magic, type, limits, and
  * that the lengths add up.
  *
- * @param msg  out: a and b and text point into one malloc'ed block; free with
+ * @param msg  out: tables, addresses and text are in one malloc'ed block; free with
  *             ninja_rank_msg_clear()
  * @return NULL, or what is wrong (a constant string; msg is then cleared)
  */
@@ -124,16 +132,26 @@ const char *ninja_rank_decode(const void *packet, size_t size, struct ninja_rank
 void ninja_rank_msg_clear(struct ninja_rank_msg *msg);
 
 /** Sends one message on a SEQPACKET socket. Returns 0, or -1 with errno set. */
-int ninja_rank_send(int fd, const struct ninja_rank_msg *msg);
+int ninja_rank_send(int sock, const struct ninja_rank_msg *msg);
+
+/**
+ * Sends an encoded message.
+ *
+ * @param passed  a descriptor that goes with it, which stays open here; -1: none
+ * @param flags   for sendmsg(2), e.g. MSG_DONTWAIT
+ */
+int ninja_rank_send_packet(int sock, const void *packet, size_t size, int passed, int flags);
 
 /**
  * Receives one message.
  *
- * @param flags  for recv(2), e.g. MSG_DONTWAIT
+ * @param flags   for recvmsg(2), e.g. MSG_DONTWAIT
+ * @param passed  out: the descriptor that came with it, or -1. The caller closes it. NULL: none is
+ *                expected, and those that come are closed.
  * @return 1: a message; 0: the peer closed; -1 with errno (EAGAIN: nothing there, EBADMSG: not
  *         of this protocol)
  */
-int ninja_rank_recv(int fd, int flags, struct ninja_rank_msg *msg);
+int ninja_rank_recv(int sock, int flags, struct ninja_rank_msg *msg, int *passed);
 
 /** Names for logs and for the agent's JSON: "stop", "drain", ...; "?" if there is none. */
 const char *ninja_rank_type_name(uint16_t type);

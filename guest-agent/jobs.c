@@ -20,9 +20,9 @@ struct jobs {
 };
 
 static const char *const phase_names[] = {
-    [JOB_IDLE] = "IDLE",         [JOB_UNKNOWN] = "UNKNOWN", [JOB_STOP] = "STOP",
-    [JOB_DRAIN] = "DRAIN",       [JOB_SETTLE] = "SETTLE",   [JOB_RELEASE] = "RELEASE",
-    [JOB_RESELECT] = "RESELECT", [JOB_RESUME] = "RESUME",
+    [JOB_IDLE] = "IDLE",   [JOB_UNKNOWN] = "UNKNOWN", [JOB_STOP] = "STOP",
+    [JOB_DRAIN] = "DRAIN", [JOB_SETTLE] = "SETTLE",   [JOB_RELEASE] = "RELEASE",
+    [JOB_OPEN] = "OPEN",   [JOB_CONNECT] = "CONNECT", [JOB_RESUME] = "RESUME",
 };
 _Static_assert(sizeof(phase_names) / sizeof(phase_names[0]) == JOB_PHASES, "a name for each phase");
 
@@ -43,7 +43,7 @@ void rank_set_state(struct rank *rank, enum ninja_rank_state state)
 static void send_bye_ok(struct rank *rank)
 {
     rank->may_leave = true;
-    rank_conn_send(rank->conn, &(struct ninja_rank_msg){.type = NINJA_RANK_BYE_OK});
+    rank_conn_send(rank->conn, &(struct ninja_rank_msg){.type = NINJA_RANK_BYE_OK}, -1);
 }
 
 static void rank_free(struct rank *rank)

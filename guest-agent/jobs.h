@@ -32,7 +32,8 @@ enum job_phase {
     JOB_DRAIN,
     JOB_SETTLE,
     JOB_RELEASE,
-    JOB_RESELECT,
+    JOB_OPEN,
+    JOB_CONNECT,
     JOB_RESUME,
     JOB_PHASES,
 };
@@ -46,7 +47,7 @@ struct rank {
     pid_t pid;
     enum ninja_rank_state state;
     uint32_t epoch;     /* the last one that it took part in */
-    json_t *transports; /* of its last reselect, or NULL */
+    json_t *transports; /* of its last connect, or NULL */
     bool member;        /* takes part in the epoch in progress */
     bool owes;          /* a report for the step in progress */
     bool leaving;       /* said BYE */

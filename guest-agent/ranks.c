@@ -12,6 +12,7 @@
 #include "guest-agent/ranks.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
@@ -31,6 +32,7 @@ struct packet {
     STAILQ_ENTRY(packet) entry;
     void *bytes;
     size_t size;
+    int passed; /* a descriptor that goes with it, or -1 */
 };
 
 struct rank_conn {
@@ -55,14 +57,38 @@ struct ranks {
     int n_strangers;
 };
 
+static void packet_free(struct packet *packet)
+{
+    if (packet->passed >= 0) {
+        close(packet->passed);
+    }
+    free(packet->bytes);
+    free(packet);
+}
+
+/* Encodes a message, with a copy of the descriptor. NULL with errno set. */
+static struct packet *packet_new(const struct ninja_rank_msg *msg, int passed)
+{
+    struct packet *packet = calloc(1, sizeof(*packet));
+    if (packet == NULL) {
+        return NULL;
+    }
+    packet->bytes = ninja_rank_encode(msg, &packet->size);
+    packet->passed = packet->bytes != NULL && passed >= 0 ? fcntl(passed, F_DUPFD_CLOEXEC, 0) : -1;
+    if (packet->bytes == NULL || (passed >= 0 && packet->passed < 0)) {
+        packet_free(packet);
+        return NULL;
+    }
+    return packet;
+}
+
 static void pop(struct rank_conn *conn)
 {
     struct packet *packet = STAILQ_FIRST(&conn->queue);
     STAILQ_REMOVE_HEAD(&conn->queue, entry);
     conn->n_queued--;
     conn->bytes_queued -= packet->size;
-    free(packet->bytes);
-    free(packet);
+    packet_free(packet);
 }
 
 static void conn_free(struct rank_conn *conn)
@@ -103,34 +129,32 @@ static void flush(struct rank_conn *conn)
 {
     while (!STAILQ_EMPTY(&conn->queue)) {
         struct packet *packet = STAILQ_FIRST(&conn->queue);
-        if (send(conn->fd, packet->bytes, packet->size, MSG_NOSIGNAL | MSG_DONTWAIT) >= 0) {
+        if (ninja_rank_send_packet(conn->fd, packet->bytes, packet->size, packet->passed,
+                                   MSG_DONTWAIT) == 0) {
             pop(conn);
         } else if (errno == EAGAIN) {
             event_add(conn->writable, NULL);
             return;
-        } else if (errno != EINTR) {
+        } else {
             end(conn, errno == EPIPE || errno == ECONNRESET ? NULL : strerror(errno));
             return;
         }
     }
 }
 
-void rank_conn_send(struct rank_conn *conn, const struct ninja_rank_msg *msg)
+void rank_conn_send(struct rank_conn *conn, const struct ninja_rank_msg *msg, int passed)
 {
     if (conn->ending) {
         return;
     }
-    struct packet *packet = malloc(sizeof(*packet));
-    void *bytes = packet != NULL ? ninja_rank_encode(msg, &packet->size) : NULL;
-    if (bytes == NULL) {
-        free(packet);
-        end(conn, "a message to it cannot be encoded");
+    struct packet *packet = packet_new(msg, passed);
+    if (packet == NULL) {
+        ninja_log_error("a message to process %d: %m", (int)conn->peer.pid);
+        end(conn, "a message to it cannot be made");
         return;
     }
-    packet->bytes = bytes;
     if (conn->n_queued >= MAX_QUEUED || conn->bytes_queued + packet->size > MAX_BYTES) {
-        free(bytes);
-        free(packet);
+        packet_free(packet);
         end(conn, "does not take its messages");
         return;
     }
@@ -152,14 +176,14 @@ static void greet(struct rank_conn *conn, const struct ninja_rank_msg *msg)
     pid_t pid = conn->peer.pid > 0 ? conn->peer.pid : (pid_t)msg->arg;
     conn->rank = jobs_hello(conn->server->jobs, conn, pid, conn->peer.uid, msg, why, sizeof(why));
     if (conn->rank == NULL) {
-        rank_conn_send(conn, &(struct ninja_rank_msg){.type = NINJA_RANK_REFUSED, .text = why});
+        rank_conn_send(conn, &(struct ninja_rank_msg){.type = NINJA_RANK_REFUSED, .text = why}, -1);
         end(conn, why);
         return;
     }
     conn->greeted = true;
     conn->server->n_strangers--;
     evtimer_del(conn->timer);
-    rank_conn_send(conn, &(struct ninja_rank_msg){.type = NINJA_RANK_WELCOME});
+    rank_conn_send(conn, &(struct ninja_rank_msg){.type = NINJA_RANK_WELCOME}, -1);
 }
 
 static void take(struct rank_conn *conn, const struct ninja_rank_msg *msg)
@@ -180,7 +204,7 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 {
     struct rank_conn *conn = arg;
     struct ninja_rank_msg msg;
-    int rc = ninja_rank_recv(fd, MSG_DONTWAIT, &msg);
+    int rc = ninja_rank_recv(fd, MSG_DONTWAIT, &msg, NULL); /* takes no descriptors */
     if (rc > 0) {
         take(conn, &msg);
         ninja_rank_msg_clear(&msg);

@@ -27,8 +27,10 @@ void ranks_free(struct ranks *server);
 /**
  * Queues a message. Never blocks and never frees the connection: a rank that does not take its
  * messages is dropped a little later, from the event loop.
+ *
+ * @param passed  a descriptor that goes with it, which is copied; -1: none
  */
-void rank_conn_send(struct rank_conn *conn, const struct ninja_rank_msg *msg);
+void rank_conn_send(struct rank_conn *conn, const struct ninja_rank_msg *msg, int passed);
 
 /** The rank of this connection is no longer its rank; the connection will be ended. */
 void rank_conn_forget(struct rank_conn *conn);

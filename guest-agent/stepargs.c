@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base64.h"
+
 static bool take_number(json_t *json, const char *key, uint32_t min, uint32_t max, uint32_t *value,
                         struct ninja_error *err)
 {
@@ -30,7 +32,8 @@ static bool take_common(json_t *json, struct step_args *args, struct ninja_error
     args->type = step != NULL ? ninja_rank_step_from_name(step) : 0;
     if (args->type == 0) {
         return ninja_error_set(
-            err, "BadStep", "'step' must be one of stop, drain, settle, release, reselect, resume");
+            err, "BadStep",
+            "'step' must be one of stop, drain, settle, release, open, connect, resume");
     }
     if (!take_number(json, "epoch", 0, UINT32_MAX, &args->epoch, err) ||
         !take_number(json, "round", 0, UINT16_MAX, &round, err) ||
@@ -73,8 +76,12 @@ bool step_args_parse(json_t *json, struct step_args *args, struct ninja_error *e
         return json_is_object(args->tables) ||
                ninja_error_set(err, "BadStep", "'tables' must be an object");
     case NINJA_RANK_RELEASE:
-    case NINJA_RANK_RESELECT:
+    case NINJA_RANK_OPEN:
         return take_btl(json, args, err);
+    case NINJA_RANK_CONNECT:
+        args->addresses = json_object_get(json, "addresses");
+        return json_is_array(args->addresses) ||
+               ninja_error_set(err, "BadStep", "'addresses' must be an array");
     default:
         return true;
     }
@@ -101,13 +108,13 @@ static bool is_pair(json_t *pair, uint32_t size)
            json_integer_value(count) >= 0 && json_integer_value(count) <= UINT32_MAX;
 }
 
-bool step_args_fit(const struct step_args *args, uint32_t size, struct ninja_error *err)
+static bool tables_fit(json_t *tables, uint32_t size, struct ninja_error *err)
 {
     const char *key;
     json_t *table, *pair;
     size_t i;
 
-    json_object_foreach(args->tables, key, table)
+    json_object_foreach(tables, key, table)
     {
         uint32_t rank;
         if (!rank_of_key(key, &rank) || rank >= size) {
@@ -131,6 +138,61 @@ bool step_args_fit(const struct step_args *args, uint32_t size, struct ninja_err
         }
     }
     return true;
+}
+
+static bool addresses_fit(json_t *addresses, uint32_t size, struct ninja_error *err)
+{
+    json_t *text;
+    size_t i;
+
+    if (json_array_size(addresses) != size) {
+        return ninja_error_set(err, "BadStep", "'addresses' has %zu entries, the job %u ranks",
+                               json_array_size(addresses), size);
+    }
+    json_array_foreach(addresses, i, text)
+    {
+        if (!json_is_string(text) ||
+            ninja_base64_decode(json_string_value(text), NULL, NINJA_ADDRESSES_MAX_RANK) <= 0) {
+            return ninja_error_set(err, "BadStep",
+                                   "entry %zu of 'addresses' must be base64 of 1 to %u bytes", i,
+                                   NINJA_ADDRESSES_MAX_RANK);
+        }
+    }
+    return true;
+}
+
+bool step_args_fit(const struct step_args *args, uint32_t size, struct ninja_error *err)
+{
+    return tables_fit(args->tables, size, err) &&
+           (args->addresses == NULL || addresses_fit(args->addresses, size, err));
+}
+
+bool step_args_file(const struct step_args *args, int *file, struct ninja_error *err)
+{
+    size_t n = json_array_size(args->addresses), room = 0, i;
+    uint32_t end = 0;
+    json_t *text;
+    json_array_foreach(args->addresses, i, text)
+    {
+        room += json_string_length(text) / 4 * 3;
+    }
+    uint32_t *ends = calloc(n, sizeof(*ends));
+    char *bytes = malloc(room);
+    *file = -1;
+    if (ends != NULL && bytes != NULL) {
+        json_array_foreach(args->addresses, i, text)
+        {
+            end += (uint32_t)ninja_base64_decode(json_string_value(text), bytes + end, room - end);
+            ends[i] = end;
+        }
+        *file = ninja_addresses_make(ends, (uint32_t)n, bytes);
+    }
+    if (*file < 0) {
+        ninja_error_set(err, "GenericError", "the addresses cannot be passed to the ranks: %m");
+    }
+    free(ends);
+    free(bytes);
+    return *file >= 0;
 }
 
 void step_args_message(const struct step_args *args, uint32_t rank, struct ninja_rank_pair *pairs,

@@ -14,14 +14,15 @@
 #define STEP_MAX_MS (24u * 3600 * 1000)
 
 struct step_args {
-    const char *job; /* borrowed from the JSON, as are btl and tables */
+    const char *job; /* borrowed from the JSON, as are btl, tables and addresses */
     uint32_t epoch;
     uint16_t round;
     uint16_t type;
     uint32_t timeout_ms;
     uint32_t lease_ms; /* stop */
-    const char *btl;   /* release, reselect */
+    const char *btl;   /* release, open */
     json_t *tables;    /* drain, settle */
+    json_t *addresses; /* connect */
 };
 
 /**
@@ -31,7 +32,10 @@ struct step_args {
  */
 bool step_args_parse(json_t *json, struct step_args *args, struct ninja_error *err);
 
-/** Checks that every rank and peer of the tables is below the job's size. */
+/**
+ * Checks what depends on the job's size: every rank and peer of the tables is below it, and there
+ * are addresses of each rank.
+ */
 bool step_args_fit(const struct step_args *args, uint32_t size, struct ninja_error *err);
 
 /**
@@ -41,5 +45,13 @@ bool step_args_fit(const struct step_args *args, uint32_t size, struct ninja_err
  */
 void step_args_message(const struct step_args *args, uint32_t rank, struct ninja_rank_pair *pairs,
                        struct ninja_rank_msg *msg);
+
+/**
+ * Puts the addresses into a file for the ranks, see common/addresses.h; only after
+ * step_args_fit().
+ *
+ * @param file  out: its descriptor
+ */
+bool step_args_file(const struct step_args *args, int *file, struct ninja_error *err);
 
 #endif

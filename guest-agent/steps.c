@@ -19,7 +19,9 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "common/base64.h"
 #include "common/log.h"
 #include "guest-agent/ranks.h"
 #include "guest-agent/stepargs.h"
@@ -32,7 +34,8 @@
 #define DRAIN     BIT(NINJA_RANK_DRAIN)
 #define SETTLE    BIT(NINJA_RANK_SETTLE)
 #define RELEASE   BIT(NINJA_RANK_RELEASE)
-#define RESELECT  BIT(NINJA_RANK_RESELECT)
+#define OPEN      BIT(NINJA_RANK_OPEN)
+#define CONNECT   BIT(NINJA_RANK_CONNECT)
 #define RESUME    BIT(NINJA_RANK_RESUME)
 
 static const struct {
@@ -40,12 +43,13 @@ static const struct {
     unsigned new_epoch;  /* the steps of a newer one */
 } next[JOB_PHASES] = {
     [JOB_IDLE] = {RESUME, STOP | RESUME},
-    [JOB_UNKNOWN] = {STOP | DRAIN | SETTLE | RELEASE | RESELECT | RESUME, STOP | RESUME},
+    [JOB_UNKNOWN] = {STOP | DRAIN | SETTLE | RELEASE | OPEN | CONNECT | RESUME, STOP | RESUME},
     [JOB_STOP] = {DRAIN | RESUME, STOP | RESUME},
     [JOB_DRAIN] = {DRAIN | SETTLE | RESUME, STOP | RESUME},
     [JOB_SETTLE] = {DRAIN | RELEASE | RESUME, STOP | RESUME},
-    [JOB_RELEASE] = {RELEASE | RESELECT, 0},
-    [JOB_RESELECT] = {RELEASE | RESELECT | RESUME, 0},
+    [JOB_RELEASE] = {RELEASE | OPEN, 0},
+    [JOB_OPEN] = {OPEN | CONNECT | RESUME, 0},
+    [JOB_CONNECT] = {OPEN | RESUME, 0},
     [JOB_RESUME] = {RESUME, STOP | RESUME},
 };
 
@@ -59,7 +63,8 @@ static const struct {
     [NINJA_RANK_DRAIN] = {JOB_DRAIN, NINJA_RANK_QUIESCING, false, true},
     [NINJA_RANK_SETTLE] = {JOB_SETTLE, NINJA_RANK_QUIET, false, true},
     [NINJA_RANK_RELEASE] = {JOB_RELEASE, NINJA_RANK_RELEASED, false, false},
-    [NINJA_RANK_RESELECT] = {JOB_RESELECT, NINJA_RANK_READY, false, false},
+    [NINJA_RANK_OPEN] = {JOB_OPEN, NINJA_RANK_OPENED, false, false},
+    [NINJA_RANK_CONNECT] = {JOB_CONNECT, NINJA_RANK_READY, false, false},
     [NINJA_RANK_RESUME] = {JOB_RESUME, NINJA_RANK_RUNNING, true, false},
 };
 
@@ -99,6 +104,7 @@ static void cut_reports(json_t *reports)
                             json_string("the reports of this VM are too long for one line"));
         json_object_set_new(report, "a", json_array());
         json_object_set_new(report, "b", json_array());
+        json_object_del(report, "addresses");
     }
 }
 
@@ -226,10 +232,20 @@ static json_t *transports_json(const struct ninja_rank_msg *msg)
 
 static json_t *report_json(const struct rank *rank, const struct ninja_rank_msg *msg)
 {
-    return json_pack("{s:I, s:s, s:I, s:o, s:o, s:o}", "rank", (json_int_t)rank->number, "status",
-                     ninja_rank_status_name(msg->status), "micros", (json_int_t)msg->micros, "text",
-                     text_json(msg->text, strlen(msg->text)), "a", pairs_json(msg->a, msg->n_a),
-                     "b", pairs_json(msg->b, msg->n_b));
+    json_t *report =
+        json_pack("{s:I, s:s, s:I, s:o, s:o, s:o}", "rank", (json_int_t)rank->number, "status",
+                  ninja_rank_status_name(msg->status), "micros", (json_int_t)msg->micros, "text",
+                  text_json(msg->text, strlen(msg->text)), "a", pairs_json(msg->a, msg->n_a), "b",
+                  pairs_json(msg->b, msg->n_b));
+    if (report != NULL && msg->n_addresses > 0) {
+        char *text = ninja_base64_encode(msg->addresses, msg->n_addresses);
+        if (json_object_set_new(report, "addresses", json_string(text)) != 0) {
+            json_decref(report);
+            report = NULL;
+        }
+        free(text);
+    }
+    return report;
 }
 
 /* What a report says about the rank, whether or not somebody still waits for it. */
@@ -240,11 +256,12 @@ static void learn(struct rank *rank, const struct ninja_rank_msg *msg, json_t *r
     }
     rank->epoch = msg->epoch;
     rank_set_state(rank, about[msg->arg].after_ok);
-    if (msg->arg == NINJA_RANK_RELEASE || msg->arg == NINJA_RANK_RESELECT) {
+    if (msg->arg == NINJA_RANK_RELEASE || msg->arg == NINJA_RANK_OPEN) {
         json_decref(rank->transports);
         rank->transports = NULL;
     }
-    if (msg->arg == NINJA_RANK_RESELECT) {
+    if (msg->arg == NINJA_RANK_CONNECT) {
+        json_decref(rank->transports);
         rank->transports = transports_json(msg);
         json_object_set(report, "transports", rank->transports);
     }
@@ -364,7 +381,8 @@ static void arm_lease(struct job *job, const struct step_args *args)
     }
 }
 
-static void give_to(struct rank *rank, const struct step_args *args, struct ninja_rank_pair *pairs)
+static void give_to(struct rank *rank, const struct step_args *args, struct ninja_rank_pair *pairs,
+                    int file)
 {
     struct job *job = rank->job;
     struct ninja_rank_msg msg;
@@ -377,7 +395,7 @@ static void give_to(struct rank *rank, const struct step_args *args, struct ninj
     } else if (rank->member) {
         step_args_message(args, rank->number, pairs, &msg);
         rank->owes = true;
-        rank_conn_send(rank->conn, &msg);
+        rank_conn_send(rank->conn, &msg, file);
     } else if (args->type == NINJA_RANK_RESUME) {
         put_own_report(job, rank, "ok", "took no part in this epoch");
     } else {
@@ -386,15 +404,23 @@ static void give_to(struct rank *rank, const struct step_args *args, struct ninj
     }
 }
 
-static bool begin(struct job *job, const struct step_args *args, struct ninja_error *err)
+/* Gives the step to the ranks. Returns whether one of them is waited for. */
+static bool give_to_all(struct job *job, const struct step_args *args,
+                        struct ninja_rank_pair *pairs, int file)
 {
-    struct ninja_rank_pair *pairs = malloc(sizeof(*pairs) * NINJA_RANK_MAX_PAIRS);
-    json_t *reports = json_array();
-    if (pairs == NULL || reports == NULL) {
-        free(pairs);
-        json_decref(reports);
-        return ninja_error_set(err, "GenericError", "out of memory");
+    bool waiting = false;
+    struct rank *rank;
+    TAILQ_FOREACH(rank, &job->ranks, entry)
+    {
+        give_to(rank, args, pairs, file);
+        waiting = waiting || rank->owes;
     }
+    return waiting;
+}
+
+static void begin(struct job *job, const struct step_args *args, struct ninja_rank_pair *pairs,
+                  json_t *reports, int file)
+{
     if (job->step.in_progress) {
         finish(job, "stale", "another step was given before the report");
     }
@@ -409,19 +435,31 @@ static bool begin(struct job *job, const struct step_args *args, struct ninja_er
     job_set_phase(job, about[args->type].phase);
     arm_lease(job, args);
 
-    bool waiting = false;
-    struct rank *rank;
-    TAILQ_FOREACH(rank, &job->ranks, entry)
-    {
-        give_to(rank, args, pairs);
-        waiting = waiting || rank->owes;
-    }
-    free(pairs);
+    bool waiting = give_to_all(job, args, pairs, file);
     /* The answer to the command goes out before the event, also when nobody is waited for. */
     uint32_t ms = waiting ? args->timeout_ms : 0;
     struct timeval tv = {ms / 1000, (suseconds_t)(ms % 1000 * 1000)};
     evtimer_add(job->step.timer, &tv);
-    return true;
+}
+
+static bool try_to_begin(struct job *job, const struct step_args *args, struct ninja_error *err)
+{
+    struct ninja_rank_pair *pairs = malloc(sizeof(*pairs) * NINJA_RANK_MAX_PAIRS);
+    json_t *reports = json_array();
+    int file = -1;
+    bool ok = pairs != NULL && reports != NULL
+                  ? args->addresses == NULL || step_args_file(args, &file, err)
+                  : ninja_error_set(err, "GenericError", "out of memory");
+    if (ok) {
+        begin(job, args, pairs, reports, file);
+    } else {
+        json_decref(reports);
+    }
+    if (file >= 0) {
+        close(file);
+    }
+    free(pairs);
+    return ok;
 }
 
 bool steps_give(struct jobs *jobs, json_t *json, struct ninja_error *err)
@@ -443,5 +481,5 @@ bool steps_give(struct jobs *jobs, json_t *json, struct ninja_error *err)
         return true;
     }
     return may_follow(job, &args, err) && step_args_fit(&args, job->size, err) &&
-           begin(job, &args, err);
+           try_to_begin(job, &args, err);
 }

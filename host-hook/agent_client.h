@@ -14,7 +14,7 @@
 
 #include "common/error.h"
 
-#define AGENT_PROTOCOL 1
+#define AGENT_PROTOCOL 2
 
 struct agent;
 

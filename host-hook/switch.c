@@ -1,13 +1,13 @@
 /*
  * One attempt is: jobs query, stop, then rounds of drain and settle until no count changes, then
- * release, reselect, resume. switch_start_step() gives a step to every agent that has ranks of a
- * job (a "part"), and switch_step_over() runs when all parts reported or failed.
+ * release, open, connect, resume. switch_start_step() gives a step to every agent that has ranks of
+ * a job (a "part"), and switch_step_over() runs when all parts reported or failed.
  *
- *     stop --> drain --> settle --> release --> [held] --> reselect --> resume --> done
- *               ^ counts   |                                  |  ^
- *               +- changed +                                  +--+ once more, with a fallback
+ *     stop --> drain --> settle --> release --> [held] --> open --> connect --> resume --> done
+ *               ^ counts   |                                ^  |      |
+ *               +- changed +                                +--+------+ once more, with a fallback
  *     any failure up to settle: resume, pause, next attempt
- *     any failure from release on: noted; reselect and resume all the same
+ *     any failure from release on: noted; open, connect and resume all the same
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -38,6 +38,7 @@ static void forget_jobs(struct transport_switch *sw)
     for (int i = 0; sw->jobs != NULL && i < sw->jobs->n; i++) {
         counts_free(sw->switched[i].sent);
         counts_free(sw->switched[i].held);
+        json_decref(sw->switched[i].addresses);
     }
     free(sw->parts);
     free(sw->switched);
@@ -156,7 +157,7 @@ static void after_settle(struct transport_switch *sw)
 static void begin_reselect(struct transport_switch *sw)
 {
     tell_phase(sw, SWITCH_RESELECTING);
-    switch_start_step(sw, RESELECT);
+    switch_start_step(sw, OPEN);
 }
 
 static void set_reselect(struct transport_switch *sw, const char *btl)
@@ -178,19 +179,30 @@ static void after_release(struct transport_switch *sw)
     begin_reselect(sw);
 }
 
+static void fall_back(struct transport_switch *sw)
+{
+    sw->fell_back = true;
+    snprintf(sw->err.class, sizeof(sw->err.class), "Reselect");
+    set_reselect(sw, strcmp(sw->reselect, "@best") == 0 ? "@standby" : "@best");
+    ninja_log_warning("%s; falling back to %s", sw->err.message, sw->reselect);
+    sw->round++;
+    switch_start_step(sw, OPEN);
+}
+
+/* After `open` or `connect`. */
 static void after_reselect(struct transport_switch *sw, bool failed)
 {
-    if (failed && !sw->fell_back) {
-        sw->fell_back = true;
-        snprintf(sw->err.class, sizeof(sw->err.class), "Reselect");
-        set_reselect(sw, strcmp(sw->reselect, "@best") == 0 ? "@standby" : "@best");
-        ninja_log_warning("%s; falling back to %s", sw->err.message, sw->reselect);
-        sw->round++;
-        switch_start_step(sw, RESELECT);
-        return;
+    if (sw->step == OPEN && !failed) {
+        failed = !switch_addresses_fit(sw, &sw->err);
     }
-    tell_phase(sw, SWITCH_RESUMING);
-    switch_start_step(sw, RESUME);
+    if (failed && !sw->fell_back) {
+        fall_back(sw);
+    } else if (sw->step == OPEN && !failed) {
+        switch_start_step(sw, CONNECT);
+    } else {
+        tell_phase(sw, SWITCH_RESUMING);
+        switch_start_step(sw, RESUME);
+    }
 }
 
 static void record_step(struct transport_switch *sw)
@@ -231,7 +243,8 @@ void switch_step_over(struct transport_switch *sw, bool failed)
     case RELEASE:
         after_release(sw);
         break;
-    case RESELECT:
+    case OPEN:
+    case CONNECT:
         after_reselect(sw, failed);
         break;
     case RESUME:
@@ -279,6 +292,10 @@ static void on_jobs(void *arg, struct jobs *jobs, const struct ninja_error *err)
         } else {
             finish(sw);
         }
+        return;
+    }
+    if (!switch_ranks_fit(jobs, &sw->err)) {
+        finish(sw);
         return;
     }
     make_parts(sw);

@@ -3,7 +3,7 @@
  *
  * All jobs are switched together: none releases anything before all are quiet, so a refusal by
  * one leaves all untouched. Whatever happens, every rank that was stopped is given `resume`, and
- * after a release a `reselect` before it.
+ * after a release other transports before it.
  */
 #ifndef NINJA_SWITCH_H
 #define NINJA_SWITCH_H

@@ -17,7 +17,8 @@ enum step {
     DRAIN,
     SETTLE,
     RELEASE,
-    RESELECT,
+    OPEN,
+    CONNECT,
     RESUME,
 };
 
@@ -31,6 +32,7 @@ struct part {
 struct switched_job {
     struct job *job;
     struct counts *sent, *held;
+    json_t *addresses; /* by rank, of the last `open`; NULL: none yet */
     bool changed, quiet;
 };
 
@@ -69,6 +71,10 @@ extern const char *const switch_step_names[];
 void switch_start_step(struct transport_switch *sw, enum step step);
 /** For agent_listen(). */
 void switch_on_event(void *arg, struct agent *agent, const char *name, json_t *data);
+/** Whether addresses of so many ranks can be carried; false with err, class "Refused". */
+bool switch_ranks_fit(const struct jobs *jobs, struct ninja_error *err);
+/** Whether those that the ranks reported can. */
+bool switch_addresses_fit(const struct transport_switch *sw, struct ninja_error *err);
 /** How many ranks of a job are in a VM. */
 int switch_ranks_in(const struct job *job, int vm);
 

@@ -6,14 +6,24 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/addresses.h"
+#include "common/base64.h"
+#include "host-hook/json_lines.h"
 #include "host-hook/switch_private.h"
 
 /* What an agent and its channel may take beyond a step's own time-out. */
 #define GRACE_MS 3000
 
+/* What a line with the addresses of a job holds beside them. */
+#define LINE_SLACK 1024
+
+/* Base64 of 256 bytes, several times what a rank's addresses take: a job with room for that is
+ * begun. */
+#define ROOM_OF_A_RANK 344
+
 const char *const switch_step_names[] = {
-    [STOP] = "stop",       [DRAIN] = "drain",       [SETTLE] = "settle",
-    [RELEASE] = "release", [RESELECT] = "reselect", [RESUME] = "resume",
+    [STOP] = "stop", [DRAIN] = "drain",     [SETTLE] = "settle", [RELEASE] = "release",
+    [OPEN] = "open", [CONNECT] = "connect", [RESUME] = "resume",
 };
 
 static void note_error(struct transport_switch *sw, const struct ninja_error *err)
@@ -87,6 +97,24 @@ static bool take_counts(struct part *part, int rank, json_t *report, struct ninj
            counts_set_row(job->held, rank, json_object_get(report, "b"), &unused, err);
 }
 
+/* The agents of all ranks will get it, so what a guest says is checked here, where it is known
+ * whose. */
+static bool take_addresses(struct part *part, int rank, json_t *report, struct ninja_error *err)
+{
+    const struct switched_job *job = &part->sw->switched[part->job];
+    json_t *text = json_object_get(report, "addresses");
+    if (part->sw->step != OPEN) {
+        return true;
+    }
+    if (!json_is_string(text) ||
+        ninja_base64_decode(json_string_value(text), NULL, NINJA_ADDRESSES_MAX_RANK) <= 0) {
+        return ninja_error_set(err, "Protocol", "rank %d of job %s in %s reported no addresses",
+                               rank, job->job->name, agent_vm(part->sw->agents[part->vm]));
+    }
+    json_array_set(job->addresses, (size_t)rank, text);
+    return true;
+}
+
 static bool take_rank(struct part *part, json_t *report, int *n, struct ninja_error *err)
 {
     struct transport_switch *sw = part->sw;
@@ -108,12 +136,13 @@ static bool take_rank(struct part *part, json_t *report, int *n, struct ninja_er
     if (micros > sw->step_micros) {
         sw->step_micros = micros;
     }
-    if (sw->step == RESELECT && json_is_object(transports)) {
+    if (sw->step == CONNECT && json_is_object(transports)) {
         json_decref(job->ranks[rank].transports);
         job->ranks[rank].transports = json_incref(transports);
     }
     (*n)++;
-    return take_counts(part, (int)rank, report, err);
+    return take_counts(part, (int)rank, report, err) &&
+           take_addresses(part, (int)rank, report, err);
 }
 
 int switch_ranks_in(const struct job *job, int vm)
@@ -205,7 +234,8 @@ static int step_timeout(const struct transport_switch *sw)
     switch (sw->step) {
     case RELEASE:
         return timeouts[TIMEOUT_RELEASE];
-    case RESELECT:
+    case OPEN:
+    case CONNECT:
         return timeouts[TIMEOUT_RESELECT];
     case RESUME:
         return timeouts[TIMEOUT_RESUME];
@@ -233,6 +263,49 @@ static void add_tables(json_t *arguments, const struct counts *counts, const str
     json_object_set_new(arguments, "tables", tables);
 }
 
+bool switch_addresses_fit(const struct transport_switch *sw, struct ninja_error *err)
+{
+    for (int i = 0; i < sw->jobs->n; i++) {
+        const struct switched_job *job = &sw->switched[i];
+        size_t size = LINE_SLACK, r;
+        json_t *text;
+        json_array_foreach(job->addresses, r, text)
+        {
+            size += json_string_length(text) + 3;
+        }
+        if (size > JSON_LINES_MAX_LINE) {
+            return ninja_error_set(err, "Refused",
+                                   "the addresses of the %d ranks of job %s take %zu bytes, and %u "
+                                   "can be carried: choose fewer transports",
+                                   job->job->size, job->job->name, size, JSON_LINES_MAX_LINE);
+        }
+    }
+    return true;
+}
+
+bool switch_ranks_fit(const struct jobs *jobs, struct ninja_error *err)
+{
+    const int most = (JSON_LINES_MAX_LINE - LINE_SLACK) / (ROOM_OF_A_RANK + 3);
+    for (int i = 0; i < jobs->n; i++) {
+        if (jobs->jobs[i].size > most) {
+            return ninja_error_set(
+                err, "Refused", "job %s has %d ranks; the addresses of at most %d can be carried",
+                jobs->jobs[i].name, jobs->jobs[i].size, most);
+        }
+    }
+    return true;
+}
+
+/* Room for the addresses that the ranks will report. */
+static void clear_addresses(struct switched_job *job)
+{
+    json_decref(job->addresses);
+    job->addresses = json_array();
+    for (int r = 0; r < job->job->size; r++) {
+        json_array_append_new(job->addresses, json_null());
+    }
+}
+
 static void give(struct part *part, int timeout_ms)
 {
     struct transport_switch *sw = part->sw;
@@ -246,7 +319,9 @@ static void give(struct part *part, int timeout_ms)
             json_integer(sw->options.cluster->timeouts[TIMEOUT_QUIESCE] + LEASE_SLACK_MS));
     } else if (sw->step == DRAIN || sw->step == SETTLE) {
         add_tables(arguments, sw->step == DRAIN ? job->sent : job->held, job->job, part->vm);
-    } else if (sw->step == RELEASE || sw->step == RESELECT) {
+    } else if (sw->step == CONNECT) {
+        json_object_set(arguments, "addresses", job->addresses);
+    } else if (sw->step == RELEASE || sw->step == OPEN) {
         json_object_set_new(arguments, "btl",
                             json_string(sw->step == RELEASE ? sw->release : sw->reselect));
     }
@@ -265,8 +340,12 @@ void switch_start_step(struct transport_switch *sw, enum step step)
         agent_forget(sw->agents[sw->parts[i].vm], &sw->parts[i]);
         sw->parts[i].waiting = false;
     }
-    for (int i = 0; step == DRAIN && i < sw->jobs->n; i++) {
-        sw->switched[i].changed = false;
+    for (int i = 0; i < sw->jobs->n; i++) {
+        if (step == DRAIN) {
+            sw->switched[i].changed = false;
+        } else if (step == OPEN) {
+            clear_addresses(&sw->switched[i]);
+        }
     }
     int timeout_ms = step_timeout(sw);
     timer_free(&sw->deadline);

@@ -328,8 +328,8 @@ void host_hello(struct host *host, const char *path)
 {
     host_open(host, path);
     json_t *answer = host_ask(
-        host, "{\"execute\":\"ninja-hello\",\"arguments\":{\"protocol\":1,\"version\":\"0.1.0\"}}");
-    assert_int_equal(int_of(json_object_get(answer, "return"), "protocol"), 1);
+        host, "{\"execute\":\"ninja-hello\",\"arguments\":{\"protocol\":2,\"version\":\"0.1.0\"}}");
+    assert_int_equal(int_of(json_object_get(answer, "return"), "protocol"), 2);
     json_decref(answer);
 }
 
@@ -429,7 +429,7 @@ struct ninja_rank_msg rank_take(int fd, uint16_t type)
     if (poll(&pfd, 1, PATIENCE_MS) != 1) {
         fail_msg("no %s came", ninja_rank_type_name(type));
     }
-    assert_int_equal(ninja_rank_recv(fd, 0, &msg), 1);
+    assert_int_equal(ninja_rank_recv(fd, 0, &msg, NULL), 1);
     if (msg.type != type) {
         fail_msg("%s '%s' came in place of %s", ninja_rank_type_name(msg.type), msg.text,
                  ninja_rank_type_name(type));
@@ -454,7 +454,7 @@ void rank_expect_end(int fd)
     struct pollfd pfd = {.fd = fd, .events = POLLIN};
     struct ninja_rank_msg msg;
     assert_int_equal(poll(&pfd, 1, PATIENCE_MS), 1);
-    int rc = ninja_rank_recv(fd, MSG_DONTWAIT, &msg);
+    int rc = ninja_rank_recv(fd, MSG_DONTWAIT, &msg, NULL);
     assert_true(rc == 0 || (rc < 0 && errno == ECONNRESET));
 }
 

@@ -11,6 +11,8 @@
 #define LEASE     ",\"lease-ms\":60000"
 #define NO_TABLES ",\"tables\":{}"
 #define BTL(list) ",\"btl\":\"" list "\""
+/* A, AB, ABC, ABCD */
+#define ADDRESSES ",\"addresses\":[\"QQ==\",\"QUI=\",\"QUJD\",\"QUJDRA==\"]"
 
 /* A host that greeted and a job J with two ranks of four. */
 struct pair {

@@ -4,9 +4,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base64.h"
+
 void fake_job_init(struct fake_job *job, const char *name, int size)
 {
-    *job = (struct fake_job){.name = name, .size = size, .refusing_rank = -1, .failing_rank = -1};
+    *job = (struct fake_job){
+        .name = name, .size = size, .refusing_rank = -1, .failing_rank = -1, .malformed_rank = -1};
     for (int r = 0; r < size; r++) {
         job->state[r] = "RUNNING";
         strcpy(job->transports[r], "openib");
@@ -70,6 +73,31 @@ static void log_table(const char *step, int rank, json_t *tables)
     free(text);
 }
 
+/* The addresses of rank 2 opened for the third time are "r2o3". */
+static void open_report(struct fake_job *job, int rank, json_t *report)
+{
+    char plain[16];
+    int len = snprintf(plain, sizeof(plain), "r%do%d", rank, ++job->opens[rank]);
+    char *text = ninja_base64_encode(plain, (size_t)len);
+    json_object_set_new(report, "addresses",
+                        json_string(rank == job->malformed_rank ? "=QUI" : text));
+    free(text);
+}
+
+/* One line of the log: "connect 2 r0o1 r1o1 r2o1". */
+static void log_addresses(int rank, json_t *addresses)
+{
+    char line[200];
+    int at = snprintf(line, sizeof(line), "connect %d", rank);
+    for (size_t i = 0; i < json_array_size(addresses); i++) {
+        char plain[16];
+        const char *text = json_string_value(json_array_get(addresses, i));
+        ssize_t n = text ? ninja_base64_decode(text, plain, sizeof(plain)) : 0;
+        at += snprintf(line + at, sizeof(line) - (size_t)at, " %.*s", (int)n, plain);
+    }
+    fake_log("%s", line);
+}
+
 static json_t *rank_report(struct fake_agent *agent, int r, const char *step, json_t *arguments)
 {
     struct fake_job *job = agent->job;
@@ -94,16 +122,21 @@ static json_t *rank_report(struct fake_agent *agent, int r, const char *step, js
         log_table(step, r, json_object_get(arguments, "tables"));
     }
     json_object_set_new(report, "a", row(job->sent[r], job->size));
-    if (strcmp(step, "reselect") == 0) {
+    if (strcmp(step, "open") == 0) {
         const char *name = strcmp(btl, "@standby") == 0 ? "tcp"
                            : strcmp(btl, "@best") == 0  ? "openib"
                                                         : btl;
         snprintf(job->transports[r], sizeof(job->transports[r]), "%s", name);
-        json_object_set_new(report, "transports", json_pack("{s:i}", name, job->size - 1));
+        open_report(job, r, report);
+    } else if (strcmp(step, "connect") == 0) {
+        log_addresses(r, json_object_get(arguments, "addresses"));
+        json_object_set_new(report, "transports",
+                            json_pack("{s:i}", job->transports[r], job->size - 1));
     }
     static const char *const states[][2] = {{"stop", "QUIESCING"}, {"drain", "QUIESCING"},
                                             {"settle", "QUIET"},   {"release", "RELEASED"},
-                                            {"reselect", "READY"}, {"resume", "RUNNING"}};
+                                            {"open", "OPENED"},    {"connect", "READY"},
+                                            {"resume", "RUNNING"}};
     for (size_t i = 0; i < sizeof(states) / sizeof(states[0]); i++) {
         if (strcmp(states[i][0], step) == 0) {
             job->state[r] = states[i][1];
@@ -174,7 +207,7 @@ static void do_hello(struct fake_agent *agent, json_t *request)
 {
     json_t *protocol = json_object_get(json_object_get(request, "arguments"), "protocol");
     if (json_integer_value(protocol) != agent->protocol) {
-        fake_peer_error(agent->peer, request, "ProtocolMismatch", "I speak 7, you speak 1");
+        fake_peer_error(agent->peer, request, "ProtocolMismatch", "I speak 7, you speak 2");
         return;
     }
     fake_peer_return(agent->peer, request,
@@ -235,7 +268,7 @@ static const struct fake_peer_handler handler = {.on_object = on_object};
 
 void fake_agent_init(struct fake_agent *agent, struct event_base *base, const char *name)
 {
-    *agent = (struct fake_agent){.base = base, .name = name, .protocol = 1};
+    *agent = (struct fake_agent){.base = base, .name = name, .protocol = 2};
     snprintf(agent->instance, sizeof(agent->instance), "%s-1", name);
     agent->interconnects =
         json_pack("{s:[], s:[{s:s, s:s}]}", "rdma", "net", "name", "eth0", "state", "up");

@@ -19,6 +19,7 @@ struct fake_job {
     int held[FAKE_MAX_RANKS][FAKE_MAX_RANKS]; /* by holder, of sender */
     const char *state[FAKE_MAX_RANKS];
     char transports[FAKE_MAX_RANKS][32];
+    int opens[FAKE_MAX_RANKS]; /* by rank, how often it opened transports */
 
     /* knobs */
     int drains_with_new_send; /* so many drains are followed by one more message of rank 1 to 2 */
@@ -26,6 +27,7 @@ struct fake_job {
     int refusing_rank;        /* refuses stop; -1: none */
     int failing_rank;         /* fails the step failing_step */
     const char *failing_step; /* NULL: none */
+    int malformed_rank;       /* reports addresses that are not base64; -1: none */
 };
 
 struct fake_agent {
@@ -41,7 +43,7 @@ struct fake_agent {
     char instance[32];
 
     /* knobs */
-    int protocol;             /* what it speaks: 1 */
+    int protocol;             /* what it speaks: 2 */
     bool deaf;                /* answers nothing */
     const char *detach_error; /* the detach scripts fail with that */
     json_t *users;            /* processes that still hold the device; NULL: none */

@@ -39,7 +39,7 @@ static int rounds(int usual)
 static const char *const lines[] = {
     "{\"execute\":\"guest-sync-delimited\",\"arguments\":{\"id\":5},\"id\":[1]}\n",
     "{\"execute\":\"guest-info\"}\n",
-    "{\"execute\":\"ninja-hello\",\"arguments\":{\"protocol\":1,\"version\":\"0.1.0\"}}\n",
+    "{\"execute\":\"ninja-hello\",\"arguments\":{\"protocol\":2,\"version\":\"0.1.0\"}}\n",
     "{\"execute\":\"ninja-events\",\"arguments\":{\"after\":0}}\n",
     "{\"execute\":\"ninja-interconnects\"}\n",
     "{\"execute\":\"ninja-jobs\"}\n",
@@ -50,7 +50,10 @@ static const char *const lines[] = {
     "\"drain\","
     "\"timeout-ms\":5,\"tables\":{\"0\":[[1,2],[3,4]],\"1\":[]}}}\n",
     "{\"execute\":\"ninja-step\",\"arguments\":{\"job\":\"J\",\"epoch\":2,\"round\":2,"
-    "\"step\":\"reselect\",\"timeout-ms\":5,\"btl\":\"@best\"}}\n",
+    "\"step\":\"open\",\"timeout-ms\":5,\"btl\":\"@best\"}}\n",
+    "{\"execute\":\"ninja-step\",\"arguments\":{\"job\":\"J\",\"epoch\":2,\"round\":2,"
+    "\"step\":\"connect\",\"timeout-ms\":5,\"addresses\":[\"QQ==\",\"QUI=\",\"QUJD\",\"QUJDRA==\"]}"
+    "}\n",
     "{\"execute\":\"ninja-detach\",\"arguments\":{\"token\":3,\"device\":\"\\u00e4\\n\","
     "\"timeout-ms\":5}}\n",
     "{\"execute\":\"ninja-attach\",\"arguments\":{\"token\":3,\"device\":\"x\",\"timeout-ms\":5}}"
@@ -105,6 +108,11 @@ static void see(void *ctx, json_t *object, const char *wrong)
         assert_non_null(packet);
         free(packet);
         free(pairs);
+        if (args.addresses != NULL) {
+            int file;
+            assert_true(step_args_file(&args, &file, &err));
+            close(file);
+        }
     } else {
         assert_string_equal(err.class, "BadStep");
     }
@@ -164,6 +172,8 @@ static void a_live_agent_takes_anything(void **state)
                                      .arg = 6 + dice(8),
                                      .n_a = dice(3),
                                      .a = pairs,
+                                     .n_addresses = dice(3),
+                                     .addresses = pairs,
                                      .text = "J,tcp\n1"};
         size_t size;
         unsigned char *packet = ninja_rank_encode(&msg, &size);

@@ -1,3 +1,4 @@
+#include <dirent.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -150,6 +151,63 @@ static void who_breaks_the_protocol_is_dropped(void **state)
     end_pair(&p);
 }
 
+static int descriptors_of(pid_t pid)
+{
+    char path[32];
+    int n = 0;
+    snprintf(path, sizeof(path), "/proc/%d/fd", (int)pid);
+    DIR *dir = opendir(path);
+    assert_non_null(dir);
+    while (readdir(dir) != NULL) {
+        n++;
+    }
+    closedir(dir);
+    return n;
+}
+
+static void descriptors_from_a_rank_are_closed(void **state)
+{
+    struct fixture *f = *state;
+    struct pair p;
+    size_t size;
+    start_pair(f, &p);
+    struct ninja_rank_msg report = {.type = NINJA_RANK_REPORT, .arg = NINJA_RANK_STOP};
+    void *packet = ninja_rank_encode(&report, &size);
+    int before = descriptors_of(f->agent);
+    for (int i = 0; i < 50; i++) {
+        assert_int_equal(ninja_rank_send_packet(p.rank[0], packet, size, 0, 0), 0);
+    }
+    free(packet);
+    step(&p.host, 1, 1, "stop", LEASE);
+    all_do(p.rank, 2, NINJA_RANK_STOP, 1, 1);
+    expect_step(&p.host, "stop", 1, 1, 2, "ok");
+    assert_int_equal(descriptors_of(f->agent), before);
+    end_pair(&p);
+}
+
+/* Nor does the agent keep any of the file that it gives to the ranks, also to one that is gone. */
+static void the_file_of_addresses_is_closed(void **state)
+{
+    struct fixture *f = *state;
+    struct pair p;
+    start_pair(f, &p);
+    int before = descriptors_of(f->agent);
+    make_quiet(&p, 1);
+    step(&p.host, 1, 1, "release", BTL("@all"));
+    all_do(p.rank, 2, NINJA_RANK_RELEASE, 1, 1);
+    expect_step(&p.host, "release", 1, 1, 2, "ok");
+    for (uint16_t round = 1; round < 20; round++) {
+        step(&p.host, 1, round, "open", BTL("@all"));
+        all_do(p.rank, 2, NINJA_RANK_OPEN, 1, round);
+        expect_step(&p.host, "open", 1, round, 2, "ok");
+        step(&p.host, 1, round, "connect", ADDRESSES);
+        all_do(p.rank, 2, NINJA_RANK_CONNECT, 1, round);
+        expect_step(&p.host, "connect", 1, round, 2, "ok");
+    }
+    assert_int_equal(descriptors_of(f->agent), before);
+    end_pair(&p);
+}
+
 static void who_says_no_hello_is_dropped(void **state)
 {
     struct fixture *f = *state;
@@ -294,6 +352,8 @@ int main(void)
         WITH_FIXTURE(a_hello_that_does_not_fit_is_refused),
         WITH_FIXTURE(another_users_process_is_refused),
         WITH_FIXTURE(who_breaks_the_protocol_is_dropped),
+        WITH_FIXTURE(descriptors_from_a_rank_are_closed),
+        WITH_FIXTURE(the_file_of_addresses_is_closed),
         WITH_FIXTURE(who_says_no_hello_is_dropped),
         WITH_FIXTURE(many_strangers_are_survived),
         WITH_FIXTURE(a_slow_rank_holds_up_nobody),

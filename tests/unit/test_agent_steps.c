@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "agent_job.h"
+#include "common/base64.h"
 
 /* The steps of a switch, by a running agent between a fake host and fake ranks. */
 
@@ -20,6 +21,28 @@ static void expect_pair(json_t *table, size_t i, json_int_t peer, json_int_t val
     json_t *pair = json_array_get(table, i);
     assert_int_equal(json_integer_value(json_array_get(pair, 0)), peer);
     assert_int_equal(json_integer_value(json_array_get(pair, 1)), value);
+}
+
+/* CONNECT with the addresses of ADDRESSES in a sealed file. */
+static void expect_addresses(int rank)
+{
+    static const char *const want[] = {"A", "AB", "ABC", "ABCD"};
+    struct ninja_rank_msg msg;
+    struct ninja_addresses addresses;
+    int file;
+    assert_int_equal(ninja_rank_recv(rank, 0, &msg, &file), 1);
+    assert_int_equal(msg.type, NINJA_RANK_CONNECT);
+    ninja_rank_msg_clear(&msg);
+    assert_true(file >= 0);
+    assert_null(ninja_addresses_map(file, 4, &addresses));
+    close(file);
+    for (uint32_t r = 0; r < 4; r++) {
+        size_t size;
+        const void *bytes = ninja_addresses_of(&addresses, r, &size);
+        assert_int_equal(size, r + 1);
+        assert_memory_equal(bytes, want[r], size);
+    }
+    ninja_addresses_unmap(&addresses);
 }
 
 static void a_whole_switch_with_its_tables(void **state)
@@ -100,19 +123,35 @@ static void a_whole_switch_with_its_tables(void **state)
     expect_state(&p.host, 0, "RELEASED", 7);
     expect_state(&p.host, 1, "QUIET", 7);
 
-    step(&p.host, 7, 1, "reselect", BTL("@standby"));
+    step(&p.host, 7, 1, "open", BTL("@standby"));
+    for (int i = 0; i < 2; i++) {
+        rank_expect(p.rank[i], NINJA_RANK_OPEN);
+        rank_send(p.rank[i], (struct ninja_rank_msg){.type = NINJA_RANK_REPORT,
+                                                     .arg = NINJA_RANK_OPEN,
+                                                     .epoch = 7,
+                                                     .round = 1,
+                                                     .n_addresses = 3,
+                                                     .addresses = i == 0 ? "a\0b" : "\xff\xfe"});
+    }
+    list = reports(&p.host, "open", 7, 1);
+    assert_string_equal(text_of(entry_of(list, "rank", 0), "addresses"), "YQBi");
+    assert_string_equal(text_of(entry_of(list, "rank", 1), "addresses"), "//4A");
+    json_decref(list);
+    expect_state(&p.host, 1, "OPENED", 7);
+
+    step(&p.host, 7, 1, "connect", ADDRESSES);
     struct ninja_rank_pair reached[] = {{0, 3}, {1, 1}};
     for (int i = 0; i < 2; i++) {
-        rank_expect(p.rank[i], NINJA_RANK_RESELECT);
+        expect_addresses(p.rank[i]);
         rank_send(p.rank[i], (struct ninja_rank_msg){.type = NINJA_RANK_REPORT,
-                                                     .arg = NINJA_RANK_RESELECT,
+                                                     .arg = NINJA_RANK_CONNECT,
                                                      .epoch = 7,
                                                      .round = 1,
                                                      .n_a = 2,
                                                      .a = reached,
                                                      .text = "tcp,self"});
     }
-    list = reports(&p.host, "reselect", 7, 1);
+    list = reports(&p.host, "connect", 7, 1);
     json_t *transports = json_object_get(entry_of(list, "rank", 1), "transports");
     assert_int_equal(int_of(transports, "tcp"), 3);
     assert_int_equal(int_of(transports, "self"), 1);
@@ -251,9 +290,20 @@ static void steps_out_of_order_are_refused(void **state)
     expect_step(h, "release", 5, 2, 2, "ok");
     step_refused(h, "BadStep", "cannot follow", 5, 2, "resume", "");
     step_refused(h, "BadStep", "cannot follow", 6, 1, "stop", LEASE);
-    step(h, 5, 2, "reselect", BTL("@best"));
-    all_do(p.rank, 2, NINJA_RANK_RESELECT, 5, 2);
-    expect_step(h, "reselect", 5, 2, 2, "ok");
+    step_refused(h, "BadStep", "cannot follow", 5, 2, "connect", ADDRESSES);
+    step(h, 5, 2, "open", BTL("@best"));
+    all_do(p.rank, 2, NINJA_RANK_OPEN, 5, 2);
+    expect_step(h, "open", 5, 2, 2, "ok");
+    step(h, 5, 2, "connect", ADDRESSES);
+    all_do(p.rank, 2, NINJA_RANK_CONNECT, 5, 2);
+    expect_step(h, "connect", 5, 2, 2, "ok");
+    step_refused(h, "BadStep", "cannot follow", 5, 2, "release", BTL("x"));
+    step(h, 5, 3, "open", BTL("@standby"));
+    all_do(p.rank, 2, NINJA_RANK_OPEN, 5, 3);
+    expect_step(h, "open", 5, 3, 2, "ok");
+    step(h, 5, 3, "connect", ADDRESSES);
+    all_do(p.rank, 2, NINJA_RANK_CONNECT, 5, 3);
+    expect_step(h, "connect", 5, 3, 2, "ok");
     end_epoch(&p, 5);
     step_refused(h, "StaleEpoch", "choose a higher one", 5, 1, "stop", LEASE);
     end_pair(&p);
@@ -311,7 +361,54 @@ static void bad_arguments_are_refused(void **state)
     step(h, 1, 1, "resume", "");
     step_refused(h, "BadStep", "'btl'", 1, 1, "release", "");
     step_refused(h, "BadStep", "'btl'", 1, 1, "release", BTL(""));
-    step_refused(h, "BadStep", "'btl'", 1, 1, "reselect", BTL("a b"));
+    step_refused(h, "BadStep", "'btl'", 1, 1, "open", BTL("a b"));
+    end_pair(&p);
+}
+
+static void bad_addresses_are_refused(void **state)
+{
+    static const char *const addresses[] = {
+        "",
+        ",\"addresses\":{}",
+        ",\"addresses\":[]",
+        ",\"addresses\":[\"QQ==\",\"QQ==\",\"QQ==\"]",
+        ",\"addresses\":[\"QQ==\",\"QQ==\",\"QQ==\",\"QQ==\",\"QQ==\"]",
+        ",\"addresses\":[\"QQ==\",\"QQ==\",\"QQ==\",null]",
+        ",\"addresses\":[\"QQ==\",\"QQ==\",\"QQ==\",\"\"]",
+        ",\"addresses\":[\"QQ==\",\"QQ==\",\"QQ==\",\"QQ\"]",
+        ",\"addresses\":[\"QQ==\",\"QQ==\",\"QQ==\",\"QR==\"]",
+        ",\"addresses\":[\"QQ==\",\"QQ==\",\"QQ==\",\"Q===\"]",
+        ",\"addresses\":[\"QQ==\",\"QQ==\",\"QQ==\",\"Q Q=\"]",
+    };
+    struct fixture *f = *state;
+    struct pair p;
+    start_pair(f, &p);
+    make_quiet(&p, 1);
+    step(&p.host, 1, 1, "release", BTL("@all"));
+    all_do(p.rank, 2, NINJA_RANK_RELEASE, 1, 1);
+    expect_step(&p.host, "release", 1, 1, 2, "ok");
+    step(&p.host, 1, 1, "open", BTL("@best"));
+    all_do(p.rank, 2, NINJA_RANK_OPEN, 1, 1);
+    expect_step(&p.host, "open", 1, 1, 2, "ok");
+    for (size_t i = 0; i < sizeof(addresses) / sizeof(addresses[0]); i++) {
+        step_refused(&p.host, "BadStep", "addresses", 1, 1, "connect", addresses[i]);
+    }
+    /* of 64 KiB, and one byte more */
+    size_t room = 2 * NINJA_ADDRESSES_MAX_RANK;
+    char *bytes = calloc(1, room), *more = malloc(room);
+    char *text = ninja_base64_encode(bytes, NINJA_ADDRESSES_MAX_RANK + 1);
+    snprintf(more, room, ",\"addresses\":[\"QQ==\",\"QQ==\",\"%s\",\"QQ==\"]", text);
+    step_refused(&p.host, "BadStep", "entry 2 of 'addresses' must be base64 of 1 to 65536 bytes", 1,
+                 1, "connect", more);
+    free(text);
+    text = ninja_base64_encode(bytes, NINJA_ADDRESSES_MAX_RANK);
+    snprintf(more, room, ",\"addresses\":[\"QQ==\",\"QQ==\",\"%s\",\"QQ==\"]", text);
+    step(&p.host, 1, 1, "connect", more);
+    all_do(p.rank, 2, NINJA_RANK_CONNECT, 1, 1);
+    expect_step(&p.host, "connect", 1, 1, 2, "ok");
+    free(text);
+    free(bytes);
+    free(more);
     end_pair(&p);
 }
 
@@ -425,9 +522,12 @@ static void an_epoch_survives_the_agents_restart(void **state)
     step(&p.host, 4, 1, "release", BTL("@bypass"));
     all_do(p.rank, 2, NINJA_RANK_RELEASE, 4, 1);
     expect_step(&p.host, "release", 4, 1, 2, "ok");
-    step(&p.host, 4, 1, "reselect", BTL("@standby"));
-    all_do(p.rank, 2, NINJA_RANK_RESELECT, 4, 1);
-    expect_step(&p.host, "reselect", 4, 1, 2, "ok");
+    step(&p.host, 4, 1, "open", BTL("@standby"));
+    all_do(p.rank, 2, NINJA_RANK_OPEN, 4, 1);
+    expect_step(&p.host, "open", 4, 1, 2, "ok");
+    step(&p.host, 4, 1, "connect", ADDRESSES);
+    all_do(p.rank, 2, NINJA_RANK_CONNECT, 4, 1);
+    expect_step(&p.host, "connect", 4, 1, 2, "ok");
     end_epoch(&p, 4);
     rank_expect(p.rank[0], NINJA_RANK_BYE_OK);
     end_pair(&p);
@@ -481,6 +581,7 @@ int main(void)
         WITH_FIXTURE(a_lost_rank_fails_every_step_until_resume),
         WITH_FIXTURE(steps_out_of_order_are_refused),
         WITH_FIXTURE(bad_arguments_are_refused),
+        WITH_FIXTURE(bad_addresses_are_refused),
         WITH_FIXTURE(resume_takes_a_step_in_progress_back),
         WITH_FIXTURE(who_leaves_in_an_epoch_waits_for_its_end),
         WITH_FIXTURE(who_comes_in_an_epoch_takes_no_part),

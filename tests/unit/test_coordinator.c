@@ -267,8 +267,8 @@ static void live_to_a_site_without_device(void **state)
         assert_int_equal(stage(world, v, "plug"), -1);
     }
     assert_int_equal(fake_log_count("vm1 release @bypass"), 1);
-    assert_int_equal(fake_log_count("vm1 reselect @standby"), 1);
-    assert_int_equal(fake_log_count("vm1 reselect @best"), 0);
+    assert_int_equal(fake_log_count("vm1 open @standby"), 1);
+    assert_int_equal(fake_log_count("vm1 open @best"), 0);
 }
 
 static void every_capability_is_set_on_both_sides(void **state)
@@ -294,12 +294,12 @@ static void live_to_a_site_with_device(void **state)
     assert_int_equal(migrate(world, IB, MODE_LIVE), OUTCOME_DONE);
     assert_at(world, IB, true);
     assert_job_runs_on(world, "openib");
-    assert_int_equal(fake_log_count("vm1 reselect @standby"), 0);
+    assert_int_equal(fake_log_count("vm1 open @standby"), 0);
     assert_order("vm1@ib runs", "vm1@ib device_add");
     assert_order("vm1@eth quit", "vm1@ib device_add");
     assert_order("vm2@ib device_add", "vm1 attach");
     assert_order("vm2 attach", "vm1 stop");
-    assert_order("vm1 release @network", "vm1 reselect @best");
+    assert_order("vm1 release @network", "vm1 open @best");
     json_t *vm = json_array_get(json_object_get(world->report, "vms"), 0);
     assert_string_equal(json_string_value(json_object_get(vm, "link")), "rdma");
     assert_string_equal(json_string_value(json_object_get(vm, "link_name")), "rxe0");
@@ -317,8 +317,8 @@ static void paused_to_a_site_without_device(void **state)
     assert_job_runs_on(world, "openib"); /* what the fake calls @best */
     assert_int_equal(fake_log_count("vm1 stop"), 1);
     assert_order("vm2 release @network", "vm1 detach");
-    assert_order("vm1@eth runs", "vm1 reselect @best");
-    assert_order("vm2 reselect @best", "vm1 resume");
+    assert_order("vm1@eth runs", "vm1 open @best");
+    assert_order("vm2 open @best", "vm1 resume");
     json_t *switches = json_object_get(world->report, "switches");
     assert_int_equal(json_array_size(switches), 1);
     assert_true(json_integer_value(json_object_get(json_array_get(switches, 0), "stall_ms")) >=
@@ -330,7 +330,7 @@ static void paused_to_a_site_with_device(void **state)
     struct world *world = *state;
     assert_int_equal(migrate(world, IB, MODE_PAUSED), OUTCOME_DONE);
     assert_at(world, IB, true);
-    assert_order("vm2 attach", "vm1 reselect @best");
+    assert_order("vm2 attach", "vm1 open @best");
     assert_job_runs_on(world, "openib");
 }
 
@@ -488,7 +488,7 @@ static void an_unplug_that_the_guest_refuses(void **state)
     assert_int_equal(fake_log_count("vm2@ib device_add"), 0);
     assert_int_equal(fake_log_count("vm1 attach"), 1);
     assert_int_equal(fake_log_count("vm2 attach"), 1);
-    assert_int_equal(fake_log_count("vm1 reselect @best"), 1);
+    assert_int_equal(fake_log_count("vm1 open @best"), 1);
 }
 
 static void an_unplug_that_never_ends(void **state)
@@ -539,7 +539,7 @@ static void a_copy_that_fails_in_paused_mode(void **state)
     world->vms[0].qemus[IB].copy_fails = true;
     world->vms[1].qemus[IB].copy_hangs = true;
     assert_int_equal(migrate(world, ETH, MODE_PAUSED), OUTCOME_ROLLED_BACK);
-    assert_order("vm1@ib device_add", "vm1 reselect @best");
+    assert_order("vm1@ib device_add", "vm1 open @best");
     assert_rolled_back(world);
 }
 

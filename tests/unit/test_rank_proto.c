@@ -1,4 +1,5 @@
 #include <errno.h>
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -7,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <unistd.h>
 #include <cmocka.h>
 
@@ -25,6 +27,8 @@ static struct ninja_rank_msg a_message(void)
                                    .micros = 1234,
                                    .n_a = 2,
                                    .n_b = 1,
+                                   .n_addresses = 5,
+                                   .addresses = "\0\1\2\3\4",
                                    .a = some_a,
                                    .b = some_b,
                                    .text = "why"};
@@ -43,6 +47,8 @@ static void assert_is_a_message(const struct ninja_rank_msg *msg)
     assert_memory_equal(msg->a, some_a, sizeof(some_a));
     assert_int_equal(msg->n_b, 1);
     assert_memory_equal(msg->b, some_b, sizeof(some_b));
+    assert_int_equal(msg->n_addresses, 5);
+    assert_memory_equal(msg->addresses, "\0\1\2\3\4", 5);
     assert_string_equal(msg->text, "why");
 }
 
@@ -124,6 +130,103 @@ static void limits_hold_when_encoding(void **state)
     assert_int_equal(errno, EMSGSIZE);
     msg = (struct ninja_rank_msg){.type = NINJA_RANK_DRAIN, .n_a = NINJA_RANK_MAX_PAIRS + 1};
     assert_null(ninja_rank_encode(&msg, &size));
+    char *addresses = calloc(1, NINJA_ADDRESSES_MAX_RANK + 1);
+    msg = (struct ninja_rank_msg){.type = NINJA_RANK_REPORT,
+                                  .n_addresses = NINJA_ADDRESSES_MAX_RANK + 1,
+                                  .addresses = addresses};
+    assert_null(ninja_rank_encode(&msg, &size));
+    msg.n_addresses--;
+    void *packet = ninja_rank_encode(&msg, &size);
+    assert_non_null(packet);
+    assert_true(size <= NINJA_RANK_MAX_MESSAGE);
+    free(packet);
+    free(addresses);
+}
+
+static int n_descriptors(void)
+{
+    int n = 0;
+    for (int fd = 0; fd < 100; fd++) {
+        n += fcntl(fd, F_GETFD) >= 0;
+    }
+    return n;
+}
+
+static void send_with(int sock, const void *packet, size_t size, const int *passed, size_t n)
+{
+    char control[CMSG_SPACE(sizeof(int) * 8)] __attribute__((aligned(8))) = {0};
+    struct iovec iov = {(void *)packet, size};
+    struct msghdr header = {.msg_iov = &iov,
+                            .msg_iovlen = 1,
+                            .msg_control = control,
+                            .msg_controllen = CMSG_SPACE(sizeof(int) * n)};
+    struct cmsghdr *cmsg = CMSG_FIRSTHDR(&header);
+    cmsg->cmsg_level = SOL_SOCKET;
+    cmsg->cmsg_type = SCM_RIGHTS;
+    cmsg->cmsg_len = CMSG_LEN(sizeof(int) * n);
+    memcpy(CMSG_DATA(cmsg), passed, sizeof(int) * n);
+    assert_int_equal(sendmsg(sock, &header, 0), size);
+}
+
+static void a_descriptor_goes_with_a_message(void **state)
+{
+    int fd[2], pipe_[2], passed;
+    char c;
+    assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, fd), 0);
+    assert_int_equal(pipe(pipe_), 0);
+    struct ninja_rank_msg msg = a_message(), got;
+    size_t size;
+    void *packet = ninja_rank_encode(&msg, &size);
+    assert_int_equal(ninja_rank_send_packet(fd[0], packet, size, pipe_[1], 0), 0);
+    close(pipe_[1]);
+    assert_int_equal(ninja_rank_recv(fd[1], 0, &got, &passed), 1);
+    assert_is_a_message(&got);
+    ninja_rank_msg_clear(&got);
+    assert_true(passed >= 0);
+    assert_int_equal(fcntl(passed, F_GETFD), FD_CLOEXEC);
+    assert_int_equal(write(passed, "x", 1), 1);
+    assert_int_equal(read(pipe_[0], &c, 1), 1);
+    close(passed);
+
+    assert_int_equal(ninja_rank_send_packet(fd[0], packet, size, -1, 0), 0);
+    assert_int_equal(ninja_rank_recv(fd[1], 0, &got, &passed), 1);
+    assert_int_equal(passed, -1);
+    ninja_rank_msg_clear(&got);
+    free(packet);
+    close(pipe_[0]);
+    close(fd[0]);
+    close(fd[1]);
+}
+
+static void unwanted_descriptors_are_closed(void **state)
+{
+    int fd[2], passed, many[] = {0, 0, 0, 0, 0};
+    assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, fd), 0);
+    struct ninja_rank_msg msg = a_message(), got;
+    size_t size;
+    void *packet = ninja_rank_encode(&msg, &size);
+    int before = n_descriptors();
+    for (size_t n = 1; n <= 5; n++) { /* nobody asked for any */
+        send_with(fd[0], packet, size, many, n);
+        assert_int_equal(ninja_rank_recv(fd[1], 0, &got, NULL), 1);
+        ninja_rank_msg_clear(&got);
+        assert_int_equal(n_descriptors(), before);
+    }
+    for (size_t n = 2; n <= 5; n++) { /* more than one */
+        send_with(fd[0], packet, size, many, n);
+        assert_int_equal(ninja_rank_recv(fd[1], 0, &got, &passed), -1);
+        assert_int_equal(errno, EBADMSG);
+        assert_int_equal(passed, -1);
+        assert_int_equal(n_descriptors(), before);
+    }
+    send_with(fd[0], "junk", 4, many, 1); /* with what is no message */
+    assert_int_equal(ninja_rank_recv(fd[1], 0, &got, &passed), -1);
+    assert_int_equal(errno, EBADMSG);
+    assert_int_equal(passed, -1);
+    assert_int_equal(n_descriptors(), before);
+    free(packet);
+    close(fd[0]);
+    close(fd[1]);
 }
 
 static void a_message_crosses_a_socket(void **state)
@@ -131,18 +234,18 @@ static void a_message_crosses_a_socket(void **state)
     int fd[2];
     assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, fd), 0);
     struct ninja_rank_msg msg = a_message(), got;
-    assert_int_equal(ninja_rank_recv(fd[1], MSG_DONTWAIT, &got), -1);
+    assert_int_equal(ninja_rank_recv(fd[1], MSG_DONTWAIT, &got, NULL), -1);
     assert_int_equal(errno, EAGAIN);
     assert_int_equal(ninja_rank_send(fd[0], &msg), 0);
-    assert_int_equal(ninja_rank_recv(fd[1], 0, &got), 1);
+    assert_int_equal(ninja_rank_recv(fd[1], 0, &got, NULL), 1);
     assert_is_a_message(&got);
     ninja_rank_msg_clear(&got);
 
     assert_int_equal(write(fd[0], "junk", 4), 4);
-    assert_int_equal(ninja_rank_recv(fd[1], 0, &got), -1);
+    assert_int_equal(ninja_rank_recv(fd[1], 0, &got, NULL), -1);
     assert_int_equal(errno, EBADMSG);
     close(fd[0]);
-    assert_int_equal(ninja_rank_recv(fd[1], 0, &got), 0);
+    assert_int_equal(ninja_rank_recv(fd[1], 0, &got, NULL), 0);
     close(fd[1]);
 }
 
@@ -166,6 +269,8 @@ int main(void)
         cmocka_unit_test(a_nul_in_the_text_is_refused),
         cmocka_unit_test(limits_hold_when_encoding),
         cmocka_unit_test(a_message_crosses_a_socket),
+        cmocka_unit_test(a_descriptor_goes_with_a_message),
+        cmocka_unit_test(unwanted_descriptors_are_closed),
         cmocka_unit_test(steps_have_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -145,8 +145,8 @@ static void counts_are_routed_between_ranks(void **state)
 /* Each step is given only when all agents reported the one before. */
 static void steps_are_barriers(void **state)
 {
-    static const char *const steps[] = {"stop",         "drain",          "settle",
-                                        "release @all", "reselect @best", "resume"};
+    static const char *const steps[] = {"stop",       "drain",   "settle", "release @all",
+                                        "open @best", "connect", "resume"};
     struct world *world = *state;
     run(world, false);
     int before = -1;
@@ -159,7 +159,7 @@ static void steps_are_barriers(void **state)
         before = first > second ? first : second;
     }
     json_t *report = switch_report(world->sw);
-    assert_int_equal(json_array_size(json_object_get(report, "steps")), 6);
+    assert_int_equal(json_array_size(json_object_get(report, "steps")), 7);
     json_t *stop = json_array_get(json_object_get(report, "steps"), 0);
     assert_int_equal(json_integer_value(json_object_get(stop, "max_rank_micros")), 1003);
     assert_int_equal(json_integer_value(json_object_get(report, "rounds")), 1);
@@ -243,21 +243,58 @@ static void a_failed_release_still_reselects_and_resumes(void **state)
     assert_string_equal(world->err.class, "Release");
     assert_non_null(strstr(world->err.message, "made to fail"));
     assert_true(switch_has_released(world->sw));
-    assert_true(fake_log_find("vm2 resume", fake_log_find("vm2 reselect @best", 0)) >= 0);
+    assert_true(fake_log_find("vm2 resume", fake_log_find("vm2 open @best", 0)) >= 0);
     assert_all_run(world);
 }
 
-static void a_failed_reselect_falls_back_and_resumes(void **state)
+static void every_rank_gets_the_addresses_of_all(void **state)
 {
     struct world *world = *state;
-    world->job.failing_step = "reselect";
+    run(world, false);
+    assert_false(ninja_error_is_set(&world->err));
+    assert_int_equal(fake_log_count("connect 0 r0o1 r1o1 r2o1 r3o1"), 1);
+    assert_int_equal(fake_log_count("connect 3 r0o1 r1o1 r2o1 r3o1"), 1);
+}
+
+static void a_failed_open_falls_back_and_resumes(void **state)
+{
+    struct world *world = *state;
+    world->job.failing_step = "open";
     world->job.failing_rank = 3;
     run(world, false);
     assert_string_equal(world->err.class, "Reselect");
-    assert_int_equal(fake_log_count("vm1 reselect @best"), 1);
-    assert_int_equal(fake_log_count("vm1 reselect @standby"), 1);
+    assert_int_equal(fake_log_count("vm1 open @best"), 1);
+    assert_int_equal(fake_log_count("vm1 open @standby"), 1);
+    assert_int_equal(fake_log_count("vm1 connect"), 0);
     assert_int_equal(fake_log_count("vm2 resume"), 1);
     assert_all_run(world);
+}
+
+static void a_failed_connect_falls_back_and_resumes(void **state)
+{
+    struct world *world = *state;
+    world->job.failing_step = "connect";
+    world->job.failing_rank = 3;
+    run(world, false);
+    assert_string_equal(world->err.class, "Reselect");
+    assert_int_equal(fake_log_count("vm1 open @best"), 1);
+    assert_int_equal(fake_log_count("vm1 open @standby"), 1);
+    assert_int_equal(fake_log_count("vm1 connect"), 2);
+    /* the addresses are those of the list that was opened last */
+    assert_int_equal(fake_log_count("connect 0 r0o2 r1o2 r2o2 r3o2"), 1);
+    assert_int_equal(fake_log_count("vm2 resume"), 1);
+    assert_all_run(world);
+}
+
+static void malformed_addresses_are_not_passed_on(void **state)
+{
+    struct world *world = *state;
+    world->job.malformed_rank = 2;
+    run(world, false);
+    assert_string_equal(world->err.class, "Reselect");
+    assert_non_null(strstr(world->err.message, "rank 2 of job job-a in vm2 reported no addresses"));
+    assert_int_equal(fake_log_count("vm1 connect"), 0);
+    assert_int_equal(fake_log_count("vm1 resume"), 1);
 }
 
 static void it_holds_between_release_and_reselect(void **state)
@@ -265,7 +302,7 @@ static void it_holds_between_release_and_reselect(void **state)
     struct world *world = *state;
     run(world, true);
     assert_true(world->held && !world->done);
-    assert_int_equal(fake_log_count("vm1 reselect @best"), 0);
+    assert_int_equal(fake_log_count("vm1 open @best"), 0);
     assert_string_equal(world->job.state[0], "RELEASED");
     switch_continue(world->sw, "tcp");
     event_base_dispatch(world->base);
@@ -373,7 +410,10 @@ int main(void)
         TEST(after_all_attempts_it_ends_with_the_job_running),
         TEST(a_refusal_resumes_all_and_is_not_tried_again),
         TEST(a_failed_release_still_reselects_and_resumes),
-        TEST(a_failed_reselect_falls_back_and_resumes),
+        TEST(every_rank_gets_the_addresses_of_all),
+        TEST(a_failed_open_falls_back_and_resumes),
+        TEST(a_failed_connect_falls_back_and_resumes),
+        TEST(malformed_addresses_are_not_passed_on),
         TEST(it_holds_between_release_and_reselect),
         TEST(an_incomplete_job_is_named_with_its_missing_ranks),
         TEST(it_waits_for_a_job_to_be_complete),

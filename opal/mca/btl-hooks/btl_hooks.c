@@ -6,6 +6,10 @@
  * initialisation would trip over. Those that stay are hidden from the framework's list while the
  * new ones are opened, so that the selection initialises the new ones only. The list of network
  * interfaces is read afresh, as openib and tcp choose by it.
+ *
+ * A list that does not connect every process is followed by another one. What the first one opened
+ * is let go before, in all ranks: some of them may have connected by it, and a shared-memory BTL
+ * that only one side has added would leave messages where nobody looks.
  */
 #include "internal.h"
 
@@ -18,15 +22,23 @@
 #include "opal/runtime/opal_progress.h"
 #include "opal/util/argv.h"
 
-bool btl_hooks_open(const char *bypass, int fence_seconds, char *why, size_t size)
+static char **opened; /* since the last btl_release() */
+
+void btl_hooks_open(const char *bypass)
 {
     selection_open(bypass);
-    return modex_open(fence_seconds, why, size);
+    modex_open();
+}
+
+static void forget_opened(void)
+{
+    opal_argv_free(opened);
+    opened = NULL;
 }
 
 void btl_hooks_close(void)
 {
-    modex_close();
+    forget_opened();
     endpoints_close();
     selection_close();
 }
@@ -74,6 +86,13 @@ static void refresh_interfaces(void)
     mca_base_framework_open(&opal_if_base_framework, 0);
 }
 
+static void let_go(char **names)
+{
+    endpoints_vacate(names);
+    endpoints_finalize_bml();
+    close_components(names);
+}
+
 bool btl_release(const char *list, char *why, size_t size)
 {
     char **names = selection_resolve(list);
@@ -82,42 +101,29 @@ bool btl_release(const char *list, char *why, size_t size)
         opal_argv_free(names);
         return false;
     }
-    endpoints_vacate(names);
-    endpoints_finalize_bml();
-    close_components(names);
+    let_go(names);
+    forget_opened();
     opal_argv_free(names);
     return true;
 }
 
-/* The names that are not open yet, as the framework's selection; NULL if there are none. */
-static char *to_be_opened(char **names)
-{
-    char **closed = NULL;
-    for (char **name = names; name != NULL && *name != NULL; name++) {
-        if (!selection_is_open(*name)) {
-            opal_argv_append_unique_nosize(&closed, *name, false);
-        }
-    }
-    char *joined = closed != NULL ? opal_argv_join(closed, ',') : NULL;
-    opal_argv_free(closed);
-    return joined;
-}
-
-/* Opens and initialises what the selection names; leaves just those in the framework's list. */
-static int open_components(char *selection)
+/* Opens and initialises the names; leaves just those in the framework's list. */
+static int open_components(char **names)
 {
     mca_base_framework_t *btl = &opal_btl_base_framework;
     char *before = btl->framework_selection;
     int priority, rc = OPAL_SUCCESS;
 
-    btl->framework_selection = selection;
-    if (selection != NULL) {
+    if (names != NULL) {
+        char *selection = opal_argv_join(names, ',');
+        btl->framework_selection = selection;
         rc = mca_base_framework_components_register(btl, 0);
         if (rc == OPAL_SUCCESS) {
             rc = mca_base_framework_components_open(btl, 0);
         }
+        btl->framework_selection = before;
+        free(selection);
     }
-    btl->framework_selection = before;
     /* also when nothing is new: it makes the BML build its arrays of modules again */
     if (mca_bml_component.bml_init(&priority, false, ompi_mpi_thread_multiple) == NULL) {
         rc = OPAL_ERR_NOT_AVAILABLE;
@@ -126,13 +132,13 @@ static int open_components(char *selection)
     return rc;
 }
 
-static int open_beside_the_open_ones(char *selection)
+static int open_beside_the_open_ones(char **names)
 {
     opal_list_t *components = &opal_btl_base_framework.framework_components;
     opal_list_t kept;
     OBJ_CONSTRUCT(&kept, opal_list_t);
     opal_list_join(&kept, opal_list_get_end(&kept), components);
-    int rc = open_components(selection);
+    int rc = open_components(names);
     opal_list_join(components, opal_list_get_first(components), &kept);
     OBJ_DESTRUCT(&kept);
     return rc;
@@ -145,22 +151,32 @@ void btl_hooks_gate(void)
     open_beside_the_open_ones(NULL);
 }
 
-bool btl_reselect(const char *list, char *why, size_t size)
+void *btl_open(const char *list, uint32_t *size, char *why, size_t why_size)
 {
-    char **names = selection_resolve(list);
-    char *selection = to_be_opened(names);
-    opal_argv_free(names);
-
-    refresh_interfaces();
-    modex_begin();
-    int rc = open_beside_the_open_ones(selection);
-    /* every rank must come to the exchange, whatever happened here */
-    bool ok = modex_exchange(why, size);
-    if (ok && rc != OPAL_SUCCESS) {
-        snprintf(why, size, "opening the BTLs \"%s\": %s", selection != NULL ? selection : "",
-                 opal_strerror(rc));
-        ok = false;
+    if (opened != NULL) {
+        let_go(opened);
+        forget_opened();
     }
-    free(selection);
-    return ok && endpoints_refill(why, size);
+    char **names = selection_resolve(list);
+    for (char **name = names; name != NULL && *name != NULL; name++) {
+        if (!selection_is_open(*name)) {
+            opal_argv_append_unique_nosize(&opened, *name, false);
+        }
+    }
+    opal_argv_free(names);
+    refresh_interfaces();
+    modex_keep(true);
+    int rc = open_beside_the_open_ones(opened);
+    modex_keep(false);
+    if (rc != OPAL_SUCCESS) {
+        snprintf(why, why_size, "opening the BTLs \"%s\": %s", list, opal_strerror(rc));
+        return NULL;
+    }
+    return modex_pack(size, why, why_size);
+}
+
+bool btl_connect(struct ninja_addresses *addresses, char *why, size_t size)
+{
+    modex_take(addresses);
+    return endpoints_refill(why, size);
 }

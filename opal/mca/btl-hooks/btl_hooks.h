@@ -1,9 +1,8 @@
 /*
  * Release and re-selection of the BTLs of a running MPI process.
  *
- * The caller guarantees that no message is in flight and that nobody else is inside MPI. All
- * ranks of the job must call btl_reselect() the same number of times, as it exchanges addresses
- * among them.
+ * The caller guarantees that no message is in flight and that nobody else is inside MPI. It carries
+ * the addresses that btl_open() gives to all other ranks, for their btl_connect().
  *
  * A list of BTL components is comma-separated; it may also be one of
  *   @all      all but self
@@ -19,15 +18,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "common/addresses.h"
 #include "opal/mca/mca.h"
 
 /**
- * Remembers what the job was started with, and follows the modex from now on.
+ * Remembers what the job was started with, and follows the addresses that BTLs publish from now on.
  *
- * @param bypass         comma-separated components that use a VMM-bypass device; borrowed
- * @param fence_seconds  limit of the address exchange among all ranks
+ * @param bypass  comma-separated components that use a VMM-bypass device; borrowed
  */
-bool btl_hooks_open(const char *bypass, int fence_seconds, char *why, size_t size);
+void btl_hooks_open(const char *bypass);
 void btl_hooks_close(void);
 
 /** Puts the progress functions of the BTLs behind the gate that was built. Call it before threads do. */
@@ -40,14 +39,24 @@ void btl_hooks_gate(void);
 bool btl_release(const char *list, char *why, size_t size);
 
 /**
- * Opens those components of the list that are not open and find a device, and connects (lazily)
- * the processes that btl_release() disconnected, by the best BTL that now reaches each. Components
- * of no relevance to the list stay open.
+ * Opens those components of the list that are not open and find a device. Components of no
+ * relevance to the list stay open, but for those that an earlier call after the same btl_release()
+ * opened: when that turned out not to connect, the next list begins where it did.
  *
- * @return false: a process is reached by no transport, or the exchange failed; the function may
- *         then be called again, with another list, by all ranks
+ * @param size  out: bytes of the result
+ * @return by which addresses others reach this process, malloc'ed; NULL with a reason
  */
-bool btl_reselect(const char *list, char *why, size_t size);
+void *btl_open(const char *list, uint32_t *size, char *why, size_t why_size);
+
+/**
+ * Connects (lazily) the processes that btl_release() disconnected, by the best BTL that now
+ * reaches each.
+ *
+ * @param addresses  what btl_open() gave in each rank of the job; taken over
+ * @return false: a process is reached by no transport; btl_open() may then be called again, with
+ *         another list, by all ranks
+ */
+bool btl_connect(struct ninja_addresses *addresses, char *why, size_t size);
 
 /** How many processes are reached by each transport; returns the number of entries filled. */
 struct btl_use {

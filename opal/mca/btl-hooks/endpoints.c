@@ -2,12 +2,12 @@
  * Theory of operation
  *
  * A BML endpoint lists the BTLs by which one process is reached. Send requests that wait for their
- * receiver point to it. So vacating a process empties its endpoint, and refilling lets the BML make a
- * new one, from which the content is moved into the old: the object stays where it was.
+ * receiver point to it. So vacating a process empties its endpoint, and refilling lets the BML make
+ * a new one, from which the content is moved into the old: the object stays where it was.
  *
  * Shared-memory BTLs number the processes of a node in the order in which they are added, and count
- * on getting all of them, this process too, as in MPI_Init. So when a process of this node is vacated,
- * this process is too, and all are added again in the order of their ranks.
+ * on getting all of them, this process too, as in MPI_Init. So when a process of this node is
+ * vacated, this process is too, and all are added again in the order of their ranks.
  *
  * bml/r2 keeps arrays of modules and progress functions, which its finalize function frees and its
  * init function builds again. Finalize also empties the endpoints of all processes; those of
@@ -201,12 +201,13 @@ void endpoints_finalize_bml(void)
     release_all(procs, n);
 }
 
-/* Moves the content of the new endpoint into the old one, which keeps its identity. */
+/* Moves the content of the new endpoint, if there is one, into the old one, which keeps its
+ * identity. */
 static void keep_identity(ompi_proc_t *proc, mca_bml_base_endpoint_t *old)
 {
     mca_bml_base_endpoint_t *new = *endpoint_of(proc);
+    *endpoint_of(proc) = old;
     if (new == NULL) {
-        *endpoint_of(proc) = old;
         return;
     }
     mca_bml_base_endpoint_t spare = *new;
@@ -215,9 +216,7 @@ static void keep_identity(ompi_proc_t *proc, mca_bml_base_endpoint_t *old)
     *old = spare;
     new->super = new_header;
     old->super = old_header;
-    *endpoint_of(proc) = old;
     OBJ_RELEASE(new);
-    OBJ_RELEASE(proc); /* the BML took another reference for the same endpoint */
 }
 
 bool endpoints_refill(char *why, size_t size)
@@ -240,6 +239,9 @@ bool endpoints_refill(char *why, size_t size)
     for (size_t i = 0; i < n_vacated; i++) {
         bool reached = *endpoint_of(vacated[i]) != NULL;
         keep_identity(vacated[i], old[i]);
+        if (rc == OMPI_SUCCESS || rc == OMPI_ERR_UNREACH) {
+            OBJ_RELEASE(vacated[i]); /* the BML took one more reference, reached or not */
+        }
         if (reached) {
             OBJ_RELEASE(vacated[i]);
         } else {

@@ -38,12 +38,14 @@ void progress_gate(void);
 void progress_forget(const mca_base_component_t *component);
 
 /* --- modex.c --- */
-bool modex_open(int fence_seconds, char *why, size_t size);
-void modex_close(void);
-/** From here on, what BTLs publish is kept for the next exchange. */
-void modex_begin(void);
-/** Publishes it, and waits until all ranks have. */
-bool modex_exchange(char *why, size_t size);
+/** Follows what the BTLs publish and read, until the process ends. */
+void modex_open(void);
+/** While it is on, what BTLs publish is kept for the other ranks. */
+void modex_keep(bool keeping);
+/** All that this process has to tell of its BTLs, malloc'ed; NULL with a reason. */
+void *modex_pack(uint32_t *size, char *why, size_t why_size);
+/** What all ranks have to tell is that from now on; taken over. */
+void modex_take(struct ninja_addresses *addresses);
 /** Forgets what a component published, as it is going to be closed. */
 void modex_forget(const mca_base_component_t *component);
 

@@ -1,34 +1,36 @@
 /*
  * Theory of operation
  *
- * BTLs publish their addresses as PMIx values (the "modex") and read those of their peers. A value
- * that was put once cannot be put again: the readers would see the old one. So the functions that
- * put and get are wrapped. From modex_begin() on, what a BTL puts is kept here; modex_exchange()
- * publishes everything that this process has kept as one value under a key of this exchange's
- * number, and waits in a fence until all ranks have. A get of a BTL's key is answered from the
- * newest such value of that peer. For a component that has been open since MPI_Init the value says
- * so, and the get goes to the original key; for anything else the peer has no such transport, and
- * the answer comes at once (asking PMIx for an unknown key takes seconds).
+ * BTLs publish their addresses as PMIx values (the "modex") and read those of their peers. PMIx
+ * gives out the first value of a key for ever, and keeps all. So in a switch the addresses travel
+ * through the agents and the coordinator instead, and the functions that put and get are wrapped:
+ * what a BTL puts while the transports are opened is kept here; modex_pack() gives all of it as one
+ * piece, which is carried to the other ranks; modex_take() takes the pieces of all ranks. From then
+ * on a get of a BTL's key is answered from the piece of that peer, also when it is contacted for
+ * the first time much later, and up to the very end: MPI_Finalize may still make a first contact.
+ * For a component that has been open since MPI_Init the piece says so, and the get goes to PMIx;
+ * for anything else the peer has no such transport, and the answer comes at once (asking PMIx for
+ * an unknown key takes seconds).
  *
- * Format of the value: a 32-bit number, the size of what follows before it was compressed. That is for
- * each key a header of two 32-bit numbers (length of the key with its NUL, length of the data or
- * SINCE_INIT), the key, the data. PMIx keeps every value until the job ends, so they are compressed
- * (vader's is a path in a buffer of 4 KiB).
+ * Format of a piece: a 32-bit number, the size of what follows before it was compressed. That is
+ * for each key a header of two 32-bit numbers (length of the key with its NUL, length of the data
+ * or SINCE_INIT), the key, the data. It is compressed as vader's data is a path in a buffer of 4
+ * KiB.
  */
 #include "internal.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
-#include <unistd.h>
 #include <zlib.h>
 
 #include "opal/mca/pmix/pmix.h"
+#include "opal/mca/shmem/shmem_types.h"
 
 #define SINCE_INIT UINT32_MAX
 #define KEY_PREFIX "btl."
-#define MAX_OFFER  (1u << 20) /* bytes that a peer may offer */
+#define KEY_VADER  KEY_PREFIX "vader."
+#define MAX_RAW    (1u << 20) /* bytes of a piece before it was compressed */
 
 struct entry {
     struct entry *next;
@@ -37,25 +39,13 @@ struct entry {
     uint32_t size;
 };
 
-struct blob {
-    uint8_t *data;
-    uint32_t size;
-    unsigned number; /* of the exchange that it is from */
-};
-
 static struct {
     opal_pmix_base_module_put_fn_t put;
     opal_pmix_base_module_get_fn_t get;
-    struct entry *entries; /* what this process offers */
-    unsigned number;       /* of the last exchange; 0: none yet */
+    struct entry *entries;         /* what this process offers */
+    struct ninja_addresses newest; /* what all ranks offer; no map: as published in MPI_Init */
     bool keeping;
-    int fence_seconds;
-    struct blob *peers; /* by rank */
-    size_t n_peers;
 } modex;
-
-static volatile bool fence_done;
-static volatile int fence_status;
 
 /* --- what this process offers ----------------------------------------------------------------- */
 
@@ -78,6 +68,22 @@ static void forget_key(const char *key)
     }
 }
 
+/*
+ * What vader publishes ends with a path in a buffer of 4 KiB on its stack, the rest of which is
+ * whatever was there: ten times the size of all else, as that does not compress.
+ */
+static void clear_after_path(const char *key, uint8_t *data, uint32_t size)
+{
+    if (strncmp(key, KEY_VADER, sizeof(KEY_VADER) - 1) != 0 || size < sizeof(opal_shmem_ds_t)) {
+        return;
+    }
+    uint8_t *path = data + size - sizeof(opal_shmem_ds_t) + offsetof(opal_shmem_ds_t, seg_name);
+    uint8_t *end = memchr(path, '\0', (size_t)(data + size - path));
+    if (path[0] == '/' && end != NULL) {
+        memset(end, 0, (size_t)(data + size - end));
+    }
+}
+
 static int keep(const char *key, const void *data, uint32_t size)
 {
     struct entry *entry = calloc(1, sizeof(*entry));
@@ -90,6 +96,7 @@ static int keep(const char *key, const void *data, uint32_t size)
     }
     if (data != NULL) {
         memcpy(entry->data, data, size);
+        clear_after_path(key, entry->data, size);
     }
     entry->size = data != NULL ? size : SINCE_INIT;
     forget_key(key);
@@ -110,7 +117,8 @@ void modex_forget(const mca_base_component_t *component)
 static void offer_what_is_open(void)
 {
     mca_btl_base_selected_module_t *module;
-    OPAL_LIST_FOREACH(module, &mca_btl_base_modules_initialized, mca_btl_base_selected_module_t) {
+    OPAL_LIST_FOREACH(module, &mca_btl_base_modules_initialized, mca_btl_base_selected_module_t)
+    {
         char *key = mca_base_component_to_string(&module->btl_component->btl_version);
         if (key != NULL) {
             keep(key, NULL, 0);
@@ -123,8 +131,8 @@ static uint8_t *pack(uint32_t *size)
 {
     *size = 0;
     for (struct entry *e = modex.entries; e != NULL; e = e->next) {
-        *size += (uint32_t)(2 * sizeof(uint32_t) + strlen(e->key) + 1) +
-                 (e->data != NULL ? e->size : 0);
+        *size +=
+            (uint32_t)(2 * sizeof(uint32_t) + strlen(e->key) + 1) + (e->data != NULL ? e->size : 0);
     }
     uint8_t *packed = malloc(*size + 1);
     uint8_t *p = packed;
@@ -141,80 +149,62 @@ static uint8_t *pack(uint32_t *size)
     return packed;
 }
 
-/* The packed entries in their compressed form, malloc'ed. */
-static uint8_t *pack_and_compress(uint32_t *size)
+void *modex_pack(uint32_t *size, char *why, size_t why_size)
 {
     uint32_t raw_size;
     uint8_t *raw = pack(&raw_size);
     uLongf packed_size = compressBound(raw_size);
     uint8_t *packed = raw != NULL ? malloc(sizeof(raw_size) + packed_size) : NULL;
-    if (packed != NULL &&
-        compress(packed + sizeof(raw_size), &packed_size, raw, raw_size) == Z_OK) {
-        memcpy(packed, &raw_size, sizeof(raw_size));
-        *size = (uint32_t)(sizeof(raw_size) + packed_size);
-    } else {
-        free(packed);
-        packed = NULL;
-    }
+    bool ok =
+        packed != NULL && compress(packed + sizeof(raw_size), &packed_size, raw, raw_size) == Z_OK;
     free(raw);
+    if (!ok) {
+        snprintf(why, why_size, "out of memory");
+    } else if (raw_size > MAX_RAW || sizeof(raw_size) + packed_size > NINJA_ADDRESSES_MAX_RANK) {
+        snprintf(why, why_size, "the addresses of the transports take %lu bytes, %u are possible",
+                 packed_size, NINJA_ADDRESSES_MAX_RANK);
+        ok = false;
+    }
+    if (!ok) {
+        free(packed);
+        return NULL;
+    }
+    memcpy(packed, &raw_size, sizeof(raw_size));
+    *size = (uint32_t)(sizeof(raw_size) + packed_size);
     return packed;
 }
 
-/* --- what the peers offer ----------------------------------------------------------------------- */
+/* --- what the peers offer -----------------------------------------------------------------------
+ */
 
-static void name_of_exchange(char *key, size_t size)
+/* The piece of a peer as it was before it was compressed, malloc'ed; NULL if there is none. */
+static uint8_t *piece_of(const opal_process_name_t *name, uint32_t *raw_size)
 {
-    snprintf(key, size, "ninja.modex.%u", modex.number);
-}
-
-static bool uncompress_into(struct blob *blob, const uint8_t *packed, size_t size)
-{
-    uint32_t raw_size;
-    if (size < sizeof(raw_size)) {
-        return false;
+    size_t size;
+    if (name->jobid != OPAL_PROC_MY_NAME.jobid || name->vpid >= modex.newest.n_ranks) {
+        return NULL;
     }
-    memcpy(&raw_size, packed, sizeof(raw_size));
-    uint8_t *raw = raw_size <= MAX_OFFER ? malloc(raw_size + 1) : NULL;
-    uLongf got = raw_size;
-    if (raw == NULL || uncompress(raw, &got, packed + sizeof(raw_size), size - sizeof(raw_size)) != Z_OK ||
-        got != raw_size) {
+    const uint8_t *packed = ninja_addresses_of(&modex.newest, name->vpid, &size);
+    if (size < sizeof(*raw_size)) {
+        return NULL;
+    }
+    memcpy(raw_size, packed, sizeof(*raw_size));
+    uint8_t *raw = *raw_size <= MAX_RAW ? malloc(*raw_size + 1) : NULL;
+    uLongf got = *raw_size;
+    if (raw == NULL ||
+        uncompress(raw, &got, packed + sizeof(*raw_size), size - sizeof(*raw_size)) != Z_OK ||
+        got != *raw_size) {
         free(raw);
-        return false;
-    }
-    free(blob->data);
-    blob->data = raw;
-    blob->size = raw_size;
-    return true;
-}
-
-/* Reads the newest value of a peer, once for each exchange. */
-static struct blob *blob_of(const opal_process_name_t *name)
-{
-    if (name->jobid != OPAL_PROC_MY_NAME.jobid || name->vpid >= modex.n_peers) {
         return NULL;
     }
-    struct blob *blob = &modex.peers[name->vpid];
-    if (blob->number == modex.number) {
-        return blob;
-    }
-    char key[32];
-    name_of_exchange(key, sizeof(key));
-    opal_value_t *value = NULL;
-    if (modex.get(name, key, NULL, &value) != OPAL_SUCCESS || value == NULL) {
-        return NULL;
-    }
-    if (value->type == OPAL_BYTE_OBJECT && value->data.bo.size >= 0 &&
-        uncompress_into(blob, value->data.bo.bytes, (size_t)value->data.bo.size)) {
-        blob->number = modex.number;
-    }
-    OBJ_RELEASE(value);
-    return blob->number == modex.number ? blob : NULL;
+    return raw;
 }
 
 /* Finds a key. Returns its data and size, or NULL (size SINCE_INIT: ask for the original key). */
-static const uint8_t *find(const struct blob *blob, const char *wanted, uint32_t *size)
+static const uint8_t *find(const uint8_t *piece, uint32_t piece_size, const char *wanted,
+                           uint32_t *size)
 {
-    const uint8_t *p = blob->data, *end = blob->data + blob->size;
+    const uint8_t *p = piece, *end = piece + piece_size;
     uint32_t header[2];
 
     *size = 0;
@@ -252,7 +242,8 @@ static opal_value_t *make_value(const char *key, const uint8_t *data, uint32_t s
     return value;
 }
 
-/* --- the wrapped functions ------------------------------------------------------------------------ */
+/* --- the wrapped functions
+ * ------------------------------------------------------------------------ */
 
 static bool is_of_a_btl(const char *key)
 {
@@ -270,129 +261,47 @@ static int put_or_keep(opal_pmix_scope_t scope, opal_value_t *value)
 static int get_newest(const opal_process_name_t *name, const char *key, opal_list_t *info,
                       opal_value_t **value)
 {
-    if (modex.number == 0 || !is_of_a_btl(key)) {
+    if (modex.newest.map == NULL || !is_of_a_btl(key)) {
         return modex.get(name, key, info, value);
     }
-    struct blob *blob = blob_of(name);
-    if (blob == NULL) {
+    uint32_t piece_size, size;
+    uint8_t *piece = piece_of(name, &piece_size);
+    if (piece == NULL) {
         return OPAL_ERR_NOT_FOUND;
     }
-    uint32_t size;
-    const uint8_t *data = find(blob, key, &size);
-    if (data == NULL) {
-        return size == SINCE_INIT ? modex.get(name, key, info, value) : OPAL_ERR_NOT_FOUND;
+    int rc = OPAL_ERR_NOT_FOUND;
+    const uint8_t *data = find(piece, piece_size, key, &size);
+    if (data != NULL) {
+        *value = make_value(key, data, size);
+        rc = *value != NULL ? OPAL_SUCCESS : OPAL_ERR_OUT_OF_RESOURCE;
+    } else if (size == SINCE_INIT) {
+        rc = modex.get(name, key, info, value);
     }
-    *value = make_value(key, data, size);
-    return *value != NULL ? OPAL_SUCCESS : OPAL_ERR_OUT_OF_RESOURCE;
+    free(piece);
+    return rc;
 }
 
-/* --- the exchange ----------------------------------------------------------------------------------- */
+/* --- the exchange
+ * ----------------------------------------------------------------------------------- */
 
-void modex_begin(void)
+void modex_keep(bool keeping)
 {
-    modex.keeping = true;
+    modex.keeping = keeping;
 }
 
-/* The end of a fence that was given up may come while a later one is waited for. */
-static void on_fence(int status, void *number)
+void modex_take(struct ninja_addresses *addresses)
 {
-    if ((uintptr_t)number == modex.number) {
-        fence_status = status;
-        fence_done = true;
-    }
+    ninja_addresses_unmap(&modex.newest);
+    modex.newest = *addresses;
+    *addresses = (struct ninja_addresses){0};
 }
 
-static int publish(void)
+/* There is no end to it, see above; the DSO stays in memory for that. */
+void modex_open(void)
 {
-    uint32_t size = 0;
-    char key[32];
-    name_of_exchange(key, sizeof(key));
-    opal_value_t value;
-    OBJ_CONSTRUCT(&value, opal_value_t);
-    value.key = strdup(key);
-    value.type = OPAL_BYTE_OBJECT;
-    value.data.bo.bytes = pack_and_compress(&size);
-    value.data.bo.size = value.data.bo.bytes != NULL ? (int32_t)size : 0;
-    int rc = OPAL_ERR_OUT_OF_RESOURCE;
-    if (value.key != NULL && value.data.bo.bytes != NULL) {
-        rc = modex.put(OPAL_PMIX_GLOBAL, &value);
-    }
-    OBJ_DESTRUCT(&value);
-    return rc == OPAL_SUCCESS ? opal_pmix.commit() : rc;
-}
-
-static int fence(void)
-{
-    const struct timespec pause = {0, 100000};
-    struct timespec now, end;
-
-    fence_done = false;
-    int rc = opal_pmix.fence_nb(NULL, 1, on_fence, (void *)(uintptr_t)modex.number);
-    if (rc != OPAL_SUCCESS) {
-        return rc;
-    }
-    clock_gettime(CLOCK_MONOTONIC, &end);
-    end.tv_sec += modex.fence_seconds;
-    while (!fence_done) {
-        clock_gettime(CLOCK_MONOTONIC, &now);
-        if (now.tv_sec > end.tv_sec) {
-            return OPAL_ERR_TIMEOUT;
-        }
-        nanosleep(&pause, NULL);
-    }
-    return fence_status;
-}
-
-bool modex_exchange(char *why, size_t size)
-{
-    modex.keeping = false;
-    modex.number++;
-    int rc = publish();
-    int fence_rc = fence();
-    if (rc == OPAL_SUCCESS) {
-        rc = fence_rc;
-    }
-    if (rc != OPAL_SUCCESS) {
-        snprintf(why, size, "exchange of addresses with the other ranks: %s", opal_strerror(rc));
-        return false;
-    }
-    return true;
-}
-
-bool modex_open(int fence_seconds, char *why, size_t size)
-{
-    modex.n_peers = ompi_process_info.num_procs;
-    modex.peers = calloc(modex.n_peers, sizeof(*modex.peers));
-    if (modex.peers == NULL) {
-        snprintf(why, size, "out of memory");
-        return false;
-    }
-    modex.fence_seconds = fence_seconds;
     offer_what_is_open();
     modex.put = opal_pmix.put;
     modex.get = opal_pmix.get;
     opal_pmix.put = put_or_keep;
     opal_pmix.get = get_newest;
-    return true;
-}
-
-void modex_close(void)
-{
-    if (modex.put != NULL) {
-        opal_pmix.put = modex.put;
-        opal_pmix.get = modex.get;
-        modex.put = NULL;
-        modex.get = NULL;
-    }
-    while (modex.entries != NULL) {
-        struct entry *next = modex.entries->next;
-        entry_free(modex.entries);
-        modex.entries = next;
-    }
-    for (size_t i = 0; i < modex.n_peers; i++) {
-        free(modex.peers[i].data);
-    }
-    free(modex.peers);
-    modex.peers = NULL;
-    modex.n_peers = 0;
 }

@@ -30,6 +30,7 @@
 
 static struct {
     int fd;
+    int passed; /* the descriptor that came with the last message, or -1 */
     bool refused;
     volatile bool *attention;
     opal_event_t readable;
@@ -37,7 +38,7 @@ static struct {
     bool retry_pending;
     volatile bool retry_due;
     struct timespec next_try; /* for tries from agent_link_wait() */
-} link_ = {.fd = -1};
+} link_ = {.fd = -1, .passed = -1};
 
 static void try_again_later(void);
 
@@ -51,8 +52,22 @@ static void on_readable(int fd, short what, void *arg)
     *link_.attention = true;
 }
 
+int agent_link_descriptor(void)
+{
+    return link_.passed;
+}
+
+static void close_passed(void)
+{
+    if (link_.passed >= 0) {
+        close(link_.passed);
+        link_.passed = -1;
+    }
+}
+
 static void disconnect(void)
 {
+    close_passed();
     if (link_.fd >= 0) {
         opal_event_del(&link_.readable);
         close(link_.fd);
@@ -129,8 +144,8 @@ static const char *await_welcome(int fd, int milliseconds)
     if (poll(&p, 1, milliseconds) <= 0) {
         return "no answer to hello in time";
     }
-    if (ninja_rank_recv(fd, MSG_DONTWAIT, &msg) <= 0) {
-        return "no sensible answer to hello";
+    if (ninja_rank_recv(fd, MSG_DONTWAIT, &msg, NULL) <= 0) {
+        return "no sensible answer to hello (is it of the same version?)";
     }
     const char *why = NULL;
     if (msg.type == NINJA_RANK_REFUSED) {
@@ -225,7 +240,8 @@ bool agent_link_receive(struct ninja_rank_msg *msg)
     if (link_.fd < 0) {
         return false;
     }
-    int rc = ninja_rank_recv(link_.fd, MSG_DONTWAIT, msg);
+    close_passed();
+    int rc = ninja_rank_recv(link_.fd, MSG_DONTWAIT, msg, &link_.passed);
     if (rc == 1) {
         ninja_verbose(20, "%s, epoch %u round %u", ninja_rank_type_name(msg->type), msg->epoch,
                       msg->round);

@@ -25,7 +25,6 @@ struct ninja_params {
     char *bypass;
     int hello_timeout;  /* ms */
     int finish_timeout; /* s */
-    int fence_timeout;  /* s */
     bool helper_thread;
 };
 extern struct ninja_params ninja_params;
@@ -62,6 +61,8 @@ void agent_link_close(void);
 bool agent_link_is_up(void);
 /** Reads one message if there is one. Loss of the connection is seen to here. */
 bool agent_link_receive(struct ninja_rank_msg *msg);
+/** The descriptor that came with the last message, or -1. It is closed before the next is read. */
+int agent_link_descriptor(void);
 /** Sends; a failure is treated as loss of the connection. */
 void agent_link_send(const struct ninja_rank_msg *msg);
 /** Waits until there is something to read, or for so long; from any thread. */

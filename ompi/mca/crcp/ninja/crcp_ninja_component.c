@@ -89,19 +89,14 @@ static int component_register(void)
         "gives it to a program that calls MPI_Init)",
         MCA_BASE_VAR_TYPE_BOOL, NULL, 0, 0, OPAL_INFO_LVL_5, MCA_BASE_VAR_SCOPE_ALL,
         &ninja_params.helper_thread);
-    ninja_params.fence_timeout = 60;
-    register_int("fence_timeout",
-                 "Seconds that all ranks may take to exchange the addresses of new transports",
-                 &ninja_params.fence_timeout);
     return OMPI_SUCCESS;
 }
 
 static int component_open(void)
 {
-    if (ninja_params.hello_timeout < 0 || ninja_params.finish_timeout < 0 ||
-        ninja_params.fence_timeout <= 0) {
-        opal_output(0, "crcp/ninja: hello_timeout and finish_timeout must not be negative, and "
-                       "fence_timeout must be positive; the job runs, but cannot be migrated");
+    if (ninja_params.hello_timeout < 0 || ninja_params.finish_timeout < 0) {
+        opal_output(0, "crcp/ninja: hello_timeout and finish_timeout must not be negative; the job "
+                       "runs, but cannot be migrated");
         return OMPI_ERR_BAD_PARAM;
     }
     output = opal_output_open(NULL);

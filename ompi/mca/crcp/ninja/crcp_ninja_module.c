@@ -46,10 +46,7 @@ static bool start(char *why, size_t size)
         snprintf(why, size, "%s", wrong);
         return false;
     }
-    if (!btl_hooks_open(ninja_params.bypass, ninja_params.fence_timeout, why, size)) {
-        ob1_view_close();
-        return false;
-    }
+    btl_hooks_open(ninja_params.bypass);
     if (!steps_open(why, size) || (ompi_mpi_thread_multiple && !calls_gate(why, size))) {
         steps_close();
         btl_hooks_close();

@@ -1,7 +1,7 @@
 /*
  * Theory of operation
  *
- * A rank is in one of five states, and a step of the switch takes it to the next. Each step has a
+ * A rank is in one of six states, and a step of the switch takes it to the next. Each step has a
  * row in a table: the states in which it may come, the state to which it leads when it succeeds,
  * and the function that does it. Three steps take time: stop, until all other threads are out of
  * the calls that they are in; drain and settle, while the rank goes on making progress. The others
@@ -25,6 +25,7 @@
 #include <time.h>
 
 #include "ob1_view.h"
+#include "ompi/mca/rte/rte.h"
 #include "opal/mca/btl-hooks/btl_hooks.h"
 #include "opal/mca/btl-hooks/gate.h"
 #include "opal/runtime/opal_progress.h"
@@ -63,7 +64,8 @@ static void stop(const struct ninja_rank_msg *msg);
 static void drain(const struct ninja_rank_msg *msg);
 static void settle(const struct ninja_rank_msg *msg);
 static void release(const struct ninja_rank_msg *msg);
-static void reselect(const struct ninja_rank_msg *msg);
+static void open_transports(const struct ninja_rank_msg *msg);
+static void connect_peers(const struct ninja_rank_msg *msg);
 static void resume(const struct ninja_rank_msg *msg);
 
 static const struct step steps[] = {
@@ -71,7 +73,9 @@ static const struct step steps[] = {
     [NINJA_RANK_DRAIN] = {IN(QUIESCING) | IN(QUIET), NINJA_RANK_QUIESCING, drain},
     [NINJA_RANK_SETTLE] = {IN(QUIESCING) | IN(QUIET), NINJA_RANK_QUIET, settle},
     [NINJA_RANK_RELEASE] = {IN(QUIET), NINJA_RANK_RELEASED, release, true},
-    [NINJA_RANK_RESELECT] = {IN(RELEASED) | IN(READY), NINJA_RANK_READY, reselect, true},
+    [NINJA_RANK_OPEN] = {IN(RELEASED) | IN(OPENED) | IN(READY), NINJA_RANK_OPENED, open_transports,
+                         true},
+    [NINJA_RANK_CONNECT] = {IN(OPENED), NINJA_RANK_READY, connect_peers, true},
     [NINJA_RANK_RESUME] = {IN(RUNNING) | IN(QUIESCING) | IN(QUIET) | IN(READY), NINJA_RANK_RUNNING,
                            resume},
 };
@@ -81,7 +85,8 @@ static const unsigned legal[] = {
     [NINJA_RANK_RUNNING] = IN(QUIESCING),
     [NINJA_RANK_QUIESCING] = IN(QUIET) | IN(RUNNING),
     [NINJA_RANK_QUIET] = IN(QUIESCING) | IN(RELEASED) | IN(RUNNING),
-    [NINJA_RANK_RELEASED] = IN(READY),
+    [NINJA_RANK_RELEASED] = IN(OPENED),
+    [NINJA_RANK_OPENED] = IN(READY) | IN(RELEASED),
     [NINJA_RANK_READY] = IN(RUNNING) | IN(RELEASED),
 };
 _Static_assert(sizeof(legal) / sizeof(legal[0]) == NINJA_RANK_STATES, "a row for each state");
@@ -127,51 +132,47 @@ static void forget_report(void)
 {
     free(rank.report.a);
     free(rank.report.b);
+    free(rank.report.addresses);
     free(rank.report.text);
     memset(&rank.report, 0, sizeof(rank.report));
 }
 
 /*
- * Reports the step that was done. Takes ownership of the tables.
+ * Reports the step that was done.
  *
- * @param text  copied; may be NULL
+ * @param content  tables and addresses, which are taken over, and a text, which is copied
  */
-static void report(enum ninja_rank_status status, struct ninja_rank_pair *a, uint32_t n_a,
-                   struct ninja_rank_pair *b, uint32_t n_b, const char *text)
+static void report(enum ninja_rank_status status, struct ninja_rank_msg content)
 {
+    const char *text = content.text != NULL ? content.text : "";
     forget_report();
-    rank.report = (struct ninja_rank_msg){
-        .type = NINJA_RANK_REPORT,
-        .epoch = rank.epoch,
-        .round = rank.round,
-        .arg = rank.last_step,
-        .status = status,
-        .micros = (uint32_t)micros_since(&rank.step_began),
-        .a = a,
-        .n_a = n_a,
-        .b = b,
-        .n_b = n_b,
-        .text = text != NULL ? strdup(text) : NULL,
-    };
+    content.type = NINJA_RANK_REPORT;
+    content.epoch = rank.epoch;
+    content.round = rank.round;
+    content.arg = rank.last_step;
+    content.status = status;
+    content.micros = (uint32_t)micros_since(&rank.step_began);
+    content.text = strdup(text);
+    rank.report = content;
     if (status == NINJA_RANK_OK) {
         set_state(steps[rank.last_step].to);
     } else {
         ninja_verbose(1, "%s: %s: %s", ninja_rank_type_name(rank.last_step),
-                      ninja_rank_status_name(status), text != NULL ? text : "");
+                      ninja_rank_status_name(status), text);
     }
     agent_link_send(&rank.report);
 }
 
 static void report_text(enum ninja_rank_status status, const char *text)
 {
-    report(status, NULL, 0, NULL, 0, text);
+    report(status, (struct ninja_rank_msg){.text = (char *)text});
 }
 
 static void report_sent(void)
 {
-    uint32_t n;
-    struct ninja_rank_pair *sent = drain_sent(&n);
-    report(NINJA_RANK_OK, sent, n, NULL, 0, NULL);
+    struct ninja_rank_msg content = {0};
+    content.a = drain_sent(&content.n_a);
+    report(NINJA_RANK_OK, content);
 }
 
 /* --- the steps ---------------------------------------------------------------------------- */
@@ -222,14 +223,13 @@ static void settle(const struct ninja_rank_msg *msg)
 
 static void end_of_drain(void)
 {
-    uint32_t n_sent, n_held = 0;
-    struct ninja_rank_pair *held = NULL;
-    struct ninja_rank_pair *sent = drain_sent(&n_sent);
+    struct ninja_rank_msg content = {0};
+    content.a = drain_sent(&content.n_a);
     if (rank.underway == NINJA_RANK_DRAIN) {
-        held = drain_held(&n_held);
+        content.b = drain_held(&content.n_b);
     }
     rank.underway = 0;
-    report(NINJA_RANK_OK, sent, n_sent, held, n_held, NULL);
+    report(NINJA_RANK_OK, content);
 }
 
 static void release(const struct ninja_rank_msg *msg)
@@ -242,31 +242,54 @@ static void release(const struct ninja_rank_msg *msg)
     }
     bool all_closed = btl_open_devices(text, sizeof(text)) == 0;
     if (!all_closed) {
-        /* the transports are gone all the same: only reselect leads on */
+        /* the transports are gone all the same: only open leads on */
         set_state(NINJA_RANK_RELEASED);
     }
     report_text(all_closed ? NINJA_RANK_OK : NINJA_RANK_FAILED, text);
 }
 
-static void reselect(const struct ninja_rank_msg *msg)
+static void open_transports(const struct ninja_rank_msg *msg)
+{
+    char why[512];
+    struct ninja_rank_msg content = {0};
+    set_state(NINJA_RANK_RELEASED); /* what an earlier list opened is let go */
+    content.addresses = btl_open(msg->text, &content.n_addresses, why, sizeof(why));
+    if (content.addresses == NULL) {
+        report_text(NINJA_RANK_FAILED, why);
+    } else {
+        report(NINJA_RANK_OK, content);
+    }
+}
+
+static void report_transports(void)
 {
     char text[512] = "";
     struct btl_use use[32];
-    if (!btl_reselect(msg->text, text, sizeof(text))) {
-        set_state(NINJA_RANK_RELEASED);
-        report_text(NINJA_RANK_FAILED, text);
-        return;
-    }
-    size_t n = btl_in_use(use, sizeof(use) / sizeof(use[0]));
-    struct ninja_rank_pair *pairs = calloc(n + 1, sizeof(*pairs));
-    size_t at = 0;
-    for (size_t i = 0; pairs != NULL && i < n && at < sizeof(text); i++) {
-        pairs[i].peer = (uint32_t)i;
-        pairs[i].value = use[i].peers;
-        at += (size_t)snprintf(text + at, sizeof(text) - at, "%s%s", i > 0 ? "," : "", use[i].name);
+    size_t n = btl_in_use(use, sizeof(use) / sizeof(use[0])), at = 0;
+    struct ninja_rank_msg content = {.a = calloc(n + 1, sizeof(*content.a)), .text = text};
+    for (; content.a != NULL && content.n_a < n && at < sizeof(text); content.n_a++) {
+        content.a[content.n_a] = (struct ninja_rank_pair){content.n_a, use[content.n_a].peers};
+        at += (size_t)snprintf(text + at, sizeof(text) - at, "%s%s", at > 0 ? "," : "",
+                               use[content.n_a].name);
     }
     ninja_verbose(1, "transports: %s", text);
-    report(NINJA_RANK_OK, pairs, pairs != NULL ? (uint32_t)n : 0, NULL, 0, text);
+    report(NINJA_RANK_OK, content);
+}
+
+static void connect_peers(const struct ninja_rank_msg *msg)
+{
+    char why[512];
+    struct ninja_addresses addresses;
+    const char *wrong =
+        ninja_addresses_map(agent_link_descriptor(), ompi_process_info.num_procs, &addresses);
+    if (wrong != NULL) {
+        snprintf(why, sizeof(why), "the addresses of all ranks, as the agent gave them: %s", wrong);
+        report_text(NINJA_RANK_FAILED, why);
+    } else if (!btl_connect(&addresses, why, sizeof(why))) {
+        report_text(NINJA_RANK_FAILED, why);
+    } else {
+        report_transports();
+    }
 }
 
 static void resume(const struct ninja_rank_msg *msg)
@@ -329,7 +352,7 @@ static void handle(struct ninja_rank_msg *msg)
 
 static bool has_released(void)
 {
-    return rank.state == NINJA_RANK_RELEASED || rank.state == NINJA_RANK_READY;
+    return rank.state >= NINJA_RANK_RELEASED;
 }
 
 static void run_on_if_forgotten(void)
