@@ -9,6 +9,9 @@
  * is not given twice; when it has ended, its event is sent again. A report that came after the time
  * was over then takes the place of the `timeout`.
  *
+ * A coordinator that takes over from one that ended begins in the middle: with a `release` or a
+ * `resume` of a newer epoch.
+ *
  * Only two things may interrupt a step in progress: `resume`, which takes an epoch back, and the
  * `stop` of a newer epoch. The interrupted step ends at once, its silent ranks with `stale`.
  *
@@ -43,13 +46,14 @@ static const struct {
     unsigned new_epoch;  /* the steps of a newer one */
 } next[JOB_PHASES] = {
     [JOB_IDLE] = {RESUME, STOP | RESUME},
-    [JOB_UNKNOWN] = {STOP | DRAIN | SETTLE | RELEASE | OPEN | CONNECT | RESUME, STOP | RESUME},
+    [JOB_UNKNOWN] = {STOP | DRAIN | SETTLE | RELEASE | OPEN | CONNECT | RESUME,
+                     STOP | RELEASE | RESUME},
     [JOB_STOP] = {DRAIN | RESUME, STOP | RESUME},
     [JOB_DRAIN] = {DRAIN | SETTLE | RESUME, STOP | RESUME},
-    [JOB_SETTLE] = {DRAIN | RELEASE | RESUME, STOP | RESUME},
-    [JOB_RELEASE] = {RELEASE | OPEN, 0},
-    [JOB_OPEN] = {OPEN | CONNECT | RESUME, 0},
-    [JOB_CONNECT] = {OPEN | RESUME, 0},
+    [JOB_SETTLE] = {DRAIN | RELEASE | RESUME, STOP | RELEASE | RESUME},
+    [JOB_RELEASE] = {RELEASE | OPEN, RELEASE},
+    [JOB_OPEN] = {OPEN | CONNECT | RESUME, RELEASE},
+    [JOB_CONNECT] = {OPEN | RESUME, RELEASE | RESUME},
     [JOB_RESUME] = {RESUME, STOP | RESUME},
 };
 

@@ -1,5 +1,5 @@
 /*
- * migrate, switch and abort: the commands that change something.
+ * migrate and switch: the commands that begin something.
  */
 #include <errno.h>
 #include <signal.h>
@@ -64,7 +64,7 @@ static void on_interrupt(evutil_socket_t fd, short what, void *arg)
     migration_abort(arg);
 }
 
-static const struct migration_handler migration_handler = {.done = on_migrated};
+const struct migration_handler session_migration_handler = {.done = on_migrated};
 
 static int finish_migration(struct migration *migration, struct journal *journal,
                             const struct args *args)
@@ -89,11 +89,22 @@ static int finish_migration(struct migration *migration, struct journal *journal
     return code;
 }
 
+int session_run(struct session *session, struct migration *migration, struct journal *journal,
+                const struct args *args)
+{
+    struct interrupts interrupts;
+    struct progress *progress = progress_start(session->base, migration, session->cluster->n_vms);
+    interrupts_catch(&interrupts, session->base, on_interrupt, migration);
+    event_base_dispatch(session->base);
+    interrupts_release(&interrupts);
+    progress_free(progress);
+    return finish_migration(migration, journal, args);
+}
+
 static int run_migration(struct session *session, const struct migration_options *options,
                          const struct args *args)
 {
     struct ninja_error err = NINJA_ERROR_INIT;
-    struct interrupts interrupts;
     struct journal *journal = journal_new(args->state_dir, &err);
     if (journal == NULL) {
         complain(&err);
@@ -103,14 +114,9 @@ static int run_migration(struct session *session, const struct migration_options
                    session->cluster->sites[options->to].name, mode_name(options->mode));
     struct migration *migration =
         migration_start(session->base, session->cluster, session->survey, journal, options,
-                        &migration_handler, session->base);
+                        &session_migration_handler, session->base);
     session->survey = NULL;
-    struct progress *progress = progress_start(session->base, migration, session->cluster->n_vms);
-    interrupts_catch(&interrupts, session->base, on_interrupt, migration);
-    event_base_dispatch(session->base);
-    interrupts_release(&interrupts);
-    progress_free(progress);
-    int code = finish_migration(migration, journal, args);
+    int code = session_run(session, migration, journal, args);
     migration_free(migration);
     journal_free(journal);
     return code;
@@ -129,8 +135,9 @@ int cmd_migrate(const struct args *args)
     if (options.to < 0) {
         complain(&err);
         code = EXIT_REFUSED;
-    } else if ((code = session_lock(&session, args)) == EXIT_DONE) {
-        session_survey(&session);
+    } else if ((code = session_lock(&session, args)) == EXIT_DONE &&
+               (code = session_refuse_interrupted(&session, args)) == EXIT_DONE) {
+        session_survey(&session, NULL);
         if (migration_check(session.survey, session.cluster, &options, &err)) {
             code = run_migration(&session, &options, args);
         } else {
@@ -237,36 +244,16 @@ int cmd_switch(const struct args *args)
     }
     code = session_lock(&session, args);
     if (code == EXIT_DONE) {
-        session_survey(&session);
+        code = session_refuse_interrupted(&session, args);
+    }
+    if (code == EXIT_DONE) {
+        session_survey(&session, NULL);
         if (survey_is_complete(session.survey, &err)) {
             code = run_switch(&session, args);
         } else {
             complain(&err);
             code = EXIT_REFUSED;
         }
-    }
-    session_close(&session);
-    return code;
-}
-
-/* ---- abort ---- */
-
-int cmd_abort(const struct args *args)
-{
-    struct session session;
-    int code = session_open(&session, args);
-    if (code != EXIT_DONE) {
-        return code;
-    }
-    pid_t pid = lock_holder(args->state_dir, session.cluster->name);
-    if (pid <= 0) {
-        fprintf(stderr, "ninjactl: no migration of \"%s\" is running\n", session.cluster->name);
-        code = EXIT_REFUSED;
-    } else if (kill(pid, SIGTERM) < 0) {
-        fprintf(stderr, "ninjactl: process %d: %s\n", (int)pid, strerror(errno));
-        code = EXIT_FAILED;
-    } else {
-        printf("process %d was told to abort; it rolls back, unless a VM has arrived\n", (int)pid);
     }
     session_close(&session);
     return code;

@@ -118,13 +118,29 @@ int cmd_status(const struct args *args)
     if (code != EXIT_DONE) {
         return code;
     }
-    session_survey(&session);
+    session_survey(&session, NULL);
+    struct record record;
+    bool interrupted = lock_holder(args->state_dir, session.cluster->name) == 0 &&
+                       record_find(args->state_dir, session.cluster, NULL, &record, NULL);
     if (args->json) {
         json_t *json = survey_to_json(session.survey);
+        if (interrupted) {
+            json_object_set_new(json, "interrupted",
+                                json_pack("{s:s, s:s, s:s}", "id", record.id, "state", record.state,
+                                          "to", session.cluster->sites[record.to].name));
+        }
         print_json(json);
         json_decref(json);
     } else {
         print_status(&session);
+        if (interrupted) {
+            printf(
+                "migration %s to %s was interrupted while it was %s: ninjactl resume, or abort\n",
+                record.id, session.cluster->sites[record.to].name, record.state);
+        }
+    }
+    if (interrupted) {
+        record_clear(&record);
     }
     code = survey_is_complete(session.survey, NULL) ? EXIT_DONE : EXIT_FAILED;
     session_close(&session);
@@ -144,7 +160,7 @@ int cmd_plan(const struct args *args)
     }
     options.to = cluster_find_site(session.cluster, args->word, &err);
     if (options.to >= 0) {
-        session_survey(&session);
+        session_survey(&session, NULL);
         if (migration_check(session.survey, session.cluster, &options, &err)) {
             size_t i;
             json_t *line, *plan = migration_plan(session.survey, session.cluster, &options);
@@ -328,7 +344,7 @@ int cmd_check(const struct args *args)
         session_close(&session);
         return EXIT_REFUSED;
     }
-    session_survey(&session);
+    session_survey(&session, NULL);
     note(&checks, true, "host", "the cluster file is right", "");
     check_state_dir(&checks, args, &session);
     for (int i = 0; i < session.cluster->n_vms; i++) {

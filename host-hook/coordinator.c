@@ -30,7 +30,7 @@ const struct migration_step migration_steps[] = {
     {"unplug", false, has_device_to_leave, begin_unplug, "unplug the bypass device of each VM"},
     {"copy", false, NULL, begin_copy, "migrate all VMs at once"},
     {"cancel", true, is_rolling_back, begin_cancel, NULL},
-    {"connect", true, any_moved, begin_connect, NULL},
+    {"connect", true, needs_agent, begin_connect, NULL},
     {"finish", true, any_moved, begin_finish, "end the QEMUs that the VMs left"},
     {"baseline", true, NULL, begin_baseline, NULL},
     {"plug", true, needs_device, begin_plug, "plug in the device of each VM"},
@@ -389,10 +389,10 @@ static void journal_begin(struct migration *m)
                             "vms", vms));
 }
 
-struct migration *migration_start(struct event_base *base, const struct cluster *cluster,
-                                  struct survey *survey, struct journal *journal,
-                                  const struct migration_options *options,
-                                  const struct migration_handler *handler, void *arg)
+static struct migration *make(struct event_base *base, const struct cluster *cluster,
+                              struct survey *survey, struct journal *journal,
+                              const struct migration_options *options,
+                              const struct migration_handler *handler, void *arg)
 {
     struct migration *m = calloc(1, sizeof(*m));
     struct survey_vm *surveyed = survey_vms(survey);
@@ -421,13 +421,71 @@ struct migration *migration_start(struct event_base *base, const struct cluster 
                                     .had_device = surveyed[i].vmm->has_device,
                                     .before = json_incref(surveyed[i].interconnects),
                                     .stage = STAGES};
-        m->may_be_unplugged[i] = vm->moves && vm->had_device;
         for (int s = 0; s < STAGES; s++) {
             vm->stages[s].ms = -1;
         }
     }
+    return m;
+}
+
+struct migration *migration_start(struct event_base *base, const struct cluster *cluster,
+                                  struct survey *survey, struct journal *journal,
+                                  const struct migration_options *options,
+                                  const struct migration_handler *handler, void *arg)
+{
+    struct migration *m = make(base, cluster, survey, journal, options, handler, arg);
+    for (int i = 0; i < m->n; i++) {
+        m->may_be_unplugged[i] = m->vms[i].moves && m->vms[i].had_device;
+    }
     journal_begin(m);
     run_soon(m);
+    return m;
+}
+
+static size_t step_named(const char *name)
+{
+    size_t i = 0;
+    while (strcmp(migration_steps[i].name, name) != 0) {
+        i++;
+    }
+    return i;
+}
+
+static bool is_on_its_way(const struct migration_vm *vm)
+{
+    return vm->vmm->moved || vm->vmm->on_its_way;
+}
+
+struct migration *migration_take_on(struct event_base *base, const struct cluster *cluster,
+                                    struct survey *survey, struct journal *journal,
+                                    const struct record *record, bool back,
+                                    const struct migration_handler *handler, void *arg)
+{
+    struct migration_options options = {.to = record->to,
+                                        .mode = record->paused ? MODE_PAUSED : MODE_LIVE};
+    struct migration *m = make(base, cluster, survey, journal, &options, handler, arg);
+    struct ninja_error err = NINJA_ERROR_INIT;
+    for (int i = 0; i < m->n; i++) {
+        struct migration_vm *vm = &m->vms[i];
+        vm->from = record->vms[i].from;
+        vm->moves = record->vms[i].moves;
+        vm->had_device = record->vms[i].had_device;
+        vm->detached = vm->had_device;
+    }
+    m->touched = true;
+    snprintf(m->began, sizeof(m->began), "%s", record->began);
+    snprintf(m->taken_on_in, sizeof(m->taken_on_in), "%s", record->state);
+    journal_write(journal, json_pack("{s:s, s:b}", "taken_on_in", record->state, "back", back));
+    bool forward = any_vm(m, is_on_its_way) && !(back && vms_moved(m) == 0);
+    if (forward) {
+        m->step = step_named("copy");
+        m->copy_round = 1;
+        run_soon(m);
+        return m;
+    }
+    m->step = step_named("prepare");
+    ninja_error_set(&err, "Interrupted", "its coordinator ended while it was %s", record->state);
+    step_failed(m, &err);
     return m;
 }
 

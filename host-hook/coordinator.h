@@ -64,6 +64,18 @@ struct migration *migration_start(struct event_base *base, const struct cluster 
                                   const struct migration_options *options,
                                   const struct migration_handler *handler, void *arg);
 
+/**
+ * Takes on a migration whose coordinator ended: to its end, if a VM has arrived or the memory of one is
+ * on its way; otherwise, or if `back` and none has arrived, back to where it began.
+ *
+ * @param survey   taken over; made with the same record, and no VM in it is lost
+ * @param journal  that of the interrupted migration; borrowed as above
+ */
+struct migration *migration_take_on(struct event_base *base, const struct cluster *cluster,
+                                    struct survey *survey, struct journal *journal,
+                                    const struct record *record, bool back,
+                                    const struct migration_handler *handler, void *arg);
+
 /** Rolls back, unless a VM has passed the point of no return; `done` follows as always. */
 void migration_abort(struct migration *migration);
 

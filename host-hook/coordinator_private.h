@@ -75,6 +75,7 @@ struct migration {
     json_t *jobs_after;
 
     bool abort_requested, rolling_back, touched, ended, operator_needed;
+    char taken_on_in[24]; /* the state in which it was interrupted; empty: it was not */
     struct ninja_error err; /* what made it fail */
     json_t *warnings;
     enum outcome outcome;
@@ -131,6 +132,7 @@ void abort_drivers(struct migration *m);
 /* coordinator_settle.c: the second half */
 bool is_rolling_back(const struct migration *m);
 bool any_moved(const struct migration *m);
+bool needs_agent(const struct migration *m);
 bool needs_device(const struct migration *m);
 bool needs_attach(const struct migration *m);
 bool needs_link(const struct migration *m);

@@ -18,6 +18,17 @@ bool any_moved(const struct migration *m)
     return vms_moved(m) > 0;
 }
 
+/* Its channel broke with the move, or was not there when a migration was taken on. */
+static bool lacks_agent(const struct migration_vm *vm)
+{
+    return vm->vmm->moved || !agent_is_ready(vm->agent);
+}
+
+bool needs_agent(const struct migration *m)
+{
+    return any_vm(m, lacks_agent);
+}
+
 static void enter(struct migration *m, enum migration_state state)
 {
     if (!m->rolling_back) {
@@ -61,7 +72,7 @@ void begin_connect(struct migration *m)
     gather_begin(&m->gather, m->base, step_gathered, m);
     for (int i = 0; i < m->n; i++) {
         struct migration_vm *vm = &m->vms[i];
-        if (vm->vmm->moved) {
+        if (lacks_agent(vm)) {
             gather_add(&m->gather);
             stage_begin(vm, STAGE_CONNECT);
             agent_connect(vm->agent, vmm_entry(vm->vmm)->agent, on_driver_done, vm);
@@ -238,6 +249,9 @@ static bool has_link(const struct migration_vm *vm)
 
 bool needs_best(const struct migration *m)
 {
+    if (m->taken_on_in[0] != '\0') {
+        return true; /* whatever the ranks were at */
+    }
     return m->options.mode == MODE_LIVE &&
            (any_vm(m, has_link) || (m->rolling_back && m->on_standby));
 }

@@ -10,6 +10,7 @@
  *
  *     locate -> [unplug] -> prepare(site) -> migrate -> finish -> [plug]
  *                   \__________\________________\___ cancel -> [plug]
+ *     adopt ---------------------^----------------^--------^
  *
  * The point of no return is where `moved` becomes true: the VM runs at the destination.
  */
@@ -41,6 +42,14 @@ struct vmm_driver {
 
     /** Finds out where the VM runs: sets `site` and `has_device`. */
     void (*locate)(struct vmm *vmm, vmm_done done, void *arg);
+
+    /**
+     * In place of locate() for a VM whose move was interrupted: looks at both sides how far it is. Sets
+     * `site`, `from`, `to`, `moved` and `has_device`. From there cancel() leads back, prepare() and
+     * migrate() forward, also where its memory is on the way already. Class "Operator": it runs at
+     * neither side, or at both.
+     */
+    void (*adopt)(struct vmm *vmm, int from, int to, vmm_done done, void *arg);
 
     /** Takes the device of its site from the VM; ends when the guest let go of it. */
     void (*unplug)(struct vmm *vmm, vmm_done done, void *arg);
@@ -77,6 +86,7 @@ struct vmm {
     int to;          /* as given to prepare(); -1 before */
     bool has_device; /* whether it has the device of `site` now */
     bool moved;
+    bool on_its_way; /* as adopt() found it: its memory is being sent, or was */
     struct vmm_progress progress;
 };
 

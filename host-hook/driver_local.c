@@ -64,6 +64,15 @@ static void local_locate(struct vmm *vmm, vmm_done done, void *arg)
     end(vmm, done, arg, &err);
 }
 
+/* Nothing really moves: it is where it was. */
+static void local_adopt(struct vmm *vmm, int from, int to, vmm_done done, void *arg)
+{
+    vmm->site = from;
+    vmm->to = to;
+    vmm->has_device = vmm_entry(vmm)->device != NULL;
+    end(vmm, done, arg, &no_error);
+}
+
 static void local_unplug(struct vmm *vmm, vmm_done done, void *arg)
 {
     vmm->has_device = false;
@@ -120,6 +129,7 @@ const struct vmm_driver driver_local = {
     .name = "local",
     .open = local_open,
     .locate = local_locate,
+    .adopt = local_adopt,
     .unplug = local_unplug,
     .prepare = local_prepare,
     .migrate = local_migrate,

@@ -194,21 +194,35 @@ static void on_devices(void *arg, json_t *result, const struct ninja_error *err)
     asked_one(peer);
 }
 
-static void on_located_status(void *arg, json_t *result, const struct ninja_error *err)
+static void on_located_migration(void *arg, json_t *result, const struct ninja_error *err)
 {
     struct peer *peer = arg;
     struct qmp_vm *v = peer->owner;
+    const char *status = json_string_value(json_object_get(result, "status"));
+    snprintf(peer->migration, sizeof(peer->migration), "%s", status ? status : "none");
+    if (err != NULL) {
+        peer->err = *err;
+        peer->status[0] = '\0';
+        asked_one(peer);
+        return;
+    }
+    if (v->vmm.cluster->sites[peer->site].vms[v->vmm.vm].device_id == NULL) {
+        asked_one(peer);
+        return;
+    }
+    peer_execute(peer, "qom-list", json_pack("{s:s}", "path", "/machine/peripheral"), on_devices);
+}
+
+static void on_located_status(void *arg, json_t *result, const struct ninja_error *err)
+{
+    struct peer *peer = arg;
     if (err != NULL) {
         peer->err = *err;
         asked_one(peer);
         return;
     }
     peer_set_status(peer, result);
-    if (v->vmm.cluster->sites[peer->site].vms[v->vmm.vm].device_id == NULL) {
-        asked_one(peer);
-        return;
-    }
-    peer_execute(peer, "qom-list", json_pack("{s:s}", "path", "/machine/peripheral"), on_devices);
+    peer_execute(peer, "query-migrate", NULL, on_located_migration);
 }
 
 static void on_locate_ready(struct peer *peer)
@@ -265,22 +279,90 @@ static void on_located(void *arg, const struct ninja_error *unused)
     op_end(v, -1, &err);
 }
 
-static void qmp_vm_locate(struct vmm *vmm, vmm_done done, void *arg)
+/* Asks the QEMUs at all sites; conclude() makes something of it. */
+static void ask_all(struct qmp_vm *v, enum op op, vmm_done conclude, vmm_done done, void *arg)
 {
-    struct qmp_vm *v = of(vmm);
-    op_begin(v, OP_LOCATE, done, arg);
+    struct vmm *vmm = &v->vmm;
+    op_begin(v, op, done, arg);
     v->peer_ready = on_locate_ready;
     v->peer_ended = on_locate_ended;
-    gather_begin(&v->gather, vmm->base, on_located, v);
+    gather_begin(&v->gather, vmm->base, conclude, v);
     for (int s = 0; s < vmm->cluster->n_sites; s++) {
         struct peer *peer = &v->peers[s];
         peer->err = (struct ninja_error)NINJA_ERROR_INIT;
         peer->has_device = false;
+        peer->migration[0] = '\0';
         if (peer_connect(peer, &peer->err)) {
             peer->asked = true;
             gather_add(&v->gather);
         }
     }
+}
+
+static void qmp_vm_locate(struct vmm *vmm, vmm_done done, void *arg)
+{
+    ask_all(of(vmm), OP_LOCATE, on_located, done, arg);
+}
+
+/* ---- adopt ---- */
+
+static bool is_on_its_way(const struct peer *source)
+{
+    static const char *const over[] = {"none", "cancelled", "failed", ""};
+    for (size_t i = 0; i < sizeof(over) / sizeof(over[0]); i++) {
+        if (strcmp(source->migration, over[i]) == 0) {
+            return false;
+        }
+    }
+    /* The last migration of a VM that came back, and runs again, is of no interest. */
+    return strcmp(source->migration, "completed") != 0 || strcmp(source->status, "running") != 0;
+}
+
+static void on_adopted(void *arg, const struct ninja_error *unused)
+{
+    struct qmp_vm *v = arg;
+    struct ninja_error err = NINJA_ERROR_INIT;
+    struct peer *source = &v->peers[v->vmm.from], *destination = &v->peers[v->vmm.to];
+    bool runs_here = strcmp(source->status, "running") == 0;
+    bool runs_there = strcmp(destination->status, "running") == 0;
+    bool answers = source->status[0] != '\0';
+    /* All was sent, and what received it is gone: nobody can tell whether it ran there. */
+    bool sent = strcmp(source->migration, "completed") == 0 && !runs_here;
+    bool lost = sent && destination->status[0] == '\0';
+    char text[360];
+    describe(v, text, sizeof(text));
+    if (runs_there && !runs_here) {
+        v->vmm.site = v->vmm.to;
+        v->vmm.moved = true;
+        v->vmm.has_device = destination->has_device;
+        op_end(v, v->vmm.site, NULL);
+    } else if (answers && !lost && !(runs_there && is_on_its_way(source))) {
+        /* What runs there while the VM runs here is none of ours. */
+        v->vmm.site = v->vmm.from;
+        v->vmm.from = -1;
+        v->vmm.has_device = source->has_device;
+        v->copying = v->vmm.on_its_way = is_on_its_way(source);
+        v->receiver_is_ours = destination->status[0] != '\0' && !runs_there;
+        v->prepared = v->receiver_is_ours;
+        op_end(v, v->vmm.site, NULL);
+    } else {
+        ninja_error_set(&err, "Operator",
+                        "it cannot be told where %s is to run on (%s)%s; give \"cont\" to the QEMU "
+                        "that is to run on, and \"quit\" to the other one",
+                        vmm_name(&v->vmm), text,
+                        lost ? ": its memory was sent, and it may have run there" : "");
+        v->vmm.site = v->vmm.from;
+        op_end(v, -1, &err);
+    }
+}
+
+static void qmp_vm_adopt(struct vmm *vmm, int from, int to, vmm_done done, void *arg)
+{
+    struct qmp_vm *v = of(vmm);
+    vmm->from = from;
+    vmm->to = to;
+    v->copying = v->prepared = v->receiver_is_ours = v->receiver_stays = false;
+    ask_all(v, OP_ADOPT, on_adopted, done, arg);
 }
 
 /* ---- unplug and plug ---- */
@@ -434,6 +516,7 @@ const struct vmm_driver driver_qmp = {
     .name = "qmp",
     .open = qmp_vm_open,
     .locate = qmp_vm_locate,
+    .adopt = qmp_vm_adopt,
     .unplug = qmp_vm_unplug,
     .prepare = qmp_vm_prepare,
     .migrate = qmp_vm_migrate,

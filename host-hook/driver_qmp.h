@@ -18,6 +18,7 @@ struct qmp_vm;
 enum op {
     OP_NONE,
     OP_LOCATE,
+    OP_ADOPT,
     OP_UNPLUG,
     OP_PREPARE,
     OP_MIGRATE,
@@ -32,6 +33,7 @@ struct peer {
     int site;
     struct qmp *qmp;
     char status[32];        /* QEMU's word at the last look; empty: not known */
+    char migration[32];     /* the same of its outgoing migration; "none": there is none */
     struct ninja_error err; /* why it could not be reached */
     bool has_device;
     bool asked; /* locate waits for it */

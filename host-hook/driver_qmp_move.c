@@ -208,9 +208,20 @@ static void on_prepare_command(void *arg, const struct ninja_error *err)
     begin_connecting(v);
 }
 
+static void on_prepared_already(evutil_socket_t fd, short what, void *arg)
+{
+    struct qmp_vm *v = arg;
+    op_end(v, v->vmm.to, NULL);
+}
+
 void qmp_vm_prepare(struct vmm *vmm, int site, vmm_done done, void *arg)
 {
     struct qmp_vm *v = of(vmm);
+    if (v->copying && vmm->to == site) { /* adopted */
+        op_begin(v, OP_PREPARE, done, arg);
+        op_poll(v, 0, on_prepared_already, v);
+        return;
+    }
     vmm->to = site;
     vmm->moved = false;
     v->prepared = v->receiver_is_ours = v->receiver_stays = v->copying = false;
@@ -366,6 +377,10 @@ void qmp_vm_migrate(struct vmm *vmm, vmm_done done, void *arg)
     op_wait(v, vmm->site, timeout_of(v, TIMEOUT_COPY),
             "the migration of the memory did not end in time");
     v->peer_event = on_migrate_event;
+    if (v->copying) { /* adopted */
+        ask_progress(-1, 0, v);
+        return;
+    }
     v->copying = true;
     peer_execute(source_of(v), "migrate", receive_uri(v), on_migrate);
 }

@@ -189,6 +189,28 @@ json_t *jobs_to_json(const struct jobs *jobs, struct agent *const *agents)
 
 /* ---- checks ---- */
 
+bool job_is_running(const struct job *job)
+{
+    for (int r = 0; r < job->size; r++) {
+        const char *state = job->ranks[r].state;
+        if (state[0] != '\0' && strcmp(state, "RUNNING") != 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool job_has_released(const struct job *job)
+{
+    for (int r = 0; r < job->size; r++) {
+        if (strcmp(job->ranks[r].state, "RELEASED") == 0 ||
+            strcmp(job->ranks[r].state, "OPENED") == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static bool job_is_complete(const struct job *job, struct ninja_error *err)
 {
     char missing[100] = "";
@@ -206,7 +228,7 @@ static bool job_is_complete(const struct job *job, struct ninja_error *err)
                                job->name, n == 1 ? "" : "s", missing, n > 8 ? ", ..." : "",
                                job->size);
     }
-    if (job->finalizing) {
+    if (job->finalizing && job_is_running(job)) {
         return ninja_error_set(err, "NotReady", "job %s is in MPI_Finalize", job->name);
     }
     return true;

@@ -18,7 +18,7 @@
 
 struct journal {
     char dir[MAX_PATH];
-    char id[40];
+    char id[JOURNAL_ID_SIZE];
     int fd;
 };
 
@@ -70,6 +70,31 @@ struct journal *journal_new(const char *state_dir, struct ninja_error *err)
     if (journal->fd < 0) {
         ninja_error_set(err, "State", "%s: %m (--state-dir DIR names another)",
                         made < 0 ? journal->dir : path);
+        free(journal);
+        return NULL;
+    }
+    return journal;
+}
+
+struct journal *journal_open(const char *state_dir, const char *id, struct ninja_error *err)
+{
+    char path[MAX_PATH + 64];
+    struct journal *journal = calloc(1, sizeof(*journal));
+    snprintf(journal->id, sizeof(journal->id), "%s", id);
+    snprintf(journal->dir, sizeof(journal->dir), "%s/%s", state_dir, id);
+    snprintf(path, sizeof(path), "%s/journal", journal->dir);
+    journal->fd = open(path, O_RDWR | O_APPEND | O_CLOEXEC);
+    char last;
+    off_t size = journal->fd < 0 ? -1 : lseek(journal->fd, 0, SEEK_END);
+    bool ok = size >= 0;
+    if (ok && size > 0 && pread(journal->fd, &last, 1, size - 1) == 1 && last != '\n') {
+        ok = write(journal->fd, "\n", 1) == 1; /* the last line was cut off */
+    }
+    if (!ok) {
+        ninja_error_set(err, "State", "%s: %m", path);
+        if (journal->fd >= 0) {
+            close(journal->fd);
+        }
         free(journal);
         return NULL;
     }
@@ -192,8 +217,23 @@ static int by_id(const struct dirent **a, const struct dirent **b)
 static int is_id(const struct dirent *entry)
 {
     const char *name = entry->d_name;
-    return strlen(name) > 16 && strlen(name) < 40 && name[8] == '-' && name[15] == '-' &&
-           strspn(name, "0123456789-") == strlen(name);
+    return strlen(name) > 16 && strlen(name) < JOURNAL_ID_SIZE && name[8] == '-' &&
+           name[15] == '-' && strspn(name, "0123456789-") == strlen(name);
+}
+
+int journal_list(const char *state_dir, char (**ids)[JOURNAL_ID_SIZE])
+{
+    struct dirent **entries = NULL;
+    int n = scandir(state_dir, &entries, is_id, by_id), kept = 0;
+    *ids = n > 0 ? calloc((size_t)n, sizeof(**ids)) : NULL;
+    for (int i = 0; i < n; i++) {
+        if (*ids != NULL) {
+            strcpy((*ids)[kept++], entries[i]->d_name); /* is_id() looked at its length */
+        }
+        free(entries[i]);
+    }
+    free(entries);
+    return kept;
 }
 
 static json_t *report_load(const char *state_dir, const char *id, struct ninja_error *err)

@@ -12,6 +12,7 @@
 #include "common/error.h"
 
 #define JOURNAL_DEFAULT_DIR "/var/lib/ninja"
+#define JOURNAL_ID_SIZE     40
 
 struct journal;
 
@@ -21,6 +22,9 @@ struct journal;
  * @return NULL with err (class "State") if that is not possible
  */
 struct journal *journal_new(const char *state_dir, struct ninja_error *err);
+
+/** Goes on with the journal of an interrupted migration. NULL with err as above. */
+struct journal *journal_open(const char *state_dir, const char *id, struct ninja_error *err);
 
 const char *journal_id(const struct journal *journal);
 
@@ -45,6 +49,14 @@ int lock_take(const char *state_dir, const char *cluster, struct ninja_error *er
 
 /** The pid that holds the lock, or 0: nobody does. */
 pid_t lock_holder(const char *state_dir, const char *cluster);
+
+/**
+ * Lists the migrations of which there is a journal, oldest first.
+ *
+ * @param ids  out: malloc'ed, for the caller to free
+ * @return how many
+ */
+int journal_list(const char *state_dir, char (**ids)[JOURNAL_ID_SIZE]);
 
 /**
  * Reads a report.

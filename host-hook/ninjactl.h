@@ -38,6 +38,7 @@ int cmd_status(const struct args *args);
 int cmd_migrate(const struct args *args);
 int cmd_switch(const struct args *args);
 int cmd_abort(const struct args *args);
+int cmd_resume(const struct args *args);
 int cmd_report(const struct args *args);
 int cmd_list(const struct args *args);
 
@@ -55,8 +56,16 @@ int session_open(struct session *session, const struct args *args);
 /** Takes the cluster's lock; says who has it. Returns an exit code. */
 int session_lock(struct session *session, const struct args *args);
 
-/** Looks at the cluster; ends always. */
-void session_survey(struct session *session);
+/** Says so if a migration of this cluster was interrupted. Returns an exit code. */
+int session_refuse_interrupted(const struct session *session, const struct args *args);
+
+/** Looks at the cluster; ends always. interrupted: as for survey_start(). */
+void session_survey(struct session *session, const struct record *interrupted);
+
+/** Waits for the end of a migration, shows and writes its report. Returns an exit code. */
+extern const struct migration_handler session_migration_handler; /* its arg is session->base */
+int session_run(struct session *session, struct migration *migration, struct journal *journal,
+                const struct args *args);
 
 void session_close(struct session *session);
 

@@ -53,15 +53,34 @@ int session_lock(struct session *session, const struct args *args)
     return EXIT_DONE;
 }
 
+int session_refuse_interrupted(const struct session *session, const struct args *args)
+{
+    struct ninja_error err = NINJA_ERROR_INIT;
+    struct record record;
+    if (record_find(args->state_dir, session->cluster, NULL, &record, &err)) {
+        fprintf(stderr,
+                "ninjactl: migration %s was interrupted while it was %s; \"ninjactl resume %s\" "
+                "takes it on, \"ninjactl abort %s\" takes it back\n",
+                record.id, record.state, record.id, record.id);
+        record_clear(&record);
+        return EXIT_REFUSED;
+    }
+    if (strcmp(err.class, "None") != 0) {
+        complain(&err); /* of a cluster file that has changed since, perhaps: no reason to stop */
+    }
+    return EXIT_DONE;
+}
+
 static void on_survey(void *arg)
 {
     struct session *session = arg;
     event_base_loopbreak(session->base);
 }
 
-void session_survey(struct session *session)
+void session_survey(struct session *session, const struct record *interrupted)
 {
-    session->survey = survey_start(session->base, session->cluster, on_survey, session);
+    session->survey =
+        survey_start(session->base, session->cluster, interrupted, on_survey, session);
     event_base_dispatch(session->base);
 }
 

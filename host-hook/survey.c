@@ -87,8 +87,19 @@ static void on_all(void *arg, const struct ninja_error *unused)
     survey->done(survey->arg);
 }
 
+static void locate(struct survey *survey, int vm, const struct record *interrupted)
+{
+    struct vmm *vmm = survey->vms[vm].vmm;
+    if (interrupted != NULL && interrupted->vms[vm].moves) {
+        vmm->driver->adopt(vmm, interrupted->vms[vm].from, interrupted->to, on_located,
+                           &survey->refs[vm]);
+    } else {
+        vmm->driver->locate(vmm, on_located, &survey->refs[vm]);
+    }
+}
+
 struct survey *survey_start(struct event_base *base, const struct cluster *cluster,
-                            void (*done)(void *arg), void *arg)
+                            const struct record *interrupted, void (*done)(void *arg), void *arg)
 {
     struct survey *survey = calloc(1, sizeof(*survey));
     size_t n = (size_t)cluster->n_vms;
@@ -109,7 +120,7 @@ struct survey *survey_start(struct event_base *base, const struct cluster *clust
         vm->agent = agent_new(base, cluster->vms[i], cluster->timeouts[TIMEOUT_CONNECT]);
         survey->agents[i] = vm->agent;
         gather_add(&survey->gather);
-        driver->locate(vm->vmm, on_located, &survey->refs[i]);
+        locate(survey, i, interrupted);
     }
     return survey;
 }

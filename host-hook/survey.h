@@ -9,6 +9,7 @@
 #include "host-hook/agent_client.h"
 #include "host-hook/driver.h"
 #include "host-hook/jobs.h"
+#include "host-hook/record.h"
 
 struct survey_vm {
     struct vmm *vmm;
@@ -20,9 +21,13 @@ struct survey_vm {
 
 struct survey;
 
-/** Ends always, within the time-outs connect and command. */
+/**
+ * Ends always, within the time-outs connect and command.
+ *
+ * @param interrupted  NULL, or the migration that is to be taken on: its VMs are adopted
+ */
 struct survey *survey_start(struct event_base *base, const struct cluster *cluster,
-                            void (*done)(void *arg), void *arg);
+                            const struct record *interrupted, void (*done)(void *arg), void *arg);
 
 /** One for each VM of the cluster. */
 struct survey_vm *survey_vms(struct survey *survey);

@@ -7,6 +7,9 @@
  *               ^ counts   |                                ^  |      |
  *               +- changed +                                +--+------+ once more, with a fallback
  *     any failure up to settle: resume, pause, next attempt
+ *     ranks found in the middle of a switch, whose coordinator ended:
+ *         one of them has released: begin with release, in a new epoch
+ *         otherwise: resume, and begin again
  *     any failure from release on: noted; open, connect and resume all the same
  */
 #include <stdio.h>
@@ -108,7 +111,12 @@ static void ranks_run_again(struct transport_switch *sw)
 {
     sw->stopped = false;
     sw->stall_ms = now_ms() - sw->stopped_at;
-    if (sw->giving_up) {
+    bool taken_over = sw->taking_over && !ninja_error_is_set(&sw->err);
+    if (taken_over) {
+        sw->taking_over = false;
+        begin_attempt(sw);
+    } else if (sw->giving_up || sw->taking_over) {
+        sw->taking_over = false;
         attempt_given_up(sw);
     } else {
         finish(sw);
@@ -255,7 +263,22 @@ void switch_step_over(struct transport_switch *sw, bool failed)
 
 /* ---- an attempt ---- */
 
-static void make_parts(struct transport_switch *sw)
+/* What the ranks are at says with what step to begin. */
+static enum step first_step(const struct jobs *jobs)
+{
+    enum step first = STOP;
+    for (int j = 0; j < jobs->n; j++) {
+        if (job_has_released(&jobs->jobs[j])) {
+            return RELEASE;
+        }
+        if (!job_is_running(&jobs->jobs[j])) {
+            first = RESUME;
+        }
+    }
+    return first;
+}
+
+static void make_parts(struct transport_switch *sw, enum step begin_with)
 {
     struct jobs *jobs = sw->jobs;
     sw->switched = calloc((size_t)jobs->n, sizeof(*sw->switched));
@@ -269,12 +292,31 @@ static void make_parts(struct transport_switch *sw)
             sw->epoch = job->epoch;
         }
         for (int vm = 0; vm < sw->n; vm++) {
-            if (switch_ranks_in(job, vm) > 0) {
+            bool takes_part = begin_with == STOP || !job_is_running(job);
+            if (takes_part && switch_ranks_in(job, vm) > 0) {
                 sw->parts[sw->n_parts++] = (struct part){sw, j, vm, false};
             }
         }
     }
     sw->epoch++;
+}
+
+static void begin_steps(struct transport_switch *sw, enum step first)
+{
+    make_parts(sw, first);
+    int quiesce_ms = sw->options.cluster->timeouts[TIMEOUT_QUIESCE];
+    sw->stopped = true;
+    sw->stopped_at = now_ms();
+    sw->budget_end = sw->stopped_at + quiesce_ms;
+    sw->lease_end = sw->budget_end + LEASE_SLACK_MS;
+    if (first != STOP) {
+        ninja_log_warning("ranks are in the middle of a switch whose coordinator ended: %s",
+                          first == RELEASE ? "taking it to its end" : "taking it back");
+    }
+    sw->taking_over = first == RESUME;
+    sw->released |= first == RELEASE;
+    tell_phase(sw, first == RELEASE ? SWITCH_RELEASING : SWITCH_QUIESCING);
+    switch_start_step(sw, first);
 }
 
 static void on_jobs(void *arg, struct jobs *jobs, const struct ninja_error *err)
@@ -298,14 +340,7 @@ static void on_jobs(void *arg, struct jobs *jobs, const struct ninja_error *err)
         finish(sw);
         return;
     }
-    make_parts(sw);
-    tell_phase(sw, SWITCH_QUIESCING);
-    int quiesce_ms = sw->options.cluster->timeouts[TIMEOUT_QUIESCE];
-    sw->stopped = true;
-    sw->stopped_at = now_ms();
-    sw->budget_end = sw->stopped_at + quiesce_ms;
-    sw->lease_end = sw->budget_end + LEASE_SLACK_MS;
-    switch_start_step(sw, STOP);
+    begin_steps(sw, first_step(jobs));
 }
 
 static void begin_attempt(struct transport_switch *sw)

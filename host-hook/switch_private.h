@@ -54,7 +54,7 @@ struct transport_switch {
     enum step step;
     int round, attempt;
     uint32_t epoch;
-    bool stopped, released, fell_back, aborted, giving_up, ended, step_failed;
+    bool taking_over, stopped, released, fell_back, aborted, giving_up, ended, step_failed;
     struct ninja_error err;
     int64_t budget_end, lease_end, step_began, stopped_at;
     json_int_t step_micros;

@@ -26,10 +26,13 @@ const char *const switch_step_names[] = {
     [OPEN] = "open", [CONNECT] = "connect", [RESUME] = "resume",
 };
 
+/* The first error is the cause; but that ranks do not run again is what matters then. */
 static void note_error(struct transport_switch *sw, const struct ninja_error *err)
 {
     if (!ninja_error_is_set(&sw->err)) {
         sw->err = *err;
+    } else if (sw->step == RESUME) {
+        snprintf(sw->err.class, sizeof(sw->err.class), "%s", err->class);
     }
 }
 

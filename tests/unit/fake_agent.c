@@ -8,8 +8,12 @@
 
 void fake_job_init(struct fake_job *job, const char *name, int size)
 {
-    *job = (struct fake_job){
-        .name = name, .size = size, .refusing_rank = -1, .failing_rank = -1, .malformed_rank = -1};
+    *job = (struct fake_job){.name = name,
+                             .size = size,
+                             .refusing_rank = -1,
+                             .failing_rank = -1,
+                             .failures = 1,
+                             .malformed_rank = -1};
     for (int r = 0; r < size; r++) {
         job->state[r] = "RUNNING";
         strcpy(job->transports[r], "openib");
@@ -98,19 +102,48 @@ static void log_addresses(int rank, json_t *addresses)
     fake_log("%s", line);
 }
 
+/* Whether a rank in that state does the step. */
+static bool may_come(const char *step, const char *state)
+{
+    static const char *const states[][2] = {
+        {"stop", "RUNNING QUIESCING QUIET"},
+        {"drain", "QUIESCING QUIET"},
+        {"settle", "QUIESCING QUIET"},
+        {"release", "QUIET RELEASED OPENED READY"},
+        {"open", "RELEASED OPENED READY"},
+        {"connect", "OPENED"},
+        {"resume", "RUNNING QUIESCING QUIET READY"},
+    };
+    for (size_t i = 0; i < sizeof(states) / sizeof(states[0]); i++) {
+        if (strcmp(states[i][0], step) == 0) {
+            return strstr(states[i][1], state) != NULL;
+        }
+    }
+    return false;
+}
+
 static json_t *rank_report(struct fake_agent *agent, int r, const char *step, json_t *arguments)
 {
     struct fake_job *job = agent->job;
     json_t *report = json_pack("{s:i, s:s, s:i, s:s}", "rank", r, "status", "ok", "micros",
                                1000 + r, "text", "");
     const char *btl = json_string_value(json_object_get(arguments, "btl"));
+    if (!may_come(step, job->state[r])) {
+        json_object_set_new(report, "status", json_string("stale"));
+        json_object_set_new(report, "text", json_string(job->state[r]));
+        return report;
+    }
     if (strcmp(step, "stop") == 0 && job->refusing_rank == r) {
         json_object_set_new(report, "status", json_string("refused"));
         json_object_set_new(report, "text", json_string("it has a window on osc/rdma"));
         return report;
     }
     if (job->failing_step != NULL && strcmp(step, job->failing_step) == 0 &&
-        job->failing_rank == r) {
+        job->failing_rank == r && job->failures-- > 0) {
+        if (strcmp(step, "stop") != 0 && strcmp(step, "drain") != 0 &&
+            strcmp(step, "settle") != 0) {
+            job->state[r] = "RELEASED"; /* what it had is gone */
+        }
         json_object_set_new(report, "status", json_string("failed"));
         json_object_set_new(report, "text", json_string("made to fail"));
         return report;

@@ -27,6 +27,7 @@ struct fake_job {
     int refusing_rank;        /* refuses stop; -1: none */
     int failing_rank;         /* fails the step failing_step */
     const char *failing_step; /* NULL: none */
+    int failures;             /* how many times; 1 at the beginning */
     int malformed_rank;       /* reports addresses that are not base64; -1: none */
 };
 

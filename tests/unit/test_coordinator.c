@@ -41,6 +41,8 @@ struct world {
     struct ninja_error refused;
     json_t *report;
     const char *abort_at; /* state at which it is aborted; NULL: not */
+    int crash_after;      /* so many changes the coordinator ends; 0: not */
+    bool ended;
 };
 
 static const char *const site_names[] = {"ib", "eth"};
@@ -162,12 +164,16 @@ static void on_surveyed(void *arg)
 static void on_done(void *arg)
 {
     struct world *world = arg;
+    world->ended = true;
     event_base_loopbreak(world->base);
 }
 
 static void on_changed(void *arg)
 {
     struct world *world = arg;
+    if (world->crash_after > 0 && --world->crash_after == 0) {
+        event_base_loopbreak(world->base);
+    }
     if (world->migration == NULL) {
         return;
     }
@@ -184,7 +190,7 @@ static enum outcome migrate(struct world *world, int to, enum migration_mode mod
 {
     struct migration_options options = {.to = to, .mode = mode};
     struct ninja_error err = NINJA_ERROR_INIT;
-    world->survey = survey_start(world->base, world->cluster, on_surveyed, world);
+    world->survey = survey_start(world->base, world->cluster, NULL, on_surveyed, world);
     event_base_dispatch(world->base);
     if (!migration_check(world->survey, world->cluster, &options, &world->refused)) {
         return OUTCOME_REFUSED;
@@ -586,6 +592,97 @@ static void an_abort_in_any_state_leaves_the_job_running(void **state)
     *state = make_world(IB);
 }
 
+/* ---- a coordinator that ends before the migration does ---- */
+
+/* Begins a migration whose coordinator ends after so many changes; false: it came to its end. */
+static bool begin_and_crash(struct world *world, enum migration_mode mode, int changes)
+{
+    world->crash_after = changes;
+    migrate(world, ETH, mode);
+    migration_free(world->migration);
+    journal_free(world->journal);
+    json_decref(world->report);
+    world->migration = NULL;
+    world->journal = NULL;
+    world->report = NULL;
+    return !world->ended;
+}
+
+static enum outcome take_on(struct world *world, bool back)
+{
+    char dir[120];
+    struct record record;
+    struct ninja_error err = NINJA_ERROR_INIT;
+    snprintf(dir, sizeof(dir), "%s/state", fake_dir());
+    if (!record_find(dir, world->cluster, NULL, &record, &err)) {
+        fail_msg("%s", err.message);
+    }
+    world->survey = survey_start(world->base, world->cluster, &record, on_surveyed, world);
+    event_base_dispatch(world->base);
+    for (int v = 0; v < 2; v++) {
+        struct survey_vm *vm = &survey_vms(world->survey)[v];
+        if (ninja_error_is_set(&vm->vmm_err)) {
+            fail_msg("%s", vm->vmm_err.message);
+        }
+    }
+    world->journal = journal_open(dir, record.id, &err);
+    assert_non_null(world->journal);
+    world->migration = migration_take_on(world->base, world->cluster, world->survey, world->journal,
+                                         &record, back, &handler, world);
+    world->survey = NULL;
+    event_base_dispatch(world->base);
+    record_clear(&record);
+    assert_false(record_find(dir, world->cluster, NULL, &record, &err));
+    assert_string_equal(err.class, "None");
+    return migration_outcome(world->migration);
+}
+
+static void crash_everywhere(void **state, enum migration_mode mode, bool back)
+{
+    int forward = 0, backward = 0;
+    teardown(state);
+    for (int changes = 1;; changes++) {
+        struct world *world = make_world(IB);
+        *state = world;
+        if (!begin_and_crash(world, mode, changes)) {
+            break;
+        }
+        enum outcome outcome = take_on(world, back);
+        print_message("%d changes: %s\n", changes, outcome_name(outcome));
+        if (outcome == OUTCOME_DONE) {
+            assert_at(world, ETH, false);
+            assert_job_runs_on(world, world->job.transports[0]);
+            forward++;
+        } else {
+            assert_int_equal(outcome, OUTCOME_ROLLED_BACK);
+            assert_rolled_back(world);
+            backward++;
+        }
+        teardown(state);
+    }
+    assert_true(forward >= 3 && backward >= 5);
+}
+
+static void a_live_migration_is_resumed_from_anywhere(void **state)
+{
+    crash_everywhere(state, MODE_LIVE, false);
+}
+
+static void a_live_migration_is_aborted_from_anywhere(void **state)
+{
+    crash_everywhere(state, MODE_LIVE, true);
+}
+
+static void a_paused_migration_is_resumed_from_anywhere(void **state)
+{
+    crash_everywhere(state, MODE_PAUSED, false);
+}
+
+static void a_paused_migration_is_aborted_from_anywhere(void **state)
+{
+    crash_everywhere(state, MODE_PAUSED, true);
+}
+
 /* ---- past the point of no return ---- */
 
 static void a_vm_that_fails_after_another_arrived_is_tried_again(void **state)
@@ -674,6 +771,10 @@ int main(void)
         AT_IB(a_destination_that_never_runs),
         AT_IB(an_abort_while_memory_is_copied),
         AT_IB(an_abort_in_any_state_leaves_the_job_running),
+        AT_IB(a_live_migration_is_resumed_from_anywhere),
+        AT_IB(a_live_migration_is_aborted_from_anywhere),
+        AT_IB(a_paused_migration_is_resumed_from_anywhere),
+        AT_IB(a_paused_migration_is_aborted_from_anywhere),
         AT_IB(a_vm_that_fails_after_another_arrived_is_tried_again),
         AT_ETH(a_device_that_is_not_there_leaves_the_vm_on_standby),
         AT_ETH(a_link_that_never_comes_leaves_the_job_on_standby),

@@ -265,8 +265,46 @@ static void a_failed_open_falls_back_and_resumes(void **state)
     assert_string_equal(world->err.class, "Reselect");
     assert_int_equal(fake_log_count("vm1 open @best"), 1);
     assert_int_equal(fake_log_count("vm1 open @standby"), 1);
-    assert_int_equal(fake_log_count("vm1 connect"), 0);
+    assert_int_equal(fake_log_count("vm1 connect"), 1);
     assert_int_equal(fake_log_count("vm2 resume"), 1);
+    assert_all_run(world);
+}
+
+static void without_any_transport_ranks_do_not_run(void **state)
+{
+    struct world *world = *state;
+    world->job.failing_step = "open";
+    world->job.failing_rank = 3;
+    world->job.failures = 2;
+    run(world, false);
+    assert_string_equal(world->err.class, "Resume");
+    assert_string_equal(world->job.state[3], "RELEASED");
+
+    /* the next switch begins in the middle, in a new epoch */
+    int epoch = world->job.epoch;
+    switch_free(world->sw);
+    world->done = false;
+    world->err = (struct ninja_error)NINJA_ERROR_INIT;
+    run(world, false);
+    assert_false(ninja_error_is_set(&world->err));
+    assert_int_equal(world->job.epoch, epoch + 1);
+    assert_int_equal(fake_log_count("vm1 stop"), 1);
+    assert_int_equal(fake_log_count("vm1 release @all"), 2);
+    assert_all_run(world);
+}
+
+/* The coordinator before ended when ranks were at rest, and nothing had been released. */
+static void ranks_at_rest_are_resumed_first(void **state)
+{
+    struct world *world = *state;
+    for (int r = 0; r < 4; r++) {
+        world->job.state[r] = r == 2 ? "RUNNING" : "QUIET";
+    }
+    run(world, false);
+    assert_false(ninja_error_is_set(&world->err));
+    assert_int_equal(fake_log_count("vm1 resume"), 2);
+    assert_int_equal(fake_log_count("vm1 stop"), 1);
+    assert_int_equal(fake_log_count("vm1 release @all"), 1);
     assert_all_run(world);
 }
 
@@ -291,7 +329,7 @@ static void malformed_addresses_are_not_passed_on(void **state)
     struct world *world = *state;
     world->job.malformed_rank = 2;
     run(world, false);
-    assert_string_equal(world->err.class, "Reselect");
+    assert_string_equal(world->err.class, "Resume"); /* nobody can run without them */
     assert_non_null(strstr(world->err.message, "rank 2 of job job-a in vm2 reported no addresses"));
     assert_int_equal(fake_log_count("vm1 connect"), 0);
     assert_int_equal(fake_log_count("vm1 resume"), 1);
@@ -413,6 +451,8 @@ int main(void)
         TEST(every_rank_gets_the_addresses_of_all),
         TEST(a_failed_open_falls_back_and_resumes),
         TEST(a_failed_connect_falls_back_and_resumes),
+        TEST(without_any_transport_ranks_do_not_run),
+        TEST(ranks_at_rest_are_resumed_first),
         TEST(malformed_addresses_are_not_passed_on),
         TEST(it_holds_between_release_and_reselect),
         TEST(an_incomplete_job_is_named_with_its_missing_ranks),

@@ -1,0 +1,101 @@
+/*
+ * resume and abort: what becomes of a migration that was begun. One that is going on is told by a
+ * signal; one whose coordinator ended is taken on from its journal.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "common/log.h"
+#include "host-hook/ninjactl.h"
+
+/* A VM that cannot be looked at could run, or not: nothing may be decided without it. */
+static int look_at_vms(const struct session *session)
+{
+    struct survey_vm *vms = survey_vms(session->survey);
+    int code = EXIT_DONE;
+    for (int i = 0; i < session->cluster->n_vms; i++) {
+        if (ninja_error_is_set(&vms[i].vmm_err)) {
+            complain(&vms[i].vmm_err);
+            code = EXIT_OPERATOR;
+        }
+    }
+    return code;
+}
+
+static int take_on(struct session *session, const struct record *record, bool back,
+                   const struct args *args)
+{
+    struct ninja_error err = NINJA_ERROR_INIT;
+    session_survey(session, record);
+    int code = look_at_vms(session);
+    if (code != EXIT_DONE) {
+        return code;
+    }
+    struct journal *journal = journal_open(args->state_dir, record->id, &err);
+    if (journal == NULL) {
+        complain(&err);
+        return EXIT_FAILED;
+    }
+    ninja_log_info("migration %s of %s to %s, interrupted while it was %s, is taken on", record->id,
+                   session->cluster->name, session->cluster->sites[record->to].name, record->state);
+    struct migration *migration =
+        migration_take_on(session->base, session->cluster, session->survey, journal, record, back,
+                          &session_migration_handler, session->base);
+    session->survey = NULL;
+    code = session_run(session, migration, journal, args);
+    migration_free(migration);
+    journal_free(journal);
+    return code;
+}
+
+static int recover(struct session *session, bool back, const struct args *args)
+{
+    struct ninja_error err = NINJA_ERROR_INIT;
+    struct record record;
+    int code = session_lock(session, args);
+    if (code != EXIT_DONE) {
+        return code;
+    }
+    if (!record_find(args->state_dir, session->cluster, args->word, &record, &err)) {
+        complain(&err);
+        return EXIT_REFUSED;
+    }
+    code = take_on(session, &record, back, args);
+    record_clear(&record);
+    return code;
+}
+
+int cmd_resume(const struct args *args)
+{
+    struct session session;
+    int code = session_open(&session, args);
+    if (code == EXIT_DONE) {
+        code = recover(&session, false, args);
+        session_close(&session);
+    }
+    return code;
+}
+
+static int tell(pid_t pid)
+{
+    if (kill(pid, SIGTERM) < 0) {
+        fprintf(stderr, "ninjactl: process %d: %s\n", (int)pid, strerror(errno));
+        return EXIT_FAILED;
+    }
+    printf("process %d was told to abort; it rolls back, unless a VM has arrived\n", (int)pid);
+    return EXIT_DONE;
+}
+
+int cmd_abort(const struct args *args)
+{
+    struct session session;
+    int code = session_open(&session, args);
+    if (code == EXIT_DONE) {
+        pid_t pid = lock_holder(args->state_dir, session.cluster->name);
+        code = pid > 0 ? tell(pid) : recover(&session, true, args);
+        session_close(&session);
+    }
+    return code;
+}
