@@ -8,6 +8,7 @@
 #define NINJA_TESTS_MPI_CHECK_H
 
 #include <mpi.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -39,9 +40,11 @@ static inline void fill(uint32_t *buf, size_t n, int from, int to, int round)
     }
 }
 
+/* In any order: what is complete first may differ from run to run. */
 static inline void add_to_digest(uint64_t value)
 {
-    digest = (digest ^ value) * 1099511628211u;
+    value = (value ^ 0x2545f4914f6cdd1du) * 1099511628211u;
+    digest += value ^ value >> 29;
 }
 
 static inline void verify(const uint32_t *buf, size_t n, int from, int to, int round,
@@ -53,6 +56,75 @@ static inline void verify(const uint32_t *buf, size_t n, int from, int to, int r
         }
     }
     add_to_digest(n > 0 ? buf[n - 1] : (uint64_t)round);
+}
+
+/* The same on all ranks if they call it alike. Returns 0 to n - 1. */
+static inline int random_below(unsigned *state, int n)
+{
+    *state = *state * 1103515245u + 12345u;
+    return (int)((*state >> 8) % (unsigned)n);
+}
+
+static inline void shuffle(int *order, int n, unsigned *state)
+{
+    for (int i = 0; i < n; i++) {
+        int j = random_below(state, i + 1);
+        order[i] = order[j];
+        order[j] = i;
+    }
+}
+
+/*
+ * So long a program stays in a state in which switches should find it; nothing in a run without
+ * switches.
+ */
+static inline double linger_seconds(void)
+{
+    const char *ms = getenv("LINGER_MS");
+    return ms != NULL ? atoi(ms) / 1000.0 : 0;
+}
+
+/* All ranks call it. */
+static inline void linger(void)
+{
+    double until = MPI_Wtime() + linger_seconds();
+    int go_on = linger_seconds() > 0;
+    while (go_on) {
+        go_on = MPI_Wtime() < until;
+        MPI_Bcast(&go_on, 1, MPI_INT, 0, MPI_COMM_WORLD);
+    }
+}
+
+static inline void linger_alone(void)
+{
+    double until = MPI_Wtime() + linger_seconds();
+    int there;
+    while (MPI_Wtime() < until) {
+        MPI_Iprobe(MPI_ANY_SOURCE, MPI_ANY_TAG, MPI_COMM_SELF, &there, MPI_STATUS_IGNORE);
+    }
+}
+
+static inline void verify_status(const MPI_Status *status, int source, int tag, size_t n, int round,
+                                 const char *what)
+{
+    int count = -1;
+    MPI_Get_count(status, MPI_UINT32_T, &count);
+    if (status->MPI_SOURCE != source || status->MPI_TAG != tag || count != (int)n) {
+        fprintf(stderr, "status: source %d, tag %d, count %d; expected %d, %d, %zu\n",
+                status->MPI_SOURCE, status->MPI_TAG, count, source, tag, n);
+        fail(what, round, source, n);
+    }
+}
+
+/* Nothing may be written between what was received and the end of the buffer. */
+static inline void verify_guard(const uint32_t *buf, size_t from, size_t to, uint32_t guard,
+                                int round, const char *what)
+{
+    for (size_t i = from; i < to; i++) {
+        if (buf[i] != guard) {
+            fail(what, round, -1, i);
+        }
+    }
 }
 
 static inline int begin_threads(int argc, char **argv, int level)

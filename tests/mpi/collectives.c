@@ -1,134 +1,129 @@
 /*
- * Blocking and nonblocking collectives, small and large; several nonblocking ones outstanding on
- * several communicators while point-to-point messages pass.
+ * Every collective operation, blocking and nonblocking, small and large. Several nonblocking ones
+ * are outstanding at once, on several communicators, and are completed in another order. One rank
+ * is late each time, so that all others wait in the middle of theirs.
  */
-#include "check.h"
+#include "collective_ops.h"
 
-#define LARGE  30000
-#define N_COMM 3
+#define N_SLOTS  6
+#define N_SPACES 5
 
-static uint32_t *a, *b;
+static struct space spaces[N_SPACES];
+static struct slot slots[N_SLOTS];
 
-static void broadcast(int round, int n)
+static void describe(struct space *space)
 {
-    int root = round % n_ranks;
-    if (my_rank == root) {
-        fill(a, (size_t)n, root, 0, round);
-    } else {
-        memset(a, 0, (size_t)n * sizeof(*a));
-    }
-    MPI_Bcast(a, n, MPI_UINT32_T, root, MPI_COMM_WORLD);
-    verify(a, (size_t)n, root, 0, round, "bcast");
+    MPI_Comm_rank(space->comm, &space->rank);
+    MPI_Comm_size(space->comm, &space->size);
 }
 
-static void all_to_all(int round, int n)
+static void make_spaces(void)
 {
-    n = n / n_ranks + 1;
-    for (int to = 0; to < n_ranks; to++) {
-        fill(a + to * n, (size_t)n, my_rank, to, round);
+    int periodic = n_ranks > 2; /* otherwise both neighbours would be the same rank */
+    int next[2] = {(my_rank + 1) % n_ranks, (my_rank + 2) % n_ranks};
+    int last[2] = {(my_rank + n_ranks - 1) % n_ranks, (my_rank + 2 * n_ranks - 2) % n_ranks};
+    MPI_Comm_dup(MPI_COMM_WORLD, &spaces[0].comm);
+    MPI_Comm_split(MPI_COMM_WORLD, 0, -my_rank, &spaces[1].comm);
+    MPI_Comm_split(MPI_COMM_WORLD, my_rank % 2, my_rank, &spaces[2].comm);
+    MPI_Cart_create(MPI_COMM_WORLD, 1, &n_ranks, &periodic, 0, &spaces[3].comm);
+    MPI_Dist_graph_create_adjacent(MPI_COMM_WORLD, 2, last, last, 2, next, next, MPI_INFO_NULL, 0,
+                                   &spaces[4].comm);
+    for (int i = 0; i < N_SPACES; i++) {
+        describe(&spaces[i]);
     }
-    MPI_Alltoall(a, n, MPI_UINT32_T, b, n, MPI_UINT32_T, MPI_COMM_WORLD);
-    for (int from = 0; from < n_ranks; from++) {
-        verify(b + from * n, (size_t)n, from, my_rank, round, "alltoall");
-    }
+    struct space *cart = &spaces[3], *graph = &spaces[4];
+    cart->n_in = cart->n_out = 2;
+    MPI_Cart_shift(cart->comm, 0, 1, &cart->in[0], &cart->in[1]);
+    memcpy(cart->out, cart->in, sizeof(cart->out));
+    graph->n_in = graph->n_out = 2;
+    memcpy(graph->in, last, sizeof(last));
+    memcpy(graph->out, next, sizeof(next));
 }
 
-static void all_reduce(int round, int n)
+static void free_spaces(void)
 {
-    for (int i = 0; i < n; i++) {
-        a[i] = word(my_rank, 0, round, (size_t)i);
-    }
-    MPI_Allreduce(a, b, n, MPI_UINT32_T, MPI_SUM, MPI_COMM_WORLD);
-    for (int i = 0; i < n; i++) {
-        uint32_t sum = 0;
-        for (int from = 0; from < n_ranks; from++) {
-            sum += word(from, 0, round, (size_t)i);
-        }
-        if (b[i] != sum) {
-            fail("allreduce", round, -1, (size_t)i);
-        }
-    }
-    add_to_digest(b[n - 1]);
-}
-
-static void gather_scatter(int round, int n)
-{
-    n = n / n_ranks + 1;
-    int root = round % n_ranks;
-    fill(a, (size_t)n, my_rank, root, round);
-    MPI_Gather(a, n, MPI_UINT32_T, b, n, MPI_UINT32_T, root, MPI_COMM_WORLD);
-    if (my_rank == root) {
-        for (int from = 0; from < n_ranks; from++) {
-            verify(b + from * n, (size_t)n, from, root, round, "gather");
-        }
-    }
-    MPI_Scatter(b, n, MPI_UINT32_T, a, n, MPI_UINT32_T, root, MPI_COMM_WORLD);
-    verify(a, (size_t)n, my_rank, root, round, "scatter");
-    MPI_Allgather(a, n, MPI_UINT32_T, b, n, MPI_UINT32_T, MPI_COMM_WORLD);
-    for (int from = 0; from < n_ranks; from++) {
-        verify(b + from * n, (size_t)n, from, root, round, "allgather");
+    for (int i = 0; i < N_SPACES; i++) {
+        MPI_Comm_free(&spaces[i].comm);
     }
 }
 
-/* One of each on several communicators at once, completed in another order. */
-static void nonblocking(MPI_Comm *comm, int round, int n)
+/* The same choice on all ranks. */
+static const struct op *prepare(struct slot *slot, int op, int round, unsigned *state)
 {
-    static uint32_t bc[N_COMM][LARGE], to[N_COMM][LARGE + 64], from[N_COMM][LARGE + 64];
-    static uint32_t mine[N_COMM], sum[N_COMM];
-    MPI_Request request[3 * N_COMM];
-    int part = n / n_ranks + 1;
-    for (int c = 0; c < N_COMM; c++) {
-        int root = (round + c) % n_ranks;
-        if (my_rank == root) {
-            fill(bc[c], (size_t)n, root, c, round);
-        }
-        mine[c] = word(my_rank, c, round, 0);
-        for (int r = 0; r < n_ranks; r++) {
-            fill(to[c] + r * part, (size_t)part, my_rank, r, round + c);
-        }
-        MPI_Ibcast(bc[c], n, MPI_UINT32_T, root, comm[c], &request[3 * c]);
-        MPI_Iallreduce(&mine[c], &sum[c], 1, MPI_UINT32_T, MPI_SUM, comm[c], &request[3 * c + 1]);
-        MPI_Ialltoall(to[c], part, MPI_UINT32_T, from[c], part, MPI_UINT32_T, comm[c],
-                      &request[3 * c + 2]);
+    static const int sizes[] = {1, 100, 5000, LARGE};
+    slot->space = ops[op].neighbours ? &spaces[3 + random_below(state, 2)]
+                                     : &spaces[random_below(state, N_SPACES)];
+    slot->round = round;
+    slot->n = sizes[random_below(state, 4)];
+    slot->part = slot->n / slot->space->size + (slot->n < LARGE);
+    slot->root = round % slot->space->size;
+    memset(slot->in, 0xee, ROOM * sizeof(*slot->in));
+    return &ops[op];
+}
+
+static void blocking(int round)
+{
+    unsigned state = (unsigned)round;
+    const struct op *op = prepare(&slots[0], round % N_OPS, round, &state);
+    if (round / N_OPS % n_ranks == my_rank) {
+        linger_alone();
+    }
+    op->start(&slots[0], NULL);
+    op->check(&slots[0]);
+}
+
+static void many_nonblocking(int round)
+{
+    MPI_Request request[N_SLOTS];
+    const struct op *op[N_SLOTS];
+    int order[N_SLOTS];
+    unsigned state = (unsigned)(round * 77 + 5), mine = (unsigned)my_rank + state;
+    if (round % n_ranks == my_rank) {
+        linger_alone();
+    }
+    for (int i = 0; i < N_SLOTS; i++) {
+        op[i] = prepare(&slots[i], random_below(&state, N_OPS), round + i, &state);
+        op[i]->start(&slots[i], &request[i]);
     }
     uint32_t x = word(my_rank, 7, round, 7), y;
     MPI_Sendrecv(&x, 1, MPI_UINT32_T, (my_rank + 1) % n_ranks, 5, &y, 1, MPI_UINT32_T,
                  (my_rank + n_ranks - 1) % n_ranks, 5, MPI_COMM_WORLD, MPI_STATUS_IGNORE);
-    MPI_Waitall(3 * N_COMM, request, MPI_STATUSES_IGNORE);
-    for (int c = 0; c < N_COMM; c++) {
-        uint32_t want = 0;
-        for (int r = 0; r < n_ranks; r++) {
-            want += word(r, c, round, 0);
-            verify(from[c] + r * part, (size_t)part, r, my_rank, round + c, "ialltoall");
+    if (y != word((my_rank + n_ranks - 1) % n_ranks, 7, round, 7)) {
+        fail("message beside collectives", round, -1, 0);
+    }
+    shuffle(order, N_SLOTS, &mine);
+    for (int i = 0; i < N_SLOTS; i++) {
+        int done = round % 2;
+        if (done) {
+            MPI_Wait(&request[order[i]], MPI_STATUS_IGNORE);
         }
-        if (sum[c] != want) {
-            fail("iallreduce", round, c, 0);
+        while (!done) {
+            MPI_Test(&request[order[i]], &done, MPI_STATUS_IGNORE);
         }
-        verify(bc[c], (size_t)n, (round + c) % n_ranks, c, round, "ibcast");
+        op[order[i]]->check(&slots[order[i]]);
     }
 }
 
 int main(int argc, char **argv)
 {
-    static const int sizes[] = {1, 100, 5000, LARGE};
     int rounds = begin(argc, argv);
-    MPI_Comm comm[N_COMM];
-    a = calloc(LARGE + 64, sizeof(*a));
-    b = calloc(LARGE + 64, sizeof(*b));
-    for (int c = 0; c < N_COMM; c++) {
-        MPI_Comm_dup(MPI_COMM_WORLD, &comm[c]);
+    if (n_ranks < 2 || n_ranks > MAX_SIZE) {
+        fail("number of ranks", 0, n_ranks, 0);
+    }
+    MPI_Op_create(compose_pairs, 0, &compose);
+    MPI_Type_contiguous(2, MPI_UINT32_T, &pair);
+    MPI_Type_commit(&pair);
+    make_spaces();
+    for (int i = 0; i < N_SLOTS; i++) {
+        slots[i].out = malloc(ROOM * sizeof(uint32_t));
+        slots[i].in = malloc(ROOM * sizeof(uint32_t));
     }
     for (int round = 0; round < rounds; round++) {
-        int n = sizes[round % 4];
-        broadcast(round, n);
-        all_to_all(round, n);
-        all_reduce(round, n);
-        gather_scatter(round, n);
-        nonblocking(comm, round, n);
-        MPI_Barrier(MPI_COMM_WORLD);
+        blocking(round);
+        many_nonblocking(round);
     }
-    for (int c = 0; c < N_COMM; c++) {
-        MPI_Comm_free(&comm[c]);
-    }
+    free_spaces();
+    MPI_Op_free(&compose);
+    MPI_Type_free(&pair);
     return end("collectives");
 }

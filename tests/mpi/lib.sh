@@ -114,14 +114,14 @@ switch_while_running() {
 }
 
 # survive PROGRAM RANKS ROUNDS LEAST-SWITCHES [SET...]: the program's result must not depend on switches.
-# HARASS may have further options for the harasser.
+# HARASS may have further options for the harasser; LINGER_MS is explained in check.h.
 survive() {
     local program=$1 ranks=$2 rounds=$3 least=$4 reference switches
     local command=("${MPIRUN[@]}" -np "$ranks" --mca pml ob1 --mca btl "vader,tcp,self"
         "$BUILD/mpi/$program" "$rounds")
     shift 4
     [ $# -gt 0 ] || set -- tcp,self vader,tcp,self
-    reference=$(timeout "${JOB_LIMIT:-300}" "${command[@]}")
+    reference=$(LINGER_MS=0 timeout "${JOB_LIMIT:-300}" "${command[@]}")
     "$TOP/tests/harass" --build "$BUILD" --limit "${JOB_LIMIT:-300}" --sets "$(IFS=';'; echo "$*")" \
         "${HARASS[@]}" -- "${command[@]}" >"$DIR/job.log" || die "$program did not survive"
     tail -1 "$DIR/job.log"

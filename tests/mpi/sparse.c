@@ -7,12 +7,6 @@
 
 #define MAX_WORDS 30000
 
-static int random_below(unsigned *state, int n)
-{
-    *state = *state * 1103515245u + 12345u;
-    return (int)((*state >> 8) % (unsigned)n);
-}
-
 static int receive_if_any(uint32_t *in, int round)
 {
     int there, n;
