@@ -14,7 +14,8 @@ static uint32_t out[WORDS], in[WORDS];
 
 static void exchange(int distance, int round, const char *what)
 {
-    int to = (my_rank + distance) % n_ranks, from = (my_rank - distance + n_ranks) % n_ranks;
+    int to = (my_rank + distance) % n_ranks,
+        from = (my_rank + n_ranks - distance % n_ranks) % n_ranks;
     fill(out, WORDS, my_rank, to, round);
     MPI_Sendrecv(out, WORDS, MPI_UINT32_T, to, 1, in, WORDS, MPI_UINT32_T, from, 1, MPI_COMM_WORLD,
                  MPI_STATUS_IGNORE);
