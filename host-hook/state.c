@@ -26,7 +26,7 @@ static const unsigned may_follow[STATES] = {
     [STATE_RESUMING] =
         TO(DETACHING) | TO(COPYING) | TO(QUIESCING) | TO(DONE) | TO(FAILED) | TO(ROLLING_BACK),
     [STATE_DONE] = 0,
-    [STATE_ROLLING_BACK] = TO(FAILED),
+    [STATE_ROLLING_BACK] = TO(FAILED) | TO(DONE), /* it was too late: all had arrived */
     [STATE_FAILED] = 0,
 };
 

@@ -78,6 +78,10 @@ static void on_located(void *arg, const struct ninja_error *err)
         vm_over(ref, err);
         return;
     }
+    if (vm->vmm->on_its_way) { /* its guest stands still, perhaps: it is asked when it has arrived */
+        vm_over(ref, NULL);
+        return;
+    }
     agent_connect(vm->agent, vmm_entry(vm->vmm)->agent, on_connected, ref);
 }
 

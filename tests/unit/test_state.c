@@ -41,7 +41,7 @@ static void what_must_not_follow(void **state)
     assert_false(state_may_follow(STATE_QUIESCING, STATE_COPYING));
     assert_false(state_may_follow(STATE_ATTACHING, STATE_ROLLING_BACK));
     assert_false(state_may_follow(STATE_DETACHING, STATE_ATTACHING));
-    assert_false(state_may_follow(STATE_ROLLING_BACK, STATE_DONE));
+    assert_false(state_may_follow(STATE_ROLLING_BACK, STATE_COPYING));
     assert_false(state_may_follow(STATE_RELEASING, STATE_DONE));
     /* everything before the point of no return can be taken back */
     for (int s = STATE_PLANNED; s <= STATE_COPYING; s++) {
