@@ -8,6 +8,7 @@ set -euo pipefail
 
 DIR=$(mktemp -d "${TMPDIR:-/tmp}/ninja-mpi.XXXXXX")
 PIDS=()
+HARASS=()
 
 cleanup() {
     local pid
@@ -57,6 +58,16 @@ ninjactl() {
         --state-dir "$DIR/state" "$@"
 }
 
+# with_children PID...: these processes and all that they started.
+with_children() {
+    local pid
+    for pid in "$@"; do
+        echo "$pid"
+        # shellcheck disable=SC2046
+        with_children $(pgrep -P "$pid")
+    done
+}
+
 # What every mpirun here needs; --oversubscribe as the machine may be small.
 MPIRUN=(mpirun --allow-run-as-root --oversubscribe)
 MPIRUN+=(--mca mca_base_component_path
@@ -103,17 +114,18 @@ switch_while_running() {
 }
 
 # survive PROGRAM RANKS ROUNDS LEAST-SWITCHES [SET...]: the program's result must not depend on switches.
+# HARASS may have further options for the harasser.
 survive() {
-    local program=$1 ranks=$2 rounds=$3 least=$4 reference
+    local program=$1 ranks=$2 rounds=$3 least=$4 reference switches
+    local command=("${MPIRUN[@]}" -np "$ranks" --mca pml ob1 --mca btl "vader,tcp,self"
+        "$BUILD/mpi/$program" "$rounds")
     shift 4
     [ $# -gt 0 ] || set -- tcp,self vader,tcp,self
-    reference=$(timeout "${JOB_LIMIT:-300}" "${MPIRUN[@]}" -np "$ranks" --mca pml ob1 --mca btl vader,tcp,self \
-        "$BUILD/mpi/$program" "$rounds")
-    start_agent
-    start_job -np "$ranks" --mca btl vader,tcp,self "$BUILD/mpi/$program" "$rounds"
-    switch_while_running "$@"
-    end_job
-    echo "$program: $DONE switches"
-    [ "$(cat "$DIR/job.log")" = "$reference" ] || die "result differs from: $reference"
-    [ "$DONE" -ge "$least" ] || die "only $DONE switches, $least wanted"
+    reference=$(timeout "${JOB_LIMIT:-300}" "${command[@]}")
+    "$TOP/tests/harass" --build "$BUILD" --limit "${JOB_LIMIT:-300}" --sets "$(IFS=';'; echo "$*")" \
+        "${HARASS[@]}" -- "${command[@]}" >"$DIR/job.log" || die "$program did not survive"
+    tail -1 "$DIR/job.log"
+    [ "$(head -n -1 "$DIR/job.log")" = "$reference" ] || die "result differs from: $reference"
+    switches=$(tail -1 "$DIR/job.log" | jq .switches)
+    [ "$switches" -ge "$least" ] || die "only $switches switches, $least wanted"
 }

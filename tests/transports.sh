@@ -1,0 +1,32 @@
+# shellcheck shell=bash
+# Checks names of transports before a job is touched. Needs usage_error, and MCA's component path.
+
+COMPONENTS=" $(ompi_info --parsable | sed -n 's/^mca:\(btl\|crcp\):\([^:]*\):version:.*/\1:\2/p' | sort -u | tr '\n' ' ')" ||
+    usage_error "ompi_info does not run: is Open MPI installed?"
+[[ $COMPONENTS == *" crcp:ninja "* ]] ||
+    usage_error "Open MPI does not find the component crcp/ninja in ${OMPI_MCA_mca_base_component_path:-}"
+
+# check_transport NAME: a component that is installed, for some with a network interface.
+check_transport() {
+    local name=${1%%:*} interface=${1#*:}
+    [ -n "$name" ] || usage_error "there is an empty name in a set of transports"
+    [[ $name =~ ^[a-z0-9_]+$ && $COMPONENTS == *" btl:$name "* ]] ||
+        usage_error "transport \"$name\" is not installed; there are: $(grep -o 'btl:[^ ]*' <<<"$COMPONENTS" | sed s/btl:// | paste -sd ' ')"
+    [ "$interface" = "$1" ] || [[ $interface =~ ^[^/.]+$ && -e /sys/class/net/$interface ]] ||
+        usage_error "transport \"$1\": there is no network interface \"$interface\""
+}
+
+# check_set SET: sets it to what ninjactl is told.
+check_set() {
+    local names name reaches=''
+    set_=$1
+    [[ ! $1 =~ ^(best|standby|all|network|bypass)$ ]] || return 0
+    IFS=, read -ra names <<<"$1,"
+    [ ${#names[@]} -gt 0 ] || usage_error "there is an empty set of transports"
+    for name in "${names[@]}"; do
+        check_transport "$name"
+        [ "$name" = self ] || reaches=yes
+    done
+    [ -n "$reaches" ] || usage_error "the set \"$1\" reaches no other rank"
+    [[ ,$1, == *,self,* ]] || set_+=,self
+}
