@@ -4,5 +4,5 @@
 . "$(dirname "$0")/lib.sh"
 export FILES_AT=$DIR/data
 for implementation in ompio romio321; do
-    OMPI_MCA_io=$implementation survive files 4 160 20
+    OMPI_MCA_io=$implementation survive files 4 100 5
 done

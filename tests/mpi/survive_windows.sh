@@ -1,4 +1,4 @@
 #!/usr/bin/env bash
 # shellcheck source=tests/mpi/lib.sh
 . "$(dirname "$0")/lib.sh"
-survive windows 4 900 20
+survive windows 4 900 5

@@ -28,6 +28,7 @@
 #include "ompi/mca/osc/osc.h"
 #include "ompi/mca/pml/pml.h"
 #include "ompi/request/request.h"
+#include "ompi/runtime/mpiruntime.h"
 #include "ompi/win/win.h"
 
 #define MAX_ANSWER 64 /* bytes; one element of a predefined type */
@@ -138,8 +139,11 @@ bool windows_can_move(char *why, size_t size)
         } else if (strcmp(file, "mca_osc_sm.so") != 0) {
             snprintf(why, size,
                      "the RMA window \"%s\" is on a component that holds on to its transport "
-                     "(%s); start the job with --mca osc sm,pt2pt",
-                     win->w_name, file);
+                     "(%s); %s",
+                     win->w_name, file,
+                     ompi_mpi_thread_multiple
+                         ? "with MPI_THREAD_MULTIPLE only shared memory windows can move (osc/sm)"
+                         : "start the job with --mca osc sm,pt2pt");
             return false;
         }
     }
