@@ -1,6 +1,6 @@
 # NINJA_CHECK_OPENMPI
 # The installed Open MPI: its version (4.1.x only), developer headers, component directory.
-# Sets OMPI_VERSION, OMPI_CFLAGS, mcadir. What is missing goes to $missing.
+# Sets OMPI_VERSION, OMPI_CFLAGS, OMPI_LIBS, mcadir. What is missing goes to $missing.
 AC_DEFUN([NINJA_CHECK_OPENMPI], [
     AC_ARG_VAR([OMPI_INFO], [ompi_info of the Open MPI to build for])
     AC_PATH_PROGS([OMPI_INFO], [ompi_info.openmpi ompi_info])
@@ -25,6 +25,7 @@ AC_DEFUN([NINJA_CHECK_OPENMPI], [
         [NINJA_MISSING([PMIx 3 or later headers (Debian: libpmix-dev)])])
     AC_SUBST([OMPI_VERSION])
     AC_SUBST([OMPI_CFLAGS])
+    AC_SUBST([OMPI_LIBS])
     AC_SUBST([mcadir])
 ])
 
@@ -42,4 +43,8 @@ AC_DEFUN([NINJA_OMPI_PATHS], [
     AS_IF([test -z "$ompi_devdir"],
         [NINJA_MISSING([developer headers of Open MPI $OMPI_VERSION (Debian: libopenmpi-dev; a build from source: configure it with --with-devel-headers)])])
     OMPI_CFLAGS="-isystem $ompi_includedir -isystem $ompi_devdir"
+    # A program that loads libmpi as a plugin does (Python) keeps its symbols from components that
+    # do not name it.
+    ompi_libdir=`"$OMPI_INFO" --parsable --path libdir 2>/dev/null | sed -n 's/^path:libdir://p'`
+    OMPI_LIBS="-L$ompi_libdir -lmpi"
 ])

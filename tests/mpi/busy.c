@@ -1,6 +1,7 @@
 /*
  * Rank 0 computes for a while without calling MPI, once; the others wait for it. Argument: milliseconds.
- * With a second argument, "window" makes an RMA window and "threads" asks for MPI_THREAD_MULTIPLE.
+ * With a second argument, "window" makes an RMA window and "threads" asks for MPI_THREAD_MULTIPLE;
+ * "threads,window" does both.
  */
 #include <mpi.h>
 #include <stdio.h>
@@ -15,14 +16,14 @@ int main(int argc, char **argv)
     MPI_Win window = MPI_WIN_NULL;
     int memory = 0;
 
-    if (strcmp(extra, "threads") == 0) {
+    if (strstr(extra, "threads") != NULL) {
         MPI_Init_thread(&argc, &argv, MPI_THREAD_MULTIPLE, &provided);
     } else {
         MPI_Init(&argc, &argv);
     }
     MPI_Comm_rank(MPI_COMM_WORLD, &rank);
     MPI_Comm_size(MPI_COMM_WORLD, &size);
-    if (strcmp(extra, "window") == 0) {
+    if (strstr(extra, "window") != NULL) {
         MPI_Win_create(&memory, sizeof(memory), sizeof(memory), MPI_INFO_NULL, MPI_COMM_WORLD,
                        &window);
         MPI_Win_set_name(window, "the test's window");

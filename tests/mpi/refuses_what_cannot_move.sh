@@ -19,6 +19,9 @@ refused() {
 
 refused "the test's window" --mca osc rdma "$BUILD/mpi/busy" 3000 window
 
+# osc/pt2pt does not work with MPI_THREAD_MULTIPLE, so the program gets a window that cannot move
+refused "the test's window.* MPI_THREAD_MULTIPLE" "$BUILD/mpi/busy" 3000 threads,window
+
 # the component's own defaults put the window on one that can move
 start_job -np 2 --mca btl vader,tcp,self "$BUILD/mpi/busy" 3000 window
 wait_for 30 job_is_ready 2

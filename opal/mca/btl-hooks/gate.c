@@ -16,10 +16,8 @@
 
 #include "ompi_config.h"
 
-#include <dlfcn.h>
 #include <linux/membarrier.h>
 #include <pthread.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/syscall.h>
@@ -254,14 +252,6 @@ void gate_run_alone(void (*function)(void *), void *arg)
 
 /* --- building ----------------------------------------------------------------------------- */
 
-/* Threads that exit later, and pointers that MPI keeps, lead into this DSO. */
-static bool stay_loaded(void)
-{
-    Dl_info where;
-    return dladdr((void *)(uintptr_t)gate_build, &where) != 0 &&
-           dlopen(where.dli_fname, RTLD_LAZY | RTLD_NOLOAD | RTLD_NODELETE) != NULL;
-}
-
 static bool make_condition(void)
 {
     pthread_condattr_t attr;
@@ -282,7 +272,7 @@ bool gate_build(char *why, size_t size)
         return false;
     }
     if (!make_condition() || pthread_key_create(&gate.at_exit, on_thread_exit) != 0 ||
-        !stay_loaded() || opal_progress_register(sleep_at_shut_gate) != OPAL_SUCCESS) {
+        opal_progress_register(sleep_at_shut_gate) != OPAL_SUCCESS) {
         snprintf(why, size, "cannot make what MPI_THREAD_MULTIPLE needs: %m");
         return false;
     }

@@ -13,7 +13,7 @@
 #include <stddef.h>
 
 /**
- * Builds the gate. It stays until the process ends, and so does the DSO that this is part of.
+ * Builds the gate. It stays until the process ends, as the DSO that this is part of does (-z nodelete).
  *
  * @return false with the reason: the kernel lacks membarrier(2), or out of memory
  */

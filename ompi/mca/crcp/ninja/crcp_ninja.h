@@ -9,6 +9,7 @@
  *     steps.c                  the state of this rank, and what it does at each step of a switch
  *     drain.c                  when nothing is in flight
  *     ob1_view.c               what of that is inside pml/ob1
+ *     windows.c                one-sided communication
  */
 #ifndef NINJA_CRCP_NINJA_H
 #define NINJA_CRCP_NINJA_H
@@ -95,5 +96,11 @@ void drain_describe(char *text, size_t size);
 /** Tables for the reports, of malloc'ed pairs; NULL and n 0 if all are zero. */
 struct ninja_rank_pair *drain_sent(uint32_t *n);
 struct ninja_rank_pair *drain_held(uint32_t *n);
+
+/* --- windows.c --- */
+
+/** Says whether all open windows can move (why names one that cannot), and sees that they do. */
+bool windows_can_move(char *why, size_t size);
+void windows_close(void);
 
 #endif

@@ -30,7 +30,6 @@
 #include "ompi/proc/proc.h"
 #include "ompi/runtime/params.h"
 #include "ompi/runtime/mpiruntime.h"
-#include "ompi/win/win.h"
 
 static struct {
     struct ob1_module *ob1;
@@ -332,37 +331,6 @@ void ob1_park(void)
 
 /* --- can it work? ------------------------------------------------------------------------- */
 
-/* The file of the window's component; the window itself does not know its name. */
-static const char *component_file(const ompi_win_t *win)
-{
-    Dl_info where;
-    if (dladdr((void *)(uintptr_t)win->w_osc_module->osc_put, &where) == 0) {
-        return "unknown";
-    }
-    const char *slash = strrchr(where.dli_fname, '/');
-    return slash != NULL ? slash + 1 : where.dli_fname;
-}
-
-static bool windows_can_move(char *why, size_t size)
-{
-    int n = opal_pointer_array_get_size(&ompi_mpi_windows);
-    for (int i = 0; i < n; i++) {
-        ompi_win_t *win = opal_pointer_array_get_item(&ompi_mpi_windows, i);
-        if (win == NULL || win->w_osc_module == NULL) {
-            continue;
-        }
-        const char *file = component_file(win);
-        if (strcmp(file, "mca_osc_pt2pt.so") != 0 && strcmp(file, "mca_osc_sm.so") != 0) {
-            snprintf(why, size,
-                     "the RMA window \"%s\" is on a component that holds on to its transport "
-                     "(%s); start the job with --mca osc sm,pt2pt",
-                     win->w_name, file);
-            return false;
-        }
-    }
-    return true;
-}
-
 static bool communicator_can_move(ompi_communicator_t *comm, char *why, size_t size)
 {
     if (OMPI_COMM_CHECK_ASSERT_ALLOW_OVERTAKE(comm)) {
@@ -393,7 +361,7 @@ bool ob1_can_drain(char *why, size_t size)
             return false;
         }
     }
-    return windows_can_move(why, size);
+    return true;
 }
 
 /* --- opening ------------------------------------------------------------------------------ */

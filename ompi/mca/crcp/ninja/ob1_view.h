@@ -24,7 +24,7 @@ size_t ob1_view_ranks(void);
 /**
  * Says whether a drain can work at all now.
  *
- * @param why  filled with the reason, naming the communicator or window
+ * @param why  filled with the reason, naming the communicator
  */
 bool ob1_can_drain(char *why, size_t size);
 

@@ -201,7 +201,7 @@ static void end_of_stop(void)
 {
     char why[256];
     rank.underway = 0;
-    if (ob1_can_drain(why, sizeof(why))) {
+    if (ob1_can_drain(why, sizeof(why)) && windows_can_move(why, sizeof(why))) {
         report_sent();
     } else {
         set_state(NINJA_RANK_RUNNING);
@@ -443,5 +443,6 @@ bool steps_open(char *why, size_t size)
 void steps_close(void)
 {
     forget_report();
+    windows_close();
     drain_close();
 }

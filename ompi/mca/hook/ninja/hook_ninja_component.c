@@ -46,10 +46,12 @@ static const struct {
     const char *framework;
     const char *value;
     const char *why;
+    bool not_with_threads;
 } defaults[] = {
-    {"pml", "ob1", "its messages can be drained"},
-    {"osc", "sm,pt2pt", "windows do not hold on to a transport"},
-    {"coll", "^hcoll", "collectives do not bypass the PML"},
+    {"pml", "ob1", "its messages can be drained", false},
+    /* osc/pt2pt makes no window with MPI_THREAD_MULTIPLE; then the stock choice at least runs */
+    {"osc", "sm,pt2pt", "windows do not hold on to a transport", true},
+    {"coll", "^hcoll", "collectives do not bypass the PML", false},
 };
 
 static bool wanted;
@@ -88,10 +90,13 @@ static char *selection_of(const char *framework, bool by_the_system)
     return copy;
 }
 
-static void set_defaults(void)
+static void set_defaults(int thread_level)
 {
     char variable[64];
     for (size_t i = 0; i < sizeof(defaults) / sizeof(defaults[0]); i++) {
+        if (defaults[i].not_with_threads && thread_level == MPI_THREAD_MULTIPLE) {
+            continue;
+        }
         char *chosen = selection_of(defaults[i].framework, false);
         if (chosen == NULL) {
             snprintf(variable, sizeof(variable), "OMPI_MCA_%s", defaults[i].framework);
@@ -109,7 +114,7 @@ static void after_opal(int argc, char **argv, int requested, int *provided)
     wanted = crcp != NULL && strcmp(crcp, "ninja") == 0;
     free(crcp);
     if (wanted) {
-        set_defaults();
+        set_defaults(*provided);
     }
 }
 
@@ -125,8 +130,9 @@ static void end_of_init(int argc, char **argv, int requested, int *provided)
     }
     opened = true;
     if (ompi_crcp_base_select() != OMPI_SUCCESS) {
-        opal_output(0, "ninja: the component crcp/ninja cannot be selected; the job runs, but cannot "
-                       "be migrated");
+        opal_output(0,
+                    "ninja: the component crcp/ninja cannot be selected; the job runs, but cannot "
+                    "be migrated");
         mca_base_framework_close(&ompi_crcp_base_framework);
         opened = false;
     }
