@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
 # shellcheck source=tests/mpi/lib.sh
 . "$(dirname "$0")/lib.sh"
-survive communicators 4 3000 20
+survive communicators 2 6000 10
+survive communicators 5 350 10
