@@ -281,6 +281,11 @@ bool endpoints_refill(char *why, size_t size)
     return true;
 }
 
+bool endpoints_are_complete(void)
+{
+    return n_vacated == 0;
+}
+
 void endpoints_close(void)
 {
     release_all(vacated, n_vacated);
