@@ -52,7 +52,8 @@ enum ninja_rank_type {
     NINJA_RANK_BYE_OK,
 
     /* the steps, from the agent; "reply" is what the report holds */
-    NINJA_RANK_STOP,    /* arg: lease in ms (see docs/protocol.md).
+    NINJA_RANK_STOP,    /* arg: lease in ms (see docs/protocol.md); text: the lists that RELEASE and
+                           OPEN are going to bring, "RELEASE\nOPEN", or empty: not known yet.
                            reply a: messages sent to each peer so far, modulo 2^16 */
     NINJA_RANK_DRAIN,   /* a: messages that each peer has sent to this rank, modulo 2^16.
                            reply a: as for STOP; b: unmatched rendezvous held for each sender */
@@ -62,9 +63,10 @@ enum ninja_rank_type {
                            that bypass the VMM, "@network" for all that leave the node, "@all"
                            for all but self.
                            reply text: what is still open, a line each (status FAILED then) */
-    NINJA_RANK_OPEN,    /* text: comma-separated BTL components to choose from, "@best" for
-                           those that the job was started with, "@standby" for those of them
-                           that do not bypass the VMM.
+    NINJA_RANK_OPEN,    /* text: comma-separated BTL components to choose from, each with its
+                           interfaces if it is to use some only ("tcp:lo+10.0.0.0/8"); "@best"
+                           for those that the job was started with, "@standby" for those of them
+                           that do not bypass the VMM, "@previous" for those before RELEASE.
                            reply addresses: by which others reach this rank */
     NINJA_RANK_CONNECT, /* descriptor: those of all ranks, see common/addresses.h.
                            reply a: one pair (index, number of peers reached) a transport,

@@ -8,6 +8,8 @@
 
 #include "common/base64.h"
 
+#define MAX_LIST (NINJA_RANK_MAX_TEXT / 2 - 1)
+
 static bool take_number(json_t *json, const char *key, uint32_t min, uint32_t max, uint32_t *value,
                         struct ninja_error *err)
 {
@@ -44,20 +46,47 @@ static bool take_common(json_t *json, struct step_args *args, struct ninja_error
     return true;
 }
 
-static bool take_btl(json_t *json, struct step_args *args, struct ninja_error *err)
+static bool take_list(json_t *json, const char *key, const char **list, struct ninja_error *err)
 {
-    args->btl = json_string_value(json_object_get(json, "btl"));
-    size_t len = args->btl != NULL ? strlen(args->btl) : 0;
-    if (len == 0 || len > NINJA_RANK_MAX_TEXT) {
+    *list = json_string_value(json_object_get(json, key));
+    size_t len = *list != NULL ? strlen(*list) : 0;
+    if (len == 0 || len > MAX_LIST) {
         return ninja_error_set(err, "BadStep",
-                               "'btl' must be a comma-separated list of BTLs, at most %u bytes",
-                               NINJA_RANK_MAX_TEXT);
+                               "'%s' must be a comma-separated list of BTLs, at most %u bytes", key,
+                               MAX_LIST);
     }
     for (size_t i = 0; i < len; i++) {
-        if (!isgraph((unsigned char)args->btl[i])) {
-            return ninja_error_set(err, "BadStep", "'btl' holds a blank or unprintable character");
+        if (!isgraph((unsigned char)(*list)[i])) {
+            return ninja_error_set(err, "BadStep", "'%s' holds a blank or unprintable character",
+                                   key);
         }
     }
+    return true;
+}
+
+static bool take_text(json_t *json, struct step_args *args, struct ninja_error *err)
+{
+    const char *list;
+    if (!take_list(json, "btl", &list, err)) {
+        return false;
+    }
+    snprintf(args->text, sizeof(args->text), "%s", list);
+    return true;
+}
+
+static bool take_stop(json_t *json, struct step_args *args, struct ninja_error *err)
+{
+    if (!take_number(json, "lease-ms", 1, STEP_MAX_MS, &args->lease_ms, err)) {
+        return false;
+    }
+    if (json_object_get(json, "release") == NULL && json_object_get(json, "open") == NULL) {
+        return true;
+    }
+    const char *release, *open;
+    if (!take_list(json, "release", &release, err) || !take_list(json, "open", &open, err)) {
+        return false;
+    }
+    snprintf(args->text, sizeof(args->text), "%s\n%s", release, open);
     return true;
 }
 
@@ -69,7 +98,7 @@ bool step_args_parse(json_t *json, struct step_args *args, struct ninja_error *e
     }
     switch (args->type) {
     case NINJA_RANK_STOP:
-        return take_number(json, "lease-ms", 1, STEP_MAX_MS, &args->lease_ms, err);
+        return take_stop(json, args, err);
     case NINJA_RANK_DRAIN:
     case NINJA_RANK_SETTLE:
         args->tables = json_object_get(json, "tables");
@@ -77,7 +106,7 @@ bool step_args_parse(json_t *json, struct step_args *args, struct ninja_error *e
                ninja_error_set(err, "BadStep", "'tables' must be an object");
     case NINJA_RANK_RELEASE:
     case NINJA_RANK_OPEN:
-        return take_btl(json, args, err);
+        return take_text(json, args, err);
     case NINJA_RANK_CONNECT:
         args->addresses = json_object_get(json, "addresses");
         return json_is_array(args->addresses) ||
@@ -212,7 +241,7 @@ void step_args_message(const struct step_args *args, uint32_t rank, struct ninja
         .round = args->round,
         .epoch = args->epoch,
         .arg = args->lease_ms,
-        .text = (char *)(args->btl != NULL ? args->btl : ""),
+        .text = (char *)args->text,
     };
     if (args->type == NINJA_RANK_DRAIN) {
         msg->a = pairs;

@@ -14,15 +14,15 @@
 #define STEP_MAX_MS (24u * 3600 * 1000)
 
 struct step_args {
-    const char *job; /* borrowed from the JSON, as are btl, tables and addresses */
+    const char *job; /* borrowed from the JSON, as are tables and addresses */
     uint32_t epoch;
     uint16_t round;
     uint16_t type;
     uint32_t timeout_ms;
-    uint32_t lease_ms; /* stop */
-    const char *btl;   /* release, open */
-    json_t *tables;    /* drain, settle */
-    json_t *addresses; /* connect */
+    uint32_t lease_ms;                  /* stop */
+    char text[NINJA_RANK_MAX_TEXT + 1]; /* release, open: the list; stop: both, a line each */
+    json_t *tables;                     /* drain, settle */
+    json_t *addresses;                  /* connect */
 };
 
 /**

@@ -28,6 +28,9 @@ enum option_id {
     OPT_HELP,
 };
 
+/* The next line of an option's help. */
+#define FURTHER "\n                               "
+
 static const struct {
     enum option_id id;
     const char *name, *value, *help;
@@ -42,7 +45,8 @@ static const struct {
     {OPT_DOWNTIME_LIMIT, "downtime-limit", "MS", "how long a VM may stand still at the end"},
     {OPT_STRICT, "strict", NULL, "exit with 1 if not all that was asked is there at the end"},
     {OPT_BTL, "btl", "LIST|best|standby",
-     "transports to choose from, e.g. tcp,vader,self (default best)"},
+     "transports to choose from, e.g. vader,tcp,self (default best);" FURTHER
+     "tcp:eth0+10.1.0.0/16 or openib:mlx5_0: on these interfaces only"},
     {OPT_RELEASE, "release", "LIST|all|bypass", "transports to let go (default all)"},
     {OPT_JSON, "json", NULL, "print JSON"},
     {OPT_VERBOSE, "verbose", NULL, "log what is done in detail"},

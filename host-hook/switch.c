@@ -5,7 +5,7 @@
  *
  *     stop --> drain --> settle --> release --> [held] --> open --> connect --> resume --> done
  *               ^ counts   |                                ^  |      |
- *               +- changed +                                +--+------+ once more, with a fallback
+ *               +- changed +                                +--+------+ again, with a fallback
  *     any failure up to settle: resume, pause, next attempt
  *     ranks found in the middle of a switch, whose coordinator ended:
  *         one of them has released: begin with release, in a new epoch
@@ -21,6 +21,11 @@
 #include "host-hook/switch_private.h"
 
 #define MAX_ROUNDS 10000
+
+/* What is tried in turn when a list does not connect all: what the jobs were on; what always works.
+ */
+static const char *const fallbacks[] = {"@previous", "@standby"};
+#define N_FALLBACKS (sizeof(fallbacks) / sizeof(fallbacks[0]))
 
 static void begin_attempt(struct transport_switch *sw);
 
@@ -162,12 +167,6 @@ static void after_settle(struct transport_switch *sw)
     }
 }
 
-static void begin_reselect(struct transport_switch *sw)
-{
-    tell_phase(sw, SWITCH_RESELECTING);
-    switch_start_step(sw, OPEN);
-}
-
 static void set_reselect(struct transport_switch *sw, const char *btl)
 {
     char *copy = strdup(btl);
@@ -175,11 +174,18 @@ static void set_reselect(struct transport_switch *sw, const char *btl)
     sw->reselect = copy;
 }
 
+static void begin_reselect(struct transport_switch *sw)
+{
+    sw->wanted = strdup(sw->reselect);
+    tell_phase(sw, SWITCH_RESELECTING);
+    switch_start_step(sw, OPEN);
+}
+
 static void after_release(struct transport_switch *sw)
 {
     if (ninja_error_is_set(&sw->err)) {
         snprintf(sw->err.class, sizeof(sw->err.class), "Release");
-        set_reselect(sw, "@best");
+        set_reselect(sw, fallbacks[0]);
     } else if (sw->options.hold && !sw->aborted) {
         sw->handler->held(sw->arg);
         return;
@@ -187,14 +193,27 @@ static void after_release(struct transport_switch *sw)
     begin_reselect(sw);
 }
 
-static void fall_back(struct transport_switch *sw)
+/* The next list to try; NULL: there is none. */
+static const char *next_fallback(struct transport_switch *sw)
 {
-    sw->fell_back = true;
-    snprintf(sw->err.class, sizeof(sw->err.class), "Reselect");
-    set_reselect(sw, strcmp(sw->reselect, "@best") == 0 ? "@standby" : "@best");
-    ninja_log_warning("%s; falling back to %s", sw->err.message, sw->reselect);
-    sw->round++;
-    switch_start_step(sw, OPEN);
+    while (sw->n_fallbacks < N_FALLBACKS) {
+        const char *list = fallbacks[sw->n_fallbacks++];
+        if (strcmp(list, sw->wanted) != 0) {
+            return list;
+        }
+    }
+    return NULL;
+}
+
+static void resume(struct transport_switch *sw, bool failed)
+{
+    if (!failed && sw->n_fallbacks > 0) {
+        size_t len = strlen(sw->err.message);
+        snprintf(sw->err.message + len, sizeof(sw->err.message) - len, "; fell back to %s",
+                 sw->reselect);
+    }
+    tell_phase(sw, SWITCH_RESUMING);
+    switch_start_step(sw, RESUME);
 }
 
 /* After `open` or `connect`. */
@@ -203,14 +222,20 @@ static void after_reselect(struct transport_switch *sw, bool failed)
     if (sw->step == OPEN && !failed) {
         failed = !switch_addresses_fit(sw, &sw->err);
     }
-    if (failed && !sw->fell_back) {
-        fall_back(sw);
-    } else if (sw->step == OPEN && !failed) {
+    if (!failed && sw->step == OPEN) {
         switch_start_step(sw, CONNECT);
-    } else {
-        tell_phase(sw, SWITCH_RESUMING);
-        switch_start_step(sw, RESUME);
+        return;
     }
+    const char *list = failed ? next_fallback(sw) : NULL;
+    if (list == NULL) {
+        resume(sw, failed);
+        return;
+    }
+    snprintf(sw->err.class, sizeof(sw->err.class), "Reselect");
+    set_reselect(sw, list);
+    ninja_log_warning("%s; falling back to %s", sw->err.message, list);
+    sw->round++;
+    switch_start_step(sw, OPEN);
 }
 
 static void record_step(struct transport_switch *sw)
@@ -460,5 +485,6 @@ void switch_free(struct transport_switch *sw)
     json_decref(sw->given_up);
     free(sw->release);
     free(sw->reselect);
+    free(sw->wanted);
     free(sw);
 }

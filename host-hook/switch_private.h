@@ -42,6 +42,8 @@ struct transport_switch {
     int n;
     struct switch_options options;
     char *release, *reselect;
+    char *wanted;       /* the first list that was tried; NULL: none yet */
+    size_t n_fallbacks; /* that were tried after it */
     const struct switch_handler *handler;
     void *arg;
 
@@ -54,7 +56,7 @@ struct transport_switch {
     enum step step;
     int round, attempt;
     uint32_t epoch;
-    bool taking_over, stopped, released, fell_back, aborted, giving_up, ended, step_failed;
+    bool taking_over, stopped, released, aborted, giving_up, ended, step_failed;
     struct ninja_error err;
     int64_t budget_end, lease_end, step_began, stopped_at;
     json_int_t step_micros;

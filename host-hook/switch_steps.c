@@ -320,6 +320,8 @@ static void give(struct part *part, int timeout_ms)
         json_object_set_new(
             arguments, "lease-ms",
             json_integer(sw->options.cluster->timeouts[TIMEOUT_QUIESCE] + LEASE_SLACK_MS));
+        json_object_set_new(arguments, "release", json_string(sw->release));
+        json_object_set_new(arguments, "open", json_string(sw->reselect));
     } else if (sw->step == DRAIN || sw->step == SETTLE) {
         add_tables(arguments, sw->step == DRAIN ? job->sent : job->held, job->job, part->vm);
     } else if (sw->step == CONNECT) {

@@ -7,7 +7,7 @@ export TOP BUILD
 
 # shellcheck disable=SC2034
 PACKAGES=(gcc make autoconf automake libtool pkg-config libevent-dev libjansson-dev libconfig-dev
-    libibverbs-dev libpmix-dev libopenmpi-dev openmpi-bin zlib1g-dev libcmocka-dev shellcheck gfortran
+    libibverbs-dev libpmix-dev libopenmpi-dev openmpi-bin zlib1g-dev libcmocka-dev shellcheck iproute2 gfortran
     valgrind jq socat procps)
 
 # Installs what is missing; quiet if nothing is.

@@ -15,6 +15,10 @@ for set in tcp,self best; do
 done
 [ "$(ninjactl status --json | jq -c '[.. | .transports? // empty] | unique')" = '[{"self":1,"vader":1}]' ] ||
     die "the ranks do not take each other for being on several nodes"
+status=0
+ninjactl switch --btl vader,self >"$DIR/switch.log" 2>&1 || status=$?
+[ $status -eq 2 ] || die "status $status instead of 2 for a set that reaches no other node"
+grep -q 'reaches no other node' "$DIR/switch.log" || die "does not say why"
 touch "$LATE_CONTACT_FILE"
 end_job
 [ "$(grep -c ': ok$' "$DIR/job.log")" -eq 8 ] || die "not every rank made its last contact"

@@ -156,9 +156,9 @@ static json_t *rank_report(struct fake_agent *agent, int r, const char *step, js
     }
     json_object_set_new(report, "a", row(job->sent[r], job->size));
     if (strcmp(step, "open") == 0) {
-        const char *name = strcmp(btl, "@standby") == 0 ? "tcp"
-                           : strcmp(btl, "@best") == 0  ? "openib"
-                                                        : btl;
+        const char *name = strcmp(btl, "@standby") == 0                                 ? "tcp"
+                           : strcmp(btl, "@best") == 0 || strcmp(btl, "@previous") == 0 ? "openib"
+                                                                                        : btl;
         snprintf(job->transports[r], sizeof(job->transports[r]), "%s", name);
         open_report(job, r, report);
     } else if (strcmp(step, "connect") == 0) {
@@ -185,6 +185,11 @@ static void do_step(struct fake_agent *agent, json_t *request)
     const char *btl = json_string_value(json_object_get(arguments, "btl"));
     struct fake_job *job = agent->job;
     fake_log("%s %s%s%s", agent->name, step, btl ? " " : "", btl ? btl : "");
+    if (strcmp(step, "stop") == 0) {
+        fake_log("%s will release %s and open %s", agent->name,
+                 json_string_value(json_object_get(arguments, "release")),
+                 json_string_value(json_object_get(arguments, "open")));
+    }
     job->epoch = (int)json_integer_value(json_object_get(arguments, "epoch"));
     fake_peer_return(agent->peer, request, json_object());
     bool first = agent->n_ranks > 0 && agent->ranks[0] == 0;

@@ -52,9 +52,11 @@ static void a_whole_switch_with_its_tables(void **state)
     struct ninja_rank_msg msg;
     start_pair(f, &p);
 
-    step(&p.host, 7, 1, "stop", ",\"lease-ms\":1234");
+    step(&p.host, 7, 1, "stop",
+         ",\"lease-ms\":1234,\"release\":\"@all\",\"open\":\"tcp:lo+10.0.0.0/8,self\"");
     msg = rank_take(p.rank[0], NINJA_RANK_STOP);
     assert_int_equal(msg.arg, 1234);
+    assert_string_equal(msg.text, "@all\ntcp:lo+10.0.0.0/8,self");
     ninja_rank_msg_clear(&msg);
     rank_expect(p.rank[1], NINJA_RANK_STOP);
     struct ninja_rank_pair sent[] = {{1, 65535}, {3, 2}}, held[] = {{2, 9}};
@@ -331,6 +333,10 @@ static void bad_arguments_are_refused(void **state)
                  "\"round\":1,\"step\":\"resume\",\"timeout-ms\":1}}");
     step_refused(h, "BadStep", "must be one of stop, drain", 1, 1, "hello", "");
     step_refused(h, "BadStep", "'lease-ms'", 1, 1, "stop", "");
+    step_refused(h, "BadStep", "'open'", 1, 1, "stop", LEASE ",\"release\":\"@all\"");
+    step_refused(h, "BadStep", "'release'", 1, 1, "stop", LEASE ",\"open\":\"tcp\"");
+    step_refused(h, "BadStep", "'open' holds a blank", 1, 1, "stop",
+                 LEASE ",\"release\":\"@all\",\"open\":\"tcp\\nself\"");
     step(h, 1, 1, "stop", LEASE);
     all_do(p.rank, 2, NINJA_RANK_STOP, 1, 1);
     const char *const tables[] = {

@@ -243,7 +243,7 @@ static void a_failed_release_still_reselects_and_resumes(void **state)
     assert_string_equal(world->err.class, "Release");
     assert_non_null(strstr(world->err.message, "made to fail"));
     assert_true(switch_has_released(world->sw));
-    assert_true(fake_log_find("vm2 resume", fake_log_find("vm2 open @best", 0)) >= 0);
+    assert_true(fake_log_find("vm2 resume", fake_log_find("vm2 open @previous", 0)) >= 0);
     assert_all_run(world);
 }
 
@@ -261,9 +261,11 @@ static void a_failed_open_falls_back_and_resumes(void **state)
     struct world *world = *state;
     world->job.failing_step = "open";
     world->job.failing_rank = 3;
+    world->job.failures = 2;
     run(world, false);
     assert_string_equal(world->err.class, "Reselect");
     assert_int_equal(fake_log_count("vm1 open @best"), 1);
+    assert_int_equal(fake_log_count("vm1 open @previous"), 1);
     assert_int_equal(fake_log_count("vm1 open @standby"), 1);
     assert_int_equal(fake_log_count("vm1 connect"), 1);
     assert_int_equal(fake_log_count("vm2 resume"), 1);
@@ -275,7 +277,7 @@ static void without_any_transport_ranks_do_not_run(void **state)
     struct world *world = *state;
     world->job.failing_step = "open";
     world->job.failing_rank = 3;
-    world->job.failures = 2;
+    world->job.failures = 3;
     run(world, false);
     assert_string_equal(world->err.class, "Resume");
     assert_string_equal(world->job.state[3], "RELEASED");
@@ -313,15 +315,39 @@ static void a_failed_connect_falls_back_and_resumes(void **state)
     struct world *world = *state;
     world->job.failing_step = "connect";
     world->job.failing_rank = 3;
+    world->job.failures = 2;
     run(world, false);
     assert_string_equal(world->err.class, "Reselect");
     assert_int_equal(fake_log_count("vm1 open @best"), 1);
+    assert_int_equal(fake_log_count("vm1 open @previous"), 1);
     assert_int_equal(fake_log_count("vm1 open @standby"), 1);
-    assert_int_equal(fake_log_count("vm1 connect"), 2);
+    assert_int_equal(fake_log_count("vm1 connect"), 3);
     /* the addresses are those of the list that was opened last */
-    assert_int_equal(fake_log_count("connect 0 r0o2 r1o2 r2o2 r3o2"), 1);
+    assert_int_equal(fake_log_count("connect 0 r0o3 r1o3 r2o3 r3o3"), 1);
     assert_int_equal(fake_log_count("vm2 resume"), 1);
     assert_all_run(world);
+}
+
+static void it_says_what_it_fell_back_to(void **state)
+{
+    struct world *world = *state;
+    world->job.failing_step = "open";
+    world->job.failing_rank = 3;
+    run(world, false);
+    assert_string_equal(world->err.class, "Reselect");
+    assert_non_null(strstr(world->err.message, "made to fail; fell back to @previous"));
+    assert_int_equal(fake_log_count("vm1 open @previous"), 1);
+    assert_int_equal(fake_log_count("vm1 open @standby"), 0);
+    assert_int_equal(fake_log_count("vm1 connect"), 1);
+    assert_all_run(world);
+}
+
+static void the_ranks_hear_the_lists_first(void **state)
+{
+    struct world *world = *state;
+    run(world, false);
+    assert_int_equal(fake_log_count("vm1 will release @all and open @best"), 1);
+    assert_int_equal(fake_log_count("vm2 will release @all and open @best"), 1);
 }
 
 static void malformed_addresses_are_not_passed_on(void **state)
@@ -453,6 +479,8 @@ int main(void)
         TEST(a_failed_connect_falls_back_and_resumes),
         TEST(without_any_transport_ranks_do_not_run),
         TEST(ranks_at_rest_are_resumed_first),
+        TEST(it_says_what_it_fell_back_to),
+        TEST(the_ranks_hear_the_lists_first),
         TEST(malformed_addresses_are_not_passed_on),
         TEST(it_holds_between_release_and_reselect),
         TEST(an_incomplete_job_is_named_with_its_missing_ranks),

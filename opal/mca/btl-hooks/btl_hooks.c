@@ -40,6 +40,7 @@ void btl_hooks_close(void)
 {
     forget_opened();
     endpoints_close();
+    interfaces_close();
     selection_close();
 }
 
@@ -74,6 +75,7 @@ static void close_components(char **names)
         finalize_modules(component);
         modex_forget(component);
         progress_forget(component);
+        interfaces_forget(component->mca_component_name);
         opal_list_remove_item(&opal_btl_base_framework.framework_components, &item->super);
         OBJ_RELEASE(item);
         mca_base_component_close(component, opal_btl_base_framework.framework_output);
@@ -101,78 +103,146 @@ bool btl_release(const char *list, char *why, size_t size)
         opal_argv_free(names);
         return false;
     }
+    if (endpoints_are_complete()) { /* not when a switch that was interrupted is begun again */
+        selection_remember();
+    }
     let_go(names);
     forget_opened();
     opal_argv_free(names);
     return true;
 }
 
-/* Opens and initialises the names; leaves just those in the framework's list. */
-static int open_components(char **names)
+static char *join_names(char **entries)
+{
+    char **names = NULL;
+    for (; *entries != NULL; entries++) {
+        char *name = selection_name(*entries);
+        opal_argv_append_unique_nosize(&names, name, false);
+        free(name);
+    }
+    char *joined = opal_argv_join(names, ',');
+    opal_argv_free(names);
+    return joined;
+}
+
+/* What cannot have its interfaces is opened all the same: it is let go with all else of a list that
+ * failed. */
+static bool load_components(char **entries, char *why, size_t size)
 {
     mca_base_framework_t *btl = &opal_btl_base_framework;
     char *before = btl->framework_selection;
-    int priority, rc = OPAL_SUCCESS;
-
-    if (names != NULL) {
-        char *selection = opal_argv_join(names, ',');
-        btl->framework_selection = selection;
-        rc = mca_base_framework_components_register(btl, 0);
-        if (rc == OPAL_SUCCESS) {
-            rc = mca_base_framework_components_open(btl, 0);
-        }
-        btl->framework_selection = before;
-        free(selection);
+    char *selection = join_names(entries);
+    bool chosen = false;
+    btl->framework_selection = selection;
+    int rc = mca_base_framework_components_register(btl, 0);
+    if (rc == OPAL_SUCCESS) {
+        chosen = interfaces_choose(entries, why, size);
+        rc = mca_base_framework_components_open(btl, 0);
     }
-    /* also when nothing is new: it makes the BML build its arrays of modules again */
-    if (mca_bml_component.bml_init(&priority, false, ompi_mpi_thread_multiple) == NULL) {
-        rc = OPAL_ERR_NOT_AVAILABLE;
+    if (rc != OPAL_SUCCESS) {
+        snprintf(why, size, "opening the BTLs \"%s\": %s", selection, opal_strerror(rc));
     }
-    progress_gate();
-    return rc;
+    btl->framework_selection = before;
+    free(selection);
+    return chosen && rc == OPAL_SUCCESS;
 }
 
-static int open_beside_the_open_ones(char **names)
+/* Opens and initialises the entries; leaves just those in the framework's list. */
+static bool open_components(char **entries, char *why, size_t size)
+{
+    int priority;
+    bool ok = entries == NULL || load_components(entries, why, size);
+    /* also when nothing is new: it makes the BML build its arrays of modules again */
+    if (mca_bml_component.bml_init(&priority, false, ompi_mpi_thread_multiple) == NULL && ok) {
+        snprintf(why, size, "the BML does not find any transport");
+        ok = false;
+    }
+    progress_gate();
+    return ok;
+}
+
+static bool open_beside_the_open_ones(char **entries, char *why, size_t size)
 {
     opal_list_t *components = &opal_btl_base_framework.framework_components;
     opal_list_t kept;
     OBJ_CONSTRUCT(&kept, opal_list_t);
     opal_list_join(&kept, opal_list_get_end(&kept), components);
-    int rc = open_components(names);
+    bool ok = open_components(entries, why, size);
     opal_list_join(components, opal_list_get_first(components), &kept);
     OBJ_DESTRUCT(&kept);
-    return rc;
+    return ok;
 }
 
 void btl_hooks_gate(void)
 {
+    char why[256];
     endpoints_finalize_bml();
     progress_gate();
-    open_beside_the_open_ones(NULL);
+    open_beside_the_open_ones(NULL, why, sizeof(why));
 }
 
-void *btl_open(const char *list, uint32_t *size, char *why, size_t why_size)
+/* Lets go of what an earlier list opened, and of what is open on other interfaces than it should.
+ */
+static void make_room_for(char **entries)
 {
+    char **in_use = selection_in_use();
+    for (; entries != NULL && *entries != NULL; entries++) {
+        char *name = selection_name(*entries);
+        if (selection_has(in_use, name) && strcmp(interfaces_entry(name), *entries) != 0) {
+            opal_argv_append_nosize(&opened, name);
+        }
+        free(name);
+    }
     if (opened != NULL) {
         let_go(opened);
         forget_opened();
     }
-    char **names = selection_resolve(list);
-    for (char **name = names; name != NULL && *name != NULL; name++) {
-        if (!selection_is_open(*name)) {
-            opal_argv_append_unique_nosize(&opened, *name, false);
+    opal_argv_free(in_use);
+}
+
+static void append_missing(char ***missing, char **entries)
+{
+    char **in_use = selection_in_use();
+    for (; entries != NULL && *entries != NULL; entries++) {
+        char *name = selection_name(*entries);
+        if (!selection_has(in_use, name)) {
+            opal_argv_append_nosize(missing, *entries);
+        }
+        free(name);
+    }
+    opal_argv_free(in_use);
+}
+
+/* Who named interfaces wants to hear if nothing can be used there; a plain name means "if
+ * possible". */
+static bool found_the_interfaces(char **entries, char *why, size_t size)
+{
+    char **missing = NULL;
+    append_missing(&missing, entries);
+    bool ok = true;
+    for (char **entry = missing; ok && entry != NULL && *entry != NULL; entry++) {
+        ok = selection_interfaces(*entry) == NULL;
+        if (!ok) {
+            snprintf(why, size, "\"%s\": the BTL finds nothing there that it can use on %s", *entry,
+                     ompi_process_info.nodename);
         }
     }
-    opal_argv_free(names);
+    opal_argv_free(missing);
+    return ok;
+}
+
+void *btl_open(const char *list, uint32_t *size, char *why, size_t why_size)
+{
+    char **entries = selection_resolve(list);
+    make_room_for(entries);
+    append_missing(&opened, entries);
+    opal_argv_free(entries);
     refresh_interfaces();
     modex_keep(true);
-    int rc = open_beside_the_open_ones(opened);
+    bool ok = open_beside_the_open_ones(opened, why, why_size);
     modex_keep(false);
-    if (rc != OPAL_SUCCESS) {
-        snprintf(why, why_size, "opening the BTLs \"%s\": %s", list, opal_strerror(rc));
-        return NULL;
-    }
-    return modex_pack(size, why, why_size);
+    return ok && found_the_interfaces(opened, why, why_size) ? modex_pack(size, why, why_size)
+                                                             : NULL;
 }
 
 bool btl_connect(struct ninja_addresses *addresses, char *why, size_t size)

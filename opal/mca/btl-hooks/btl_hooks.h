@@ -4,12 +4,14 @@
  * The caller guarantees that no message is in flight and that nobody else is inside MPI. It carries
  * the addresses that btl_open() gives to all other ranks, for their btl_connect().
  *
- * A list of BTL components is comma-separated; it may also be one of
+ * A list of BTL components is comma-separated. A name may be followed by ":" and interfaces joined
+ * by "+", on which alone it is opened then: "tcp:lo+10.1.0.0/16,self". A list may also be one of
  *   @all      all but self
  *   @network  all but self and those that work by shared memory
  *   @bypass   those that use a VMM-bypass device (the MCA parameter crcp_ninja_bypass)
  *   @best     those that the job was started with
  *   @standby  those of @best that are not of @bypass, and tcp
+ *   @previous what was in use before the last release, with its interfaces
  */
 #ifndef NINJA_BTL_HOOKS_H
 #define NINJA_BTL_HOOKS_H
@@ -29,8 +31,15 @@
 void btl_hooks_open(const char *bypass);
 void btl_hooks_close(void);
 
-/** Puts the progress functions of the BTLs behind the gate that was built. Call it before threads do. */
+/** Puts the progress functions of the BTLs behind the gate that was built. Call it before threads
+ * do. */
 void btl_hooks_gate(void);
+
+/**
+ * Whether the lists are possible, as far as can be seen before anything is done: the components are
+ * installed, and do not leave out processes on this or on other nodes.
+ */
+bool btl_check(const char *release, const char *open, char *why, size_t size);
 
 /**
  * Lets go of the components of the list: their connections, modules, and the DSO itself. Processes
@@ -39,9 +48,10 @@ void btl_hooks_gate(void);
 bool btl_release(const char *list, char *why, size_t size);
 
 /**
- * Opens those components of the list that are not open and find a device. Components of no
- * relevance to the list stay open, but for those that an earlier call after the same btl_release()
- * opened: when that turned out not to connect, the next list begins where it did.
+ * Opens those components of the list that are not open, or not on the interfaces that the list
+ * says, and find a device; those with interfaces must find one. Components of no relevance to the
+ * list stay open, but for those that an earlier call after the same btl_release() opened: when that
+ * turned out not to connect, the next list begins where it did.
  *
  * @param size  out: bytes of the result
  * @return by which addresses others reach this process, malloc'ed; NULL with a reason

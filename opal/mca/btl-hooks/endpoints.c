@@ -138,29 +138,42 @@ static int by_rank(const void *left, const void *right)
            (a->super.proc_name.vpid < b->super.proc_name.vpid);
 }
 
+static void make_room_for(size_t n)
+{
+    ompi_proc_t **more = realloc(vacated, (n_vacated + n + 1) * sizeof(*more));
+    if (more == NULL) {
+        abort(); /* as below */
+    }
+    vacated = more;
+}
+
+static void vacate_this_process_too(void)
+{
+    for (size_t i = 0; i < n_vacated; i++) {
+        if (OPAL_PROC_ON_LOCAL_NODE(vacated[i]->super.proc_flags)) {
+            vacate(ompi_proc_local_proc);
+            break;
+        }
+    }
+    qsort(vacated, n_vacated, sizeof(*vacated), by_rank);
+}
+
 void endpoints_vacate(char **names)
 {
     size_t n;
-    bool of_this_node = false;
     ompi_proc_t **procs = ompi_proc_all(&n);
-    ompi_proc_t **more =
-        procs != NULL ? realloc(vacated, (n_vacated + n + 1) * sizeof(*more)) : NULL;
-    if (more == NULL) {
+    if (procs == NULL) {
         abort(); /* out of memory in the middle of a release: nothing can go on */
     }
-    vacated = more;
+    make_room_for(n);
     for (size_t i = 0; i < n; i++) {
         if (is_reached_by(procs[i], names)) {
             vacate(procs[i]);
-            of_this_node |= OPAL_PROC_ON_LOCAL_NODE(procs[i]->super.proc_flags);
         } else {
             drop_one_sided(procs[i], names);
         }
     }
-    if (of_this_node) {
-        vacate(ompi_proc_local_proc);
-    }
-    qsort(vacated, n_vacated, sizeof(*vacated), by_rank);
+    vacate_this_process_too();
     release_all(procs, n);
 }
 
@@ -224,6 +237,9 @@ bool endpoints_refill(char *why, size_t size)
     if (n_vacated == 0) {
         return true;
     }
+    /* a list that failed before may have connected this process only */
+    make_room_for(1);
+    vacate_this_process_too();
     mca_bml_base_endpoint_t **old = calloc(n_vacated, sizeof(*old));
     if (old == NULL) {
         snprintf(why, size, "out of memory");
@@ -263,6 +279,11 @@ bool endpoints_refill(char *why, size_t size)
         return false;
     }
     return true;
+}
+
+bool endpoints_are_complete(void)
+{
+    return n_vacated == 0;
 }
 
 void endpoints_close(void)

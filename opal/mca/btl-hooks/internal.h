@@ -15,11 +15,30 @@
 /* --- selection.c --- */
 void selection_open(const char *bypass);
 void selection_close(void);
-/** The component names of a list, as an argv that the caller frees with opal_argv_free(). */
+/**
+ * The entries of a list, each the name of a component, with ":" and its interfaces if some were
+ * chosen. The caller frees them with opal_argv_free().
+ */
 char **selection_resolve(const char *list);
-bool selection_has(char **names, const char *name);
-/** True if a component of that name is open. */
-bool selection_is_open(const char *name);
+/** Whether one of the entries is of that component. */
+bool selection_has(char **entries, const char *name);
+/** The name in an entry, malloc'ed. */
+char *selection_name(const char *entry);
+/** The interfaces in an entry, joined by "+", or NULL. */
+const char *selection_interfaces(const char *entry);
+/** The entries of all components that are open. */
+char **selection_in_use(void);
+/** Remembers what is in use as @previous. */
+void selection_remember(void);
+
+/* --- interfaces.c --- */
+/** Between the components' registration and their opening: sets the interfaces of the entries. */
+bool interfaces_choose(char **entries, char *why, size_t size);
+/** The entry by which an open component was opened. Borrowed. */
+const char *interfaces_entry(const char *component);
+/** A component is going to be closed. */
+void interfaces_forget(const char *component);
+void interfaces_close(void);
 
 /* --- endpoints.c --- */
 /** Disconnects every process that is reached through one of the components. */
@@ -28,6 +47,8 @@ void endpoints_vacate(char **names);
 void endpoints_finalize_bml(void);
 /** Connects the vacated processes again. */
 bool endpoints_refill(char *why, size_t size);
+/** Whether no process is vacated. */
+bool endpoints_are_complete(void);
 /** Forgets the vacated processes; only at the end of MPI. */
 void endpoints_close(void);
 

@@ -8,7 +8,27 @@
 #include "opal/util/argv.h"
 
 static const char *bypass_list;
-static char *best_list; /* what --mca btl said at the start: NULL, "a,b" or "^a,b" */
+static char *best_list;  /* what --mca btl said at the start: NULL, "a,b" or "^a,b" */
+static char **installed; /* the names of all components */
+static char **previous;  /* what was in use before the last release */
+
+static void find_installed(void)
+{
+    opal_list_t *components;
+    mca_base_component_repository_item_t *item;
+    const mca_base_component_t **built_in = opal_btl_base_framework.framework_static_components;
+    for (; built_in != NULL && *built_in != NULL; built_in++) {
+        opal_argv_append_unique_nosize(&installed, (*built_in)->mca_component_name, false);
+    }
+    if (mca_base_component_repository_get_components(&opal_btl_base_framework, &components) !=
+        OPAL_SUCCESS) {
+        return;
+    }
+    OPAL_LIST_FOREACH(item, components, mca_base_component_repository_item_t)
+    {
+        opal_argv_append_unique_nosize(&installed, item->ri_name, false);
+    }
+}
 
 void selection_open(const char *bypass)
 {
@@ -16,59 +36,69 @@ void selection_open(const char *bypass)
     best_list = opal_btl_base_framework.framework_selection != NULL
                     ? strdup(opal_btl_base_framework.framework_selection)
                     : NULL;
+    find_installed();
 }
 
 void selection_close(void)
 {
     free(best_list);
     best_list = NULL;
+    opal_argv_free(installed);
+    installed = NULL;
+    opal_argv_free(previous);
+    previous = NULL;
 }
 
-bool selection_has(char **names, const char *name)
+const char *selection_interfaces(const char *entry)
 {
-    for (; names != NULL && *names != NULL; names++) {
-        if (strcmp(*names, name) == 0) {
+    const char *colon = strchr(entry, ':');
+    return colon != NULL ? colon + 1 : NULL;
+}
+
+char *selection_name(const char *entry)
+{
+    return strndup(entry, strcspn(entry, ":"));
+}
+
+bool selection_has(char **entries, const char *name)
+{
+    size_t len = strlen(name);
+    for (; entries != NULL && *entries != NULL; entries++) {
+        if (strcspn(*entries, ":") == len && strncmp(*entries, name, len) == 0) {
             return true;
         }
     }
     return false;
 }
 
-bool selection_is_open(const char *name)
+char **selection_in_use(void)
 {
+    char **entries = NULL;
     mca_base_component_list_item_t *item;
     OPAL_LIST_FOREACH(item, &opal_btl_base_framework.framework_components,
-                      mca_base_component_list_item_t) {
-        if (strcmp(item->cli_component->mca_component_name, name) == 0) {
-            return true;
-        }
+                      mca_base_component_list_item_t)
+    {
+        opal_argv_append_nosize(&entries,
+                                interfaces_entry(item->cli_component->mca_component_name));
     }
-    return false;
+    return entries;
 }
 
-/* All components that are installed. */
-static char **installed(void)
+void selection_remember(void)
 {
-    char **names = NULL;
-    opal_list_t *components;
-    mca_base_component_repository_item_t *item;
-    if (mca_base_component_repository_get_components(&opal_btl_base_framework, &components) !=
-        OPAL_SUCCESS) {
-        return NULL;
-    }
-    OPAL_LIST_FOREACH(item, components, mca_base_component_repository_item_t) {
-        opal_argv_append_unique_nosize(&names, item->ri_name, false);
-    }
-    return names;
+    opal_argv_free(previous);
+    previous = selection_in_use();
 }
 
-/* Appends those of from that are (or are not) in the list. */
-static void append_where(char ***to, char **from, char **list, bool in_list)
+/* Appends those of from whose component is not in the list. */
+static void append_others(char ***to, char **from, char **list)
 {
     for (; from != NULL && *from != NULL; from++) {
-        if (selection_has(list, *from) == in_list) {
+        char *name = selection_name(*from);
+        if (!selection_has(list, name)) {
             opal_argv_append_unique_nosize(to, *from, false);
         }
+        free(name);
     }
 }
 
@@ -78,10 +108,8 @@ static char **best(void)
         return opal_argv_split(best_list, ',');
     }
     char **names = NULL;
-    char **all = installed();
     char **excluded = best_list != NULL ? opal_argv_split(best_list + 1, ',') : NULL;
-    append_where(&names, all, excluded, false);
-    opal_argv_free(all);
+    append_others(&names, installed, excluded);
     opal_argv_free(excluded);
     return names;
 }
@@ -91,7 +119,7 @@ static char **standby(void)
     char **names = NULL;
     char **all = best();
     char **bypass = opal_argv_split(bypass_list, ',');
-    append_where(&names, all, bypass, false);
+    append_others(&names, all, bypass);
     opal_argv_append_unique_nosize(&names, "tcp", false);
     opal_argv_free(all);
     opal_argv_free(bypass);
@@ -102,30 +130,151 @@ static char **standby(void)
 static char **all_but(char **kept)
 {
     char **names = NULL;
-    char **all = installed();
-    append_where(&names, all, kept, false);
-    opal_argv_free(all);
+    append_others(&names, installed, kept);
     return names;
+}
+
+static char *only_self[] = {"self", NULL};
+static char *within_node[] = {"self", "vader", "sm", "smcuda", NULL};
+
+static char **all_but_self(void)
+{
+    return all_but(only_self);
+}
+
+static char **network(void)
+{
+    return all_but(within_node);
+}
+
+static char **bypass(void)
+{
+    return opal_argv_split(bypass_list, ',');
+}
+
+static char **what_was_before(void)
+{
+    return opal_argv_copy(previous);
+}
+
+static const struct {
+    const char *word;
+    char **(*entries)(void);
+} words[] = {
+    {"@all", all_but_self}, {"@network", network}, {"@bypass", bypass},
+    {"@best", best},        {"@standby", standby}, {"@previous", what_was_before},
+};
+#define N_WORDS (sizeof(words) / sizeof(words[0]))
+
+static size_t word_of(const char *list)
+{
+    size_t i = 0;
+    while (i < N_WORDS && strcmp(words[i].word, list) != 0) {
+        i++;
+    }
+    return i;
 }
 
 char **selection_resolve(const char *list)
 {
-    char *self[] = {"self", NULL};
-    char *within_node[] = {"self", "vader", "sm", "smcuda", NULL};
-    if (strcmp(list, "@all") == 0) {
-        return all_but(self);
+    size_t word = word_of(list);
+    return word < N_WORDS ? words[word].entries() : opal_argv_split(list, ',');
+}
+
+/* --- what can be seen to be impossible before anything is done -------------------------------- */
+
+static bool interfaces_are_possible(const char *name, const char *interfaces, char *why,
+                                    size_t size)
+{
+    size_t len = strlen(interfaces);
+    if (selection_has(within_node, name)) {
+        snprintf(why, size, "the BTL %s has no interfaces to choose from, as \"%s:%s\" does", name,
+                 name, interfaces);
+        return false;
     }
-    if (strcmp(list, "@network") == 0) {
-        return all_but(within_node);
+    if (len == 0 || interfaces[0] == '+' || interfaces[len - 1] == '+' ||
+        strstr(interfaces, "++") != NULL) {
+        snprintf(why, size, "\"%s:%s\": an interface is missing; it is NAME:INTERFACE+INTERFACE...",
+                 name, interfaces);
+        return false;
     }
-    if (strcmp(list, "@bypass") == 0) {
-        return opal_argv_split(bypass_list, ',');
+    return true;
+}
+
+static bool entry_is_possible(const char *entry, bool is_release, char *why, size_t size)
+{
+    const char *interfaces = selection_interfaces(entry);
+    char *name = selection_name(entry);
+    bool ok = false;
+    if (!selection_has(installed, name)) {
+        char *all = opal_argv_join(installed, ' ');
+        snprintf(why, size, "there is no BTL \"%s\" on %s; there are: %s", name,
+                 ompi_process_info.nodename, all);
+        free(all);
+    } else if (is_release && (interfaces != NULL || strcmp(name, "self") == 0)) {
+        snprintf(why, size, "\"%s\" cannot be released: %s", entry,
+                 interfaces != NULL ? "only all of a BTL can" : "a process always needs it");
+    } else {
+        ok = interfaces == NULL || interfaces_are_possible(name, interfaces, why, size);
     }
-    if (strcmp(list, "@best") == 0) {
-        return best();
+    free(name);
+    return ok;
+}
+
+static bool list_is_possible(const char *list, bool is_release, char *why, size_t size)
+{
+    if (word_of(list) < N_WORDS) {
+        return true;
     }
-    if (strcmp(list, "@standby") == 0) {
-        return standby();
+    char **entries = opal_argv_split(list, ',');
+    bool ok = entries != NULL;
+    if (list[0] == '@' || !ok) {
+        snprintf(why, size, "\"%s\" is no set of transports", list);
+        ok = false;
     }
-    return opal_argv_split(list, ',');
+    for (int i = 0; ok && entries[i] != NULL; i++) {
+        ok = entry_is_possible(entries[i], is_release, why, size);
+    }
+    opal_argv_free(entries);
+    return ok;
+}
+
+/* Whether one of the entries is not of the names. */
+static bool has_others(char **entries, char **names)
+{
+    char **others = NULL;
+    append_others(&others, entries, names);
+    bool any = others != NULL;
+    opal_argv_free(others);
+    return any;
+}
+
+/* The processes that there are, against what is left after the release, and what is opened then. */
+static bool reaches_all(const char *release, const char *open, char *why, size_t size)
+{
+    const uint32_t here = (uint32_t)ompi_process_info.num_local_peers + 1;
+    char **in_use = selection_in_use(), **released = selection_resolve(release);
+    char **opened = selection_resolve(open), **kept = NULL;
+    append_others(&kept, in_use, released);
+    append_others(&kept, opened, NULL);
+    bool off_node = has_others(kept, within_node), off_self = has_others(kept, only_self);
+    opal_argv_free(in_use);
+    opal_argv_free(released);
+    opal_argv_free(opened);
+    opal_argv_free(kept);
+    if (!off_node && ompi_process_info.num_procs > here) {
+        snprintf(why, size, "\"%s\" reaches no other node, and the job is on several", open);
+        return false;
+    }
+    if (!off_self && here > 1) {
+        snprintf(why, size, "\"%s\" reaches no other process", open);
+        return false;
+    }
+    return true;
+}
+
+bool btl_check(const char *release, const char *open, char *why, size_t size)
+{
+    return list_is_possible(release, true, why, size) && list_is_possible(open, false, why, size) &&
+           reaches_all(release, open, why, size);
 }

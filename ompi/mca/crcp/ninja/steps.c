@@ -188,9 +188,28 @@ static void give_up(void)
     }
 }
 
+/* The text of STOP: the lists that RELEASE and OPEN are going to bring. */
+static bool can_switch_to(const char *lists, char *why, size_t size)
+{
+    size_t end = strcspn(lists, "\n");
+    if (lists[end] == '\0') {
+        return true;
+    }
+    char *release = strndup(lists, end);
+    bool ok = btl_check(release, lists + end + 1, why, size);
+    free(release);
+    return ok;
+}
+
 static void stop(const struct ninja_rank_msg *msg)
 {
+    char why[512];
     give_up();
+    if (!can_switch_to(msg->text, why, sizeof(why))) {
+        set_state(NINJA_RANK_RUNNING);
+        report_text(NINJA_RANK_STATUS_REFUSED, why);
+        return;
+    }
     rank.lease_ms = msg->arg != 0 ? msg->arg : DEFAULT_LEASE_MS;
     set_state(NINJA_RANK_QUIESCING);
     gate_shut();

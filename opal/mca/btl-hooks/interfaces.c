@@ -1,0 +1,179 @@
+/*
+ * Theory of operation
+ *
+ * "tcp:lo+10.1.0.0/16" in a list opens tcp on these interfaces only. A component reads its
+ * parameter if_include when it is opened, after it has registered it with the value that the job
+ * was started with (environment, file, default). So the value is put in between the two, and is
+ * gone when the component is opened again under its plain name. if_exclude, which may not be set
+ * beside it, is cleared.
+ *
+ * What is no interface of this machine is an error here: tcp would take it for a wish to use all.
+ */
+#include "internal.h"
+
+#include <arpa/inet.h>
+#include <ctype.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "opal/util/argv.h"
+#include "opal/util/if.h"
+#include "opal/util/net.h"
+
+static char **chosen; /* the entries of open components that were opened on some interfaces only */
+
+/* "10.1.0.0/16" */
+static bool read_network(const char *value, struct sockaddr_storage *address, uint32_t *prefix)
+{
+    struct sockaddr_in *in = (struct sockaddr_in *)address;
+    char text[INET_ADDRSTRLEN];
+    size_t len = strcspn(value, "/");
+    char *end;
+    if (value[len] != '/' || len >= sizeof(text)) {
+        return false;
+    }
+    memcpy(text, value, len);
+    text[len] = '\0';
+    long bits = strtol(value + len + 1, &end, 10);
+    *prefix = (uint32_t)bits;
+    memset(address, 0, sizeof(*address));
+    in->sin_family = AF_INET;
+    return end != value + len + 1 && *end == '\0' && bits >= 0 && bits <= 32 &&
+           inet_pton(AF_INET, text, &in->sin_addr) == 1;
+}
+
+static bool is_ip_interface(const char *value)
+{
+    struct sockaddr_storage network, address;
+    uint32_t prefix;
+    if (isalpha((unsigned char)value[0])) {
+        return opal_ifnametokindex(value) >= 0;
+    }
+    if (!read_network(value, &network, &prefix)) {
+        return false;
+    }
+    for (int i = opal_ifbegin(); i >= 0; i = opal_ifnext(i)) {
+        opal_ifindextoaddr(i, (struct sockaddr *)&address, sizeof(address));
+        if (opal_net_samenetwork((struct sockaddr *)&network, (struct sockaddr *)&address,
+                                 prefix)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The name may be followed by a port, as in "mlx5_0:1". */
+static bool is_rdma_device(const char *value)
+{
+    char path[128];
+    snprintf(path, sizeof(path), "/sys/class/infiniband/%.*s", (int)strcspn(value, ":/"), value);
+    return access(path, F_OK) == 0;
+}
+
+/* Components of which it is not known what their interfaces are decide for themselves. */
+static bool exists(const char *component, const char *value)
+{
+    if (strcmp(component, "tcp") == 0) {
+        return is_ip_interface(value);
+    }
+    return strcmp(component, "openib") != 0 || is_rdma_device(value);
+}
+
+static bool set_variable(const char *component, const char *name, char *value,
+                         mca_base_var_source_t source)
+{
+    const mca_base_var_t *found;
+    int index = mca_base_var_find(NULL, "btl", component, name);
+    if (index < 0 || mca_base_var_get(index, &found) != OPAL_SUCCESS) {
+        return false;
+    }
+    mca_base_var_t *var = (mca_base_var_t *)found;
+    mca_base_var_flag_t flags = var->mbv_flags;
+    var->mbv_flags |= MCA_BASE_VAR_FLAG_SETTABLE;
+    int rc =
+        mca_base_var_set_value(index, value, value != NULL ? strlen(value) + 1 : 0, source, NULL);
+    var->mbv_flags = flags;
+    return rc == OPAL_SUCCESS;
+}
+
+static bool clear_exclude(const char *component)
+{
+    mca_base_var_source_t source = MCA_BASE_VAR_SOURCE_DEFAULT;
+    int index = mca_base_var_find(NULL, "btl", component, "if_exclude");
+    if (index < 0 || mca_base_var_get_value(index, NULL, &source, NULL) != OPAL_SUCCESS ||
+        source == MCA_BASE_VAR_SOURCE_DEFAULT) {
+        return true;
+    }
+    return set_variable(component, "if_exclude", NULL, MCA_BASE_VAR_SOURCE_DEFAULT);
+}
+
+static bool choose(const char *component, char **values, char *why, size_t size)
+{
+    for (char **value = values; *value != NULL; value++) {
+        if (!exists(component, *value)) {
+            snprintf(why, size, "the BTL %s cannot use \"%s\": %s has no such interface", component,
+                     *value, ompi_process_info.nodename);
+            return false;
+        }
+    }
+    char *joined = opal_argv_join(values, ',');
+    bool ok = set_variable(component, "if_include", joined, MCA_BASE_VAR_SOURCE_SET) &&
+              clear_exclude(component);
+    free(joined);
+    if (!ok) {
+        snprintf(why, size, "the BTL %s has no parameter if_include", component);
+    }
+    return ok;
+}
+
+bool interfaces_choose(char **entries, char *why, size_t size)
+{
+    for (; entries != NULL && *entries != NULL; entries++) {
+        const char *values = selection_interfaces(*entries);
+        if (values == NULL) {
+            continue;
+        }
+        char *component = selection_name(*entries);
+        char **argv = opal_argv_split(values, '+');
+        bool ok = choose(component, argv, why, size);
+        opal_argv_free(argv);
+        free(component);
+        if (!ok) {
+            return false;
+        }
+        opal_argv_append_nosize(&chosen, *entries);
+    }
+    return true;
+}
+
+void interfaces_forget(const char *component)
+{
+    for (int i = 0; chosen != NULL && chosen[i] != NULL; i++) {
+        char *one[] = {chosen[i], NULL};
+        if (selection_has(one, component)) {
+            int n = opal_argv_count(chosen);
+            opal_argv_delete(&n, &chosen, i, 1);
+            return;
+        }
+    }
+}
+
+const char *interfaces_entry(const char *component)
+{
+    for (char **entry = chosen; entry != NULL && *entry != NULL; entry++) {
+        char *one[] = {*entry, NULL};
+        if (selection_has(one, component)) {
+            return *entry;
+        }
+    }
+    return component;
+}
+
+void interfaces_close(void)
+{
+    opal_argv_free(chosen);
+    chosen = NULL;
+}
