@@ -57,6 +57,7 @@ struct agent {
     json_int_t first_sync, last_sync, last_id, last_seq;
     bool known;
     char instance[72], version[40], hostname[72];
+    struct json_traffic traffic;
     TAILQ_HEAD(, command) commands;
     struct {
         agent_event callback;
@@ -452,6 +453,7 @@ static void try_to_connect(struct agent *agent)
     if (getrandom(&random, sizeof(random), 0) != sizeof(random)) {
         random = (uint32_t)now_ms();
     }
+    json_lines_count(agent->lines, &agent->traffic);
     agent->last_sync = (json_int_t)random << 8;
     agent->first_sync = agent->last_sync + 1;
     agent->state = SYNCING;
@@ -510,6 +512,11 @@ void agent_unlisten(struct agent *agent, agent_event callback, void *arg)
 const char *agent_vm(const struct agent *agent)
 {
     return agent->vm;
+}
+
+const struct json_traffic *agent_traffic(const struct agent *agent)
+{
+    return &agent->traffic;
 }
 
 bool agent_is_ready(const struct agent *agent)

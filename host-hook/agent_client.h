@@ -13,6 +13,7 @@
 #include <jansson.h>
 
 #include "common/error.h"
+#include "host-hook/json_lines.h"
 
 #define AGENT_PROTOCOL 2
 
@@ -56,6 +57,8 @@ void agent_unlisten(struct agent *agent, agent_event callback, void *arg);
 
 const char *agent_vm(const struct agent *agent);
 bool agent_is_ready(const struct agent *agent);
+/** All that was said since agent_new(). */
+const struct json_traffic *agent_traffic(const struct agent *agent);
 /** What it said in its hello; empty before. */
 const char *agent_version(const struct agent *agent);
 const char *agent_hostname(const struct agent *agent);

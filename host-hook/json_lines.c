@@ -18,8 +18,9 @@ struct json_lines {
     void *arg;
     bool skipping;
     bool ended;
-    bool busy; /* callbacks are running, any of which may free us */
-    bool dead; /* ... and did */
+    bool busy;                    /* callbacks are running, any of which may free us */
+    bool dead;                    /* ... and did */
+    struct json_traffic *traffic; /* NULL: nobody counts */
 };
 
 static void end(struct json_lines *lines, const char *class, const char *what)
@@ -60,6 +61,19 @@ static bool too_deep(const char *text, size_t len)
     return false;
 }
 
+static void count(const struct json_lines *lines, size_t bytes)
+{
+    if (lines->traffic != NULL) {
+        lines->traffic->lines++;
+        lines->traffic->bytes += (int64_t)bytes;
+    }
+}
+
+void json_lines_count(struct json_lines *lines, struct json_traffic *traffic)
+{
+    lines->traffic = traffic;
+}
+
 static void one_line(struct json_lines *lines, const char *text, size_t len)
 {
     const char *sentinel = memrchr(text, 0xFF, len);
@@ -97,6 +111,7 @@ static void on_read(struct bufferevent *bev, void *arg)
         if (line == NULL) {
             break;
         }
+        count(lines, len + 1);
         if (len > JSON_LINES_MAX_LINE) {
             end(lines, "Protocol", "it sent a line of more than 4 MiB");
         } else {
@@ -193,6 +208,7 @@ void json_lines_send(struct json_lines *lines, const json_t *object, bool sentin
         if (sentinel) {
             bufferevent_write(lines->bev, "\xff", 1);
         }
+        count(lines, strlen(text) + 1);
         bufferevent_write(lines->bev, text, strlen(text));
         bufferevent_write(lines->bev, "\n", 1);
     }

@@ -9,6 +9,7 @@
 
 #include <event2/event.h>
 #include <jansson.h>
+#include <stdint.h>
 
 #include "common/error.h"
 
@@ -16,6 +17,11 @@
 #define JSON_LINES_MAX_DEPTH 32
 
 struct json_lines;
+
+/* Of both directions. */
+struct json_traffic {
+    int64_t lines, bytes;
+};
 
 struct json_lines_handler {
     /* object is borrowed for the call */
@@ -39,6 +45,9 @@ struct json_lines *json_lines_connect(struct event_base *base, const char *path,
 
 /** Whether someone listens at a UNIX stream socket now. */
 bool json_lines_answers(const char *path);
+
+/** Adds to these counters from now on. Borrowed for the life of the connection. */
+void json_lines_count(struct json_lines *lines, struct json_traffic *traffic);
 
 /**
  * Sends one object.

@@ -386,6 +386,16 @@ static void begin_attempt(struct transport_switch *sw)
 
 /* ---- the object ---- */
 
+static struct json_traffic all_traffic(const struct transport_switch *sw)
+{
+    struct json_traffic all = {0};
+    for (int i = 0; i < sw->n; i++) {
+        all.lines += agent_traffic(sw->agents[i])->lines;
+        all.bytes += agent_traffic(sw->agents[i])->bytes;
+    }
+    return all;
+}
+
 struct transport_switch *switch_start(struct event_base *base, struct agent *const *agents, int n,
                                       const struct switch_options *options,
                                       const struct switch_handler *handler, void *arg)
@@ -401,6 +411,7 @@ struct transport_switch *switch_start(struct event_base *base, struct agent *con
     sw->arg = arg;
     sw->steps = json_array();
     sw->given_up = json_array();
+    sw->traffic_before = all_traffic(sw);
     for (int i = 0; i < n; i++) {
         agent_listen(agents[i], switch_on_event, sw);
     }
@@ -460,12 +471,15 @@ int switch_jobs(const struct transport_switch *sw)
 json_t *switch_report(const struct transport_switch *sw)
 {
     bool failed = ninja_error_is_set(&sw->err);
+    struct json_traffic now = all_traffic(sw);
     json_t *report = json_pack(
         "{s:s, s:s, s:s, s:o, s:i, s:i, s:I, s:I, s:O, s:O, s:o}", "release", sw->release,
         "reselect", sw->reselect, "outcome", failed ? sw->err.class : "done", "reason",
         json_text(failed ? sw->err.message : ""), "attempts", sw->attempt, "rounds", sw->round,
         "epoch", (json_int_t)sw->epoch, "stall_ms", (json_int_t)sw->stall_ms, "steps", sw->steps,
         "given_up", sw->given_up, "jobs", jobs_to_json(sw->jobs, sw->agents));
+    json_object_set_new(report, "lines", json_integer(now.lines - sw->traffic_before.lines));
+    json_object_set_new(report, "bytes", json_integer(now.bytes - sw->traffic_before.bytes));
     return report;
 }
 

@@ -58,6 +58,7 @@ struct transport_switch {
     uint32_t epoch;
     bool taking_over, stopped, released, aborted, giving_up, ended, step_failed;
     struct ninja_error err;
+    struct json_traffic traffic_before;
     int64_t budget_end, lease_end, step_began, stopped_at;
     json_int_t step_micros;
     struct event *deadline, *next;
