@@ -5,6 +5,8 @@
  * the second half with rolling_back set: "where the VM now is" is then the source. So putting
  * things right is written once, for success and for failure.
  *
+ * What cannot be written to the journal is not begun, in the first half.
+ *
  * In the second half nothing fails the migration: what does not work is a warning, and the rest
  * goes on, as the ranks must run again whatever happens.
  *
@@ -214,6 +216,10 @@ static void run(evutil_socket_t fd, short what, void *arg)
         if (step->needed == NULL || step->needed(m)) {
             ninja_log_debug("step %s", step->name);
             journal_write(m->journal, json_pack("{s:s}", "step", step->name));
+            if (!step->building && journal_error(m->journal) != NULL) {
+                step_failed(m, journal_error(m->journal)); /* who takes over would not know */
+                return;
+            }
             step->begin(m);
             return;
         }

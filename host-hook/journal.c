@@ -20,6 +20,8 @@ struct journal {
     char dir[MAX_PATH];
     char id[JOURNAL_ID_SIZE];
     int fd;
+    bool cut_off; /* the last line is not whole */
+    struct ninja_error err;
 };
 
 /* Makes a directory and those above it. */
@@ -42,6 +44,17 @@ static bool make_dirs(const char *path, struct ninja_error *err)
             return true;
         }
     }
+}
+
+/* So that what was made in it is there after a power failure. */
+static bool sync_dir(const char *path)
+{
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    bool ok = fd >= 0 && fsync(fd) == 0;
+    if (fd >= 0) {
+        close(fd);
+    }
+    return ok;
 }
 
 struct journal *journal_new(const char *state_dir, struct ninja_error *err)
@@ -67,9 +80,12 @@ struct journal *journal_new(const char *state_dir, struct ninja_error *err)
     }
     snprintf(path, sizeof(path), "%s/journal", journal->dir);
     journal->fd = made < 0 ? -1 : open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
-    if (journal->fd < 0) {
+    if (journal->fd < 0 || !sync_dir(journal->dir) || !sync_dir(state_dir)) {
         ninja_error_set(err, "State", "%s: %m (--state-dir DIR names another)",
                         made < 0 ? journal->dir : path);
+        if (journal->fd >= 0) {
+            close(journal->fd);
+        }
         free(journal);
         return NULL;
     }
@@ -113,10 +129,18 @@ void journal_write(struct journal *journal, json_t *entry)
     json_object_set_new(entry, "time", json_string(time_text));
     char *text = json_dumps(entry, JSON_COMPACT);
     json_decref(entry);
-    if (dprintf(journal->fd, "%s\n", text ? text : "{}") < 0 || fdatasync(journal->fd) < 0) {
+    int len = dprintf(journal->fd, "%s%s\n", journal->cut_off ? "\n" : "", text ? text : "{}");
+    journal->cut_off = len < 0;
+    if (len < 0 || fdatasync(journal->fd) < 0) {
         ninja_log_warning("%s/journal: %m", journal->dir);
+        ninja_error_set(&journal->err, "State", "%s/journal: %m", journal->dir);
     }
     free(text);
+}
+
+const struct ninja_error *journal_error(const struct journal *journal)
+{
+    return ninja_error_is_set(&journal->err) ? &journal->err : NULL;
 }
 
 bool journal_write_report(struct journal *journal, const json_t *report, struct ninja_error *err)

@@ -35,6 +35,9 @@ const char *journal_id(const struct journal *journal);
  */
 void journal_write(struct journal *journal, json_t *entry);
 
+/** Why an entry could not be written (class "State"); NULL: all were. */
+const struct ninja_error *journal_error(const struct journal *journal);
+
 /** Writes report.json as a whole or not at all. */
 bool journal_write_report(struct journal *journal, const json_t *report, struct ninja_error *err);
 

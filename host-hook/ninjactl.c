@@ -237,6 +237,7 @@ int main(int argc, char **argv)
 {
     ninja_log_init("ninjactl", NINJA_LOG_INFO);
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a file that is too large is an error like a full disk */
     if (argc < 2) {
         print_usage(stderr);
         return EXIT_USAGE;
