@@ -26,12 +26,15 @@ const char *const switch_step_names[] = {
     [OPEN] = "open", [CONNECT] = "connect", [RESUME] = "resume",
 };
 
-/* The first error is the cause; but that ranks do not run again is what matters then. */
+/*
+ * The first error is the cause; but that ranks do not run again is what matters then. Before a release
+ * they do, whatever they say.
+ */
 static void note_error(struct transport_switch *sw, const struct ninja_error *err)
 {
     if (!ninja_error_is_set(&sw->err)) {
         sw->err = *err;
-    } else if (sw->step == RESUME) {
+    } else if (sw->step == RESUME && sw->released) {
         snprintf(sw->err.class, sizeof(sw->err.class), "%s", err->class);
     }
 }
