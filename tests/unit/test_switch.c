@@ -8,7 +8,7 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "host-hook/switch.h"
+#include "host-hook/switch_private.h"
 #include "host-hook/timer.h"
 #include "tests/unit/fake_agent.h"
 
@@ -350,6 +350,35 @@ static void the_ranks_hear_the_lists_first(void **state)
     assert_int_equal(fake_log_count("vm2 will release @all and open @best"), 1);
 }
 
+static void a_job_whose_addresses_cannot_be_carried_is_refused(void **state)
+{
+    struct job job = {.name = "job-a", .size = 12000};
+    struct jobs jobs = {.jobs = &job, .n = 1};
+    struct switched_job switched = {.job = &job, .addresses = json_array()};
+    struct transport_switch sw = {.jobs = &jobs, .switched = &switched};
+    struct ninja_error err = NINJA_ERROR_INIT;
+    assert_true(switch_ranks_fit(&jobs, &err));
+    job.size = 13000;
+    assert_false(switch_ranks_fit(&jobs, &err));
+    assert_string_equal(err.class, "Refused");
+    assert_non_null(strstr(err.message, "job job-a has 13000 ranks"));
+
+    /* a few ranks with very many addresses */
+    err = (struct ninja_error)NINJA_ERROR_INIT;
+    char *text = malloc(80001);
+    memset(text, 'A', 80000);
+    text[80000] = '\0';
+    for (int r = 0; r < 52; r++) {
+        json_array_append_new(switched.addresses, json_string(text));
+    }
+    free(text);
+    assert_true(switch_addresses_fit(&sw, &err));
+    json_array_append(switched.addresses, json_array_get(switched.addresses, 0));
+    assert_false(switch_addresses_fit(&sw, &err));
+    assert_non_null(strstr(err.message, "of job job-a take 4241183 bytes, and 4194304 can be"));
+    json_decref(switched.addresses);
+}
+
 static void malformed_addresses_are_not_passed_on(void **state)
 {
     struct world *world = *state;
@@ -481,6 +510,7 @@ int main(void)
         TEST(ranks_at_rest_are_resumed_first),
         TEST(it_says_what_it_fell_back_to),
         TEST(the_ranks_hear_the_lists_first),
+        cmocka_unit_test(a_job_whose_addresses_cannot_be_carried_is_refused),
         TEST(malformed_addresses_are_not_passed_on),
         TEST(it_holds_between_release_and_reselect),
         TEST(an_incomplete_job_is_named_with_its_missing_ranks),
