@@ -255,6 +255,9 @@ int main(int argc, char **argv)
     for (int i = 0; i < OPEN; i++) {
         close_message(i);
     }
+    for (int c = 0; c < N_COMM; c++) {
+        MPI_Comm_free(&spaces[c].comm);
+    }
     check_growth(progress_made(round));
     return end("mixed");
 }
