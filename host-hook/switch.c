@@ -319,7 +319,7 @@ static void make_parts(struct transport_switch *sw, enum step begin_with)
         for (int vm = 0; vm < sw->n; vm++) {
             bool takes_part = begin_with == STOP || !job_is_running(job);
             if (takes_part && switch_ranks_in(job, vm) > 0) {
-                sw->parts[sw->n_parts++] = (struct part){sw, j, vm, false};
+                sw->parts[sw->n_parts++] = (struct part){.sw = sw, .job = j, .vm = vm};
             }
         }
     }

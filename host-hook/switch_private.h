@@ -27,6 +27,7 @@ struct part {
     struct transport_switch *sw;
     int job, vm;
     bool waiting;
+    bool gone; /* the job has ended */
 };
 
 struct switched_job {

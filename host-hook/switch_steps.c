@@ -8,6 +8,7 @@
 
 #include "common/addresses.h"
 #include "common/base64.h"
+#include "common/log.h"
 #include "host-hook/json_lines.h"
 #include "host-hook/switch_private.h"
 
@@ -205,27 +206,47 @@ void switch_on_event(void *arg, struct agent *agent, const char *name, json_t *d
 
 /* ---- giving a step ---- */
 
+/* From release on, a job that has ended is no reason to keep back what is left to be done. */
+static bool has_ended(const struct part *part, const struct ninja_error *err)
+{
+    return part->sw->step > SETTLE && strcmp(err->class, "NoSuchJob") == 0;
+}
+
 /* {} is not the end of the step; an error is. */
 static void on_accepted(void *arg, json_t *result, const struct ninja_error *err)
 {
     struct part *part = arg;
-    if (err != NULL && part->waiting) {
-        part_over(part, err);
+    if (err == NULL || !part->waiting) {
+        return;
     }
+    if (has_ended(part, err)) {
+        const struct transport_switch *sw = part->sw;
+        ninja_log_warning("%s: job %s ended in the middle of the switch",
+                          agent_vm(sw->agents[part->vm]), sw->jobs->jobs[part->job].name);
+        part->gone = true;
+        err = NULL;
+    }
+    part_over(part, err);
 }
 
 static void on_deadline(evutil_socket_t fd, short what, void *arg)
 {
     struct transport_switch *sw = arg;
     struct ninja_error err = NINJA_ERROR_INIT;
+    bool waiting = false;
     for (int i = 0; i < sw->n_parts; i++) {
         const struct part *part = &sw->parts[i];
+        waiting |= part->waiting;
         if (part->waiting) {
             ninja_error_set(&err, "Timeout",
                             "%s: the agent did not report step %s of job %s in time",
                             agent_vm(sw->agents[part->vm]), switch_step_names[sw->step],
                             sw->jobs->jobs[part->job].name);
         }
+    }
+    if (!waiting) { /* all jobs have ended */
+        switch_step_over(sw, false);
+        return;
     }
     if (sw->step == RESUME) {
         snprintf(err.class, sizeof(err.class), "Resume");
@@ -338,6 +359,20 @@ static void give(struct part *part, int timeout_ms)
                   part);
 }
 
+/* False if there is nobody to give it to. */
+static bool give_to_all(struct transport_switch *sw, int timeout_ms)
+{
+    bool given = false;
+    for (int i = 0; i < sw->n_parts; i++) {
+        bool quiet = sw->switched[sw->parts[i].job].quiet && sw->step <= SETTLE;
+        if (!quiet && !sw->parts[i].gone) {
+            give(&sw->parts[i], timeout_ms);
+            given = true;
+        }
+    }
+    return given;
+}
+
 void switch_start_step(struct transport_switch *sw, enum step step)
 {
     sw->step = step;
@@ -362,11 +397,6 @@ void switch_start_step(struct transport_switch *sw, enum step step)
         switch_give_up_attempt(sw);
         return;
     }
-    for (int i = 0; i < sw->n_parts; i++) {
-        bool quiet = sw->switched[sw->parts[i].job].quiet;
-        if (!quiet || step > SETTLE) {
-            give(&sw->parts[i], timeout_ms);
-        }
-    }
-    sw->deadline = timer_start(sw->base, timeout_ms + GRACE_MS, on_deadline, sw);
+    sw->deadline = timer_start(sw->base, give_to_all(sw, timeout_ms) ? timeout_ms + GRACE_MS : 0,
+                               on_deadline, sw);
 }

@@ -25,7 +25,6 @@
 #include "opal/mca/btl-hooks/btl_hooks.h"
 #include "opal/mca/btl-hooks/gate.h"
 #include "opal/mca/btl/btl.h"
-#include "opal/runtime/opal_progress.h"
 
 static mca_pml_base_module_t pml; /* as it was */
 
@@ -97,14 +96,16 @@ static int gated_improbe(int src, int tag, ompi_communicator_t *comm, int *match
     BEHIND_GATE(pml.pml_improbe(src, tag, comm, matched, message, status));
 }
 
-/* A thread that only ever probes must come to the safe point, too, which is in front of the gate.
+/*
+ * A thread that only ever probes must come to the safe point, too. The progress that ob1 makes in a
+ * probe does not lead there, as it is behind the gate.
  */
 static int iprobe(int src, int tag, ompi_communicator_t *comm, int *matched,
                   ompi_status_public_t *status)
 {
     int rc = gated_iprobe(src, tag, comm, matched, status);
     if (rc == OMPI_SUCCESS && !*matched) {
-        opal_progress();
+        ninja_module_safe_point();
     }
     return rc;
 }
@@ -114,7 +115,7 @@ static int improbe(int src, int tag, ompi_communicator_t *comm, int *matched,
 {
     int rc = gated_improbe(src, tag, comm, matched, message, status);
     if (rc == OMPI_SUCCESS && !*matched) {
-        opal_progress();
+        ninja_module_safe_point();
     }
     return rc;
 }

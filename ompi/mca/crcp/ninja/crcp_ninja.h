@@ -40,6 +40,8 @@ int ninja_module_init(void);
 int ninja_module_finalize(void);
 /** Serves the agent from this thread. False if another thread does, or if this one is in a call. */
 bool ninja_module_serve(void);
+/** Does so if the agent has said something. Always returns 0, as a progress function of MPI. */
+int ninja_module_safe_point(void);
 
 /* --- calls.c --- */
 

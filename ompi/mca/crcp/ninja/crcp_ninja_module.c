@@ -31,7 +31,7 @@ bool ninja_module_serve(void)
     return true;
 }
 
-static int safe_point(void)
+int ninja_module_safe_point(void)
 {
     if (attention) {
         ninja_module_serve();
@@ -66,7 +66,7 @@ int ninja_module_init(void)
     }
     active = true;
     agent_link_open(&attention);
-    opal_progress_register_lp(safe_point);
+    opal_progress_register_lp(ninja_module_safe_point);
     if (ninja_params.helper_thread && !helper_start(why, sizeof(why))) {
         ninja_warn("no helper thread: %s. The job runs on without.", why);
     }
@@ -80,7 +80,7 @@ int ninja_module_finalize(void)
     }
     active = false;
     helper_stop();
-    opal_progress_unregister(safe_point);
+    opal_progress_unregister(ninja_module_safe_point);
     steps_finish();
     agent_link_close();
     steps_close();

@@ -7,19 +7,27 @@
  *
  *   after MCA is up, before anything is selected   defaults that keep the job migratable
  *   at the end of MPI_Init                         open crcp, select crcp/ninja
- *   at the begin of MPI_Finalize                   the reverse
+ *   in MPI_Finalize, when all ranks have come      the reverse
+ *
+ * A rank may come to MPI_Finalize long before the others, and must take part in a switch until they
+ * have come, too. MPI_Finalize finds out by a PMIx fence. There is no hook behind it, so it is
+ * replaced by one that goes on to leave when it is complete.
  */
 #include "ompi_config.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "ompi/constants.h"
 #include "ompi/mca/crcp/base/base.h"
 #include "ompi/mca/crcp/crcp.h"
 #include "ompi/mca/hook/hook.h"
+#include "ompi/runtime/params.h"
 #include "opal/mca/base/mca_base_var.h"
+#include "opal/mca/pmix/pmix.h"
+#include "opal/runtime/opal_progress.h"
 #include "opal/util/output.h"
 
 static void after_opal(int argc, char **argv, int requested, int *provided);
@@ -138,13 +146,55 @@ static void end_of_init(int argc, char **argv, int requested, int *provided)
     }
 }
 
+static void leave(void)
+{
+    opened = false;
+    if (ompi_crcp.crcp_finalize != NULL) {
+        ompi_crcp.crcp_finalize();
+    }
+    mca_base_framework_close(&ompi_crcp_base_framework);
+}
+
+static opal_pmix_base_module_fence_nb_fn_t stock_fence;
+static volatile bool all_have_come;
+static int fence_status;
+
+static void on_fence(int status, void *cbdata)
+{
+    fence_status = status;
+    __atomic_store_n(&all_have_come, true, __ATOMIC_RELEASE);
+}
+
+/* In place of PMIx's. Has no limit of its own, as MPI_Finalize has none. */
+static int fence_and_leave(opal_list_t *procs, int collect_data, opal_pmix_op_cbfunc_t cbfunc,
+                           void *cbdata)
+{
+    if (procs != NULL) { /* not that of all ranks of the job */
+        return stock_fence(procs, collect_data, cbfunc, cbdata);
+    }
+    opal_pmix.fence_nb = stock_fence;
+    all_have_come = false;
+    int rc = stock_fence(procs, collect_data, on_fence, NULL);
+    while (rc == OPAL_SUCCESS && !__atomic_load_n(&all_have_come, __ATOMIC_ACQUIRE)) {
+        opal_progress();
+        usleep(100);
+    }
+    leave();
+    if (rc == OPAL_SUCCESS) {
+        cbfunc(fence_status, cbdata);
+    }
+    return rc;
+}
+
 static void begin_of_finalize(void)
 {
-    if (opened) {
-        opened = false;
-        if (ompi_crcp.crcp_finalize != NULL) {
-            ompi_crcp.crcp_finalize();
-        }
-        mca_base_framework_close(&ompi_crcp_base_framework);
+    if (!opened) {
+        return;
     }
+    if (opal_pmix.fence_nb == NULL || ompi_async_mpi_finalize) {
+        leave();
+        return;
+    }
+    stock_fence = opal_pmix.fence_nb;
+    opal_pmix.fence_nb = fence_and_leave;
 }

@@ -1,0 +1,88 @@
+# shellcheck shell=bash
+# A coordinator in shell, that takes a job to a state and leaves it there: docs/protocol.md. Needs lib.sh.
+
+EPOCH=0
+
+hand_opens() {
+    coproc HAND { exec socat -t 60 - "UNIX-CONNECT:$DIR/agent.sock"; }
+    # shellcheck disable=SC2153 # coproc sets it
+    PIDS+=("$HAND_PID")
+    exec {TO_AGENT}>&"${HAND[1]}" {FROM_AGENT}<&"${HAND[0]}" # those of a coproc are closed in subshells
+    tell ninja-hello '{"protocol": 2, "version": "by hand"}' >/dev/null
+}
+
+hand_closes() {
+    local pid=$HAND_PID
+    exec {TO_AGENT}>&- {FROM_AGENT}<&-
+    kill "$pid" 2>/dev/null || true
+    wait "$pid" 2>/dev/null || true
+}
+
+# line_from_agent FILTER: waits for a line for which the jq filter gives something, which it prints.
+line_from_agent() {
+    local line found
+    while IFS= read -r -t 60 -u "$FROM_AGENT" line; do
+        found=$(jq -c "$1 // empty" <<<"$line")
+        [ -z "$found" ] || { echo "$found"; return; }
+    done
+    die "the agent did not say $1"
+}
+
+# tell COMMAND ARGUMENTS: prints what it returns.
+tell() {
+    local answer
+    jq -cn --argjson arguments "$2" "{execute: \"$1\", \$arguments}" >&"$TO_AGENT"
+    answer=$(line_from_agent 'if has("return") or has("error") then . else null end')
+    jq -ce 'select(has("return")) | .return' <<<"$answer" || die "$1: $answer"
+}
+
+the_job() {
+    tell ninja-jobs '{}' | jq -r '.jobs[0].job'
+}
+
+# step STEP ROUND [ARGUMENTS]: gives it, and prints the event that ends it; all ranks must report ok.
+step() {
+    local arguments=${3:-'{}'} event
+    arguments=$(jq -cn --argjson more "$arguments" "{job: \"$NAME\", epoch: $EPOCH, round: $2, step: \"$1\", \"timeout-ms\": 30000} + \$more")
+    tell ninja-step "$arguments" >/dev/null
+    event=$(line_from_agent "select(.event == \"NINJA_STEP\" and .data.step == \"$1\" and .data.epoch == $EPOCH and .data.round == $2) | .data")
+    jq -ce 'select(all(.ranks[]; .status == "ok"))' <<<"$event" || die "$1: $event"
+}
+
+# Pairs [PEER, COUNT] of each rank, turned round: for each PEER, pairs [RANK, COUNT].
+TURNED='[.ranks[] as $r | $r[$table][] | {to: .[0], pair: [$r.rank, .[1]]}] | group_by(.to) |
+    map({key: (.[0].to | tostring), value: map(.pair)}) | from_entries | {tables: .}'
+
+counts() {
+    jq -c '[.ranks[] | {rank, a}] | sort_by(.rank)'
+}
+
+# take_to STATE: the only job that there is, from RUNNING.
+take_to() {
+    local round=1 sent before event addresses
+    NAME=$(the_job)
+    EPOCH=$((EPOCH + 1))
+    [ "$1" != RUNNING ] || return 0
+    event=$(step stop 0 '{"lease-ms": 60000, "release": "@all", "open": "tcp,self"}')
+    [ "$1" != QUIESCING ] || return 0
+    sent=$(counts <<<"$event")
+    while true; do
+        before=$sent
+        event=$(step drain $round "$(jq -c --arg table a "$TURNED" <<<"$event")")
+        event=$(step settle $round "$(jq -c --arg table b "$TURNED" <<<"$event")")
+        sent=$(counts <<<"$event")
+        [ "$sent" != "$before" ] || break
+        round=$((round + 1))
+    done
+    [ "$1" != QUIET ] || return 0
+    step release $round '{"btl": "@all"}' >/dev/null
+    [ "$1" != RELEASED ] || return 0
+    event=$(step open $round '{"btl": "tcp,self"}')
+    [ "$1" != OPENED ] || return 0
+    addresses=$(jq -c '{addresses: [.ranks | sort_by(.rank)[] | .addresses]}' <<<"$event")
+    step connect $round "$addresses" >/dev/null
+}
+
+goes_on() {
+    step resume 99 >/dev/null
+}
