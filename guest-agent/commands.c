@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/fault.h"
 #include "common/log.h"
 #include "guest-agent/agent.h"
 #include "guest-agent/interconnects.h"
@@ -105,7 +106,8 @@ static bool is_rank(void *ctx, pid_t pid)
 static json_t *ninja_jobs(struct agent *agent, struct channel *ch, json_t *args,
                           struct ninja_error *err)
 {
-    return json_pack("{s:o, s:o}", "jobs", jobs_json(agent->jobs), "unmanaged",
+    return json_pack("{s:b, s:o, s:o}", "returning", ranks_may_return(agent->ranks), "jobs",
+                     jobs_json(agent->jobs), "unmanaged",
                      procscan(agent->config->proc, is_rank, agent->jobs));
 }
 
@@ -225,6 +227,10 @@ void commands_run(void *ctx, struct channel *ch, json_t *request, const char *wr
         ninja_error_set(&err, "GenericError", "%s", wrong);
     } else {
         command = check(ch, request, &err);
+    }
+    if (command != NULL && ninja_fault(NINJA_FAULT_STEP, "%s", command->name) != NINJA_FAULT_NONE) {
+        ninja_error_set(&err, "GenericError", "made to fail by a fault point");
+        command = NULL;
     }
     if (command != NULL) {
         answer = command->run(agent, ch, json_object_get(request, "arguments"), &err);

@@ -21,6 +21,7 @@
 #include <termios.h>
 #include <unistd.h>
 
+#include "common/fault.h"
 #include "common/log.h"
 #include "guest-agent/text.h"
 #include "guest-agent/unixsock.h"
@@ -271,11 +272,35 @@ void hostlink_free(struct hostlink *link)
     free(link);
 }
 
-void hostlink_broadcast(struct hostlink *link, json_t *event)
+static void broadcast(struct hostlink *link, json_t *event)
 {
     struct client *client;
     LIST_FOREACH(client, &link->clients, entry)
     {
         channel_send_event(client->ch, event);
+    }
+}
+
+void hostlink_broadcast(struct hostlink *link, json_t *event)
+{
+    static json_t *late; /* made so by a fault point */
+    switch (ninja_fault(NINJA_FAULT_MESSAGE, "event %s",
+                        json_string_value(json_object_get(event, "event")))) {
+    case NINJA_FAULT_LATE:
+        late = json_incref(event);
+        return;
+    case NINJA_FAULT_LOST:
+        return;
+    case NINJA_FAULT_REPEATED:
+        broadcast(link, event);
+        break;
+    default:
+        break;
+    }
+    broadcast(link, event);
+    if (late != NULL) {
+        broadcast(link, late);
+        json_decref(late);
+        late = NULL;
     }
 }

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/fault.h"
 #include "common/log.h"
 #include "guest-agent/ranks.h"
 #include "guest-agent/steps.h"
@@ -61,7 +62,9 @@ void job_set_phase(struct job *job, enum job_phase phase)
     }
     ninja_log_info("job %s epoch %u: %s -> %s", job->name, job->epoch, phase_names[job->phase],
                    phase_names[phase]);
+    ninja_fault(NINJA_FAULT_STATE, "before %s", phase_names[phase]);
     job->phase = phase;
+    ninja_fault(NINJA_FAULT_STATE, "after %s", phase_names[phase]);
     if (phase != JOB_IDLE) {
         return;
     }

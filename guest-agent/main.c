@@ -10,6 +10,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "common/fault.h"
 #include "common/log.h"
 #include "common/rank_proto.h"
 #include "guest-agent/agent.h"
@@ -206,6 +207,7 @@ int main(int argc, char **argv)
         config.port = AGENT_PORT;
     }
     ninja_log_init(NAME, level);
+    ninja_fault_init("agent", -1);
     signal(SIGPIPE, SIG_IGN);
     want_descriptors();
     if (geteuid() != 0) {

@@ -17,12 +17,15 @@
 #include <string.h>
 #include <sys/queue.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "common/fault.h"
 #include "common/log.h"
 #include "guest-agent/unixsock.h"
 
 #define HELLO_S      10
+#define RETURN_S     5   /* after the agent was lost, ranks look for it every 2 seconds */
 #define MAX_STRANGER 128 /* connections that did not say HELLO yet */
 #define MAX_QUEUED   32
 #define MAX_BYTES    (8u * 1024 * 1024)
@@ -52,6 +55,7 @@ struct ranks {
     struct event_base *base;
     struct jobs *jobs;
     struct unixsock sock;
+    time_t began; /* monotonic */
     struct event *acceptable, *again;
     LIST_HEAD(conn_list, rank_conn) conns;
     int n_strangers;
@@ -144,7 +148,8 @@ static void flush(struct rank_conn *conn)
 
 void rank_conn_send(struct rank_conn *conn, const struct ninja_rank_msg *msg, int passed)
 {
-    if (conn->ending) {
+    if (conn->ending || ninja_fault(NINJA_FAULT_MESSAGE, "%s to a rank",
+                                    ninja_rank_type_name(msg->type)) == NINJA_FAULT_LOST) {
         return;
     }
     struct packet *packet = packet_new(msg, passed);
@@ -287,6 +292,18 @@ static void on_accept_again(evutil_socket_t fd, short what, void *arg)
     event_add(server->acceptable, NULL);
 }
 
+static time_t monotonic(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec;
+}
+
+bool ranks_may_return(const struct ranks *server)
+{
+    return server->sock.replaced && monotonic() - server->began < RETURN_S;
+}
+
 struct ranks *ranks_new(struct event_base *base, struct jobs *jobs, const char *path,
                         struct ninja_error *err)
 {
@@ -297,6 +314,7 @@ struct ranks *ranks_new(struct event_base *base, struct jobs *jobs, const char *
     }
     server->base = base;
     server->jobs = jobs;
+    server->began = monotonic();
     LIST_INIT(&server->conns);
     if (unixsock_listen(&server->sock, path, SOCK_SEQPACKET, 0666, err)) {
         server->acceptable =
@@ -317,7 +335,9 @@ void ranks_free(struct ranks *server)
     if (server == NULL) {
         return;
     }
+    bool any = false;
     while (!LIST_EMPTY(&server->conns)) {
+        any |= LIST_FIRST(&server->conns)->rank != NULL;
         conn_free(LIST_FIRST(&server->conns));
     }
     if (server->acceptable != NULL) {
@@ -326,6 +346,10 @@ void ranks_free(struct ranks *server)
     if (server->again != NULL) {
         event_free(server->again);
     }
-    unixsock_close(&server->sock);
+    if (any) {
+        unixsock_abandon(&server->sock); /* the next agent sees that ranks will look for it */
+    } else {
+        unixsock_close(&server->sock);
+    }
     free(server);
 }

@@ -23,7 +23,8 @@ static bool make_directory_of(const char *path, struct ninja_error *err)
 }
 
 /* Whether the path is free now: nothing there, or a socket that nobody listens on any more. */
-static bool clear_path(const struct sockaddr_un *addr, int type, struct ninja_error *err)
+static bool clear_path(const struct sockaddr_un *addr, int type, bool *replaced,
+                       struct ninja_error *err)
 {
     const char *path = addr->sun_path;
     struct stat st;
@@ -44,6 +45,7 @@ static bool clear_path(const struct sockaddr_un *addr, int type, struct ninja_er
         return ninja_error_set(
             err, "InUse", "another program listens on %s: end it, or choose another path", path);
     }
+    *replaced = true;
     if (unlink(path) != 0 && errno != ENOENT) {
         return ninja_error_set(err, "Io", "cannot remove the stale socket %s: %m", path);
     }
@@ -60,7 +62,7 @@ bool unixsock_listen(struct unixsock *sock, const char *path, int type, mode_t m
                                path, sizeof(addr.sun_path) - 1);
     }
     strcpy(addr.sun_path, path);
-    if (!make_directory_of(path, err) || !clear_path(&addr, type, err)) {
+    if (!make_directory_of(path, err) || !clear_path(&addr, type, &sock->replaced, err)) {
         return false;
     }
     int fd = socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -80,6 +82,14 @@ bool unixsock_listen(struct unixsock *sock, const char *path, int type, mode_t m
     sock->ino = st.st_ino;
     strcpy(sock->path, path);
     return true;
+}
+
+void unixsock_abandon(struct unixsock *sock)
+{
+    if (sock->fd >= 0) {
+        close(sock->fd);
+        sock->fd = -1;
+    }
 }
 
 void unixsock_close(struct unixsock *sock)

@@ -11,6 +11,7 @@
 
 struct unixsock {
     int fd;
+    bool replaced; /* the file of one who ended without removing it */
     char path[108];
     dev_t dev; /* of the file that we made, so that only that one is removed */
     ino_t ino;
@@ -25,6 +26,9 @@ struct unixsock {
  */
 bool unixsock_listen(struct unixsock *sock, const char *path, int type, mode_t mode,
                      struct ninja_error *err);
+
+/** Closes it and leaves its file, for the next one to find. */
+void unixsock_abandon(struct unixsock *sock);
 
 /** Closes it and removes its file, unless that was replaced by another. fd < 0: nothing. */
 void unixsock_close(struct unixsock *sock);

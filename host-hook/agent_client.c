@@ -14,6 +14,7 @@
 #include <sys/queue.h>
 #include <sys/random.h>
 
+#include "common/fault.h"
 #include "common/log.h"
 #include "host-hook/json_lines.h"
 #include "host-hook/timer.h"
@@ -155,7 +156,11 @@ void agent_execute(struct agent *agent, const char *name, json_t *arguments, int
                    agent_reply reply, void *arg)
 {
     struct command *command = give(agent, name, arguments, timeout_ms, reply, arg);
-    if (agent->state == READY) {
+    enum ninja_fault fault = ninja_fault(NINJA_FAULT_MESSAGE, "command %s", name);
+    if (agent->state == READY && fault == NINJA_FAULT_REPEATED) {
+        json_lines_send(agent->lines, command->object, false);
+    }
+    if (agent->state == READY && fault != NINJA_FAULT_LOST) {
         json_lines_send(agent->lines, command->object, false);
     }
 }
@@ -292,15 +297,13 @@ static void now_ready(struct agent *agent)
     connected_or_not(agent, NULL);
 }
 
-static void on_missed_events(void *arg, json_t *result, const struct ninja_error *err)
+static void internal_command(struct agent *agent, const char *name, json_t *arguments,
+                             agent_reply reply);
+
+static void on_events(struct agent *agent, json_t *result)
 {
-    struct agent *agent = arg;
     size_t i;
     json_t *event;
-    if (err != NULL) {
-        try_later(agent, err);
-        return;
-    }
     if (json_is_true(json_object_get(result, "lost"))) {
         ninja_log_warning("%s: the agent no longer has all events that were missed", agent->vm);
     }
@@ -310,6 +313,37 @@ static void on_missed_events(void *arg, json_t *result, const struct ninja_error
         on_event(agent, event);
     }
     json_decref(result);
+}
+
+static void on_gap_filled(void *arg, json_t *result, const struct ninja_error *err)
+{
+    if (err != NULL) {
+        try_later(arg, err);
+    } else {
+        on_events(arg, result);
+    }
+}
+
+/* One that is not the next: those before it are missing, or come late. */
+static void on_event_or_gap(struct agent *agent, json_t *object)
+{
+    json_int_t seq = json_integer_value(json_object_get(object, "seq"));
+    if (seq > agent->last_seq + 1) {
+        internal_command(agent, "ninja-events", json_pack("{s:I}", "after", agent->last_seq),
+                         on_gap_filled);
+    } else {
+        on_event(agent, object);
+    }
+}
+
+static void on_missed_events(void *arg, json_t *result, const struct ninja_error *err)
+{
+    struct agent *agent = arg;
+    if (err != NULL) {
+        try_later(agent, err);
+        return;
+    }
+    on_events(agent, result);
     now_ready(agent);
 }
 
@@ -417,7 +451,7 @@ static void on_object(void *arg, json_t *object)
     } else if (json_object_get(object, "event") != NULL) {
         /* Until the missed ones were given, this one is among them. */
         if (agent->state == READY) {
-            on_event(agent, object);
+            on_event_or_gap(agent, object);
         }
     } else {
         on_answer(agent, object);

@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/fault.h"
 #include "common/log.h"
 #include "host-hook/json_text.h"
 #include "host-hook/report.h"
@@ -218,6 +219,12 @@ static void run(evutil_socket_t fd, short what, void *arg)
             journal_write(m->journal, json_pack("{s:s}", "step", step->name));
             if (!step->building && journal_error(m->journal) != NULL) {
                 step_failed(m, journal_error(m->journal)); /* who takes over would not know */
+                return;
+            }
+            if (ninja_fault(NINJA_FAULT_STEP, "%s", step->name) != NINJA_FAULT_NONE) {
+                struct ninja_error err = NINJA_ERROR_INIT;
+                ninja_error_set(&err, "Fault", "step %s was made to fail", step->name);
+                step_failed(m, &err);
                 return;
             }
             step->begin(m);

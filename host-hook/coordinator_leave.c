@@ -70,6 +70,14 @@ static void on_leave_phase(void *arg, enum switch_phase phase)
     }
 }
 
+/* If the jobs ended by themselves between two attempts, there was nothing to release. */
+static void jobs_ended(struct migration *m, enum migration_state state)
+{
+    if (m->states.state == STATE_QUIESCING) {
+        state_set(&m->states, state);
+    }
+}
+
 static void on_left(void *arg, const struct ninja_error *err)
 {
     struct migration *m = arg;
@@ -85,6 +93,7 @@ static void on_left(void *arg, const struct ninja_error *err)
     if (ninja_error_is_set(&why)) {
         step_failed(m, &why);
     } else {
+        jobs_ended(m, STATE_RESUMING);
         step_done(m);
     }
 }
@@ -109,6 +118,7 @@ static void on_held(void *arg)
 {
     struct migration *m = arg;
     m->held = true;
+    jobs_ended(m, STATE_RELEASING);
     step_done(m);
 }
 
@@ -261,6 +271,13 @@ static void on_copied(void *arg, const struct ninja_error *err)
     gather_done(&m->gather, NULL);
 }
 
+/* Past the point of no return, for all or for as many as would. */
+static void leave_copying(struct migration *m)
+{
+    state_set(&m->states, STATE_ATTACHING);
+    step_done(m);
+}
+
 static void on_round_over(void *arg, const struct ninja_error *unused)
 {
     struct migration *m = arg;
@@ -270,7 +287,7 @@ static void on_round_over(void *arg, const struct ninja_error *unused)
     }
     if (moved == moving) {
         m->err = (struct ninja_error)NINJA_ERROR_INIT;
-        step_done(m);
+        leave_copying(m);
     } else if (moved == 0) {
         struct ninja_error err = m->err;
         step_failed(m, &err);
@@ -282,7 +299,7 @@ static void on_round_over(void *arg, const struct ninja_error *unused)
                           "%d of %d VMs arrived, the others stay where they were; run "
                           "ninjactl migrate again when the cause is mended",
                           moved, moving);
-        step_done(m);
+        leave_copying(m);
     }
 }
 

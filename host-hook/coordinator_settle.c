@@ -68,7 +68,6 @@ void begin_cancel(struct migration *m)
 
 void begin_connect(struct migration *m)
 {
-    enter(m, STATE_ATTACHING);
     gather_begin(&m->gather, m->base, step_gathered, m);
     for (int i = 0; i < m->n; i++) {
         struct migration_vm *vm = &m->vms[i];
@@ -147,7 +146,6 @@ bool needs_device(const struct migration *m)
 
 void begin_plug(struct migration *m)
 {
-    enter(m, STATE_ATTACHING);
     gather_begin(&m->gather, m->base, step_gathered, m);
     for (int i = 0; i < m->n; i++) {
         struct migration_vm *vm = &m->vms[i];
@@ -185,7 +183,6 @@ static void on_attached(void *arg, json_t *data, const struct ninja_error *error
 
 void begin_attach(struct migration *m)
 {
-    enter(m, STATE_ATTACHING);
     gather_begin(&m->gather, m->base, step_gathered, m);
     for (int i = 0; i < m->n; i++) {
         struct migration_vm *vm = &m->vms[i];

@@ -140,6 +140,7 @@ bool jobs_add(struct jobs *jobs, int vm, json_t *answer, struct ninja_error *err
             return false;
         }
     }
+    jobs->returning |= json_is_true(json_object_get(answer, "returning"));
     json_array_foreach(json_object_get(answer, "unmanaged"), i, json)
     {
         add_unmanaged(jobs, vm, json);
@@ -306,6 +307,12 @@ static void on_answer(void *arg, json_t *result, const struct ninja_error *error
 static int patience(struct jobs_query *query, struct ninja_error *err)
 {
     struct jobs *jobs = query->jobs;
+    if (query->options.wait_ms > 0 && jobs->returning) {
+        ninja_error_set(err, "NotReady",
+                        "ranks are still coming back to an agent that was "
+                        "started again");
+        return query->options.wait_ms;
+    }
     if (query->options.wait_ms > 0 && !jobs_are_complete(jobs, err)) {
         return query->options.wait_ms;
     }

@@ -43,6 +43,7 @@ struct jobs {
     int n;
     struct unmanaged *unmanaged;
     int n_unmanaged;
+    bool returning; /* an agent was started again, and its ranks may not be back */
 };
 
 void jobs_free(struct jobs *jobs);

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/fault.h"
 #include "common/log.h"
 
 enum option_id {
@@ -236,6 +237,7 @@ static int run(const struct command *command, int argc, char **argv)
 int main(int argc, char **argv)
 {
     ninja_log_init("ninjactl", NINJA_LOG_INFO);
+    ninja_fault_init("coordinator", -1);
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN); /* a file that is too large is an error like a full disk */
     if (argc < 2) {

@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "common/fault.h"
 #include "common/log.h"
 #include "host-hook/timer.h"
 
@@ -54,11 +55,13 @@ void state_set(struct state_machine *machine, enum migration_state to)
         ninja_log_error("a migration cannot go from %s to %s", names[from], names[to]);
         abort();
     }
+    ninja_fault(NINJA_FAULT_STATE, "before %s", names[to]);
     if (machine->on_change != NULL) {
         machine->on_change(machine->arg, from, to);
     }
     ninja_log_info("%s -> %s", names[from], names[to]);
     machine->state = to;
+    ninja_fault(NINJA_FAULT_STATE, "after %s", names[to]);
     int64_t offset = now_ms() - machine->began_ms;
     if (machine->n < STATE_LOG_MAX) {
         machine->log[machine->n].state = to;

@@ -10,6 +10,7 @@
  *     ranks found in the middle of a switch, whose coordinator ended:
  *         one of them has released: begin with release, in a new epoch
  *         otherwise: resume, and begin again
+ *     a failed release: once more
  *     any failure from release on: noted; open, connect and resume all the same
  */
 #include <stdio.h>
@@ -181,8 +182,23 @@ static void begin_reselect(struct transport_switch *sw)
     switch_start_step(sw, OPEN);
 }
 
+/* A rank that did not release while others did must not stay so, and a report may have been lost.
+ */
+static void release_again(struct transport_switch *sw)
+{
+    ninja_log_warning("%s; once more", sw->err.message);
+    sw->err = (struct ninja_error)NINJA_ERROR_INIT;
+    sw->released_again = true;
+    sw->round++;
+    switch_start_step(sw, RELEASE);
+}
+
 static void after_release(struct transport_switch *sw)
 {
+    if (ninja_error_is_set(&sw->err) && !sw->released_again) {
+        release_again(sw);
+        return;
+    }
     if (ninja_error_is_set(&sw->err)) {
         snprintf(sw->err.class, sizeof(sw->err.class), "Release");
         set_reselect(sw, fallbacks[0]);

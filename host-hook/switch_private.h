@@ -57,7 +57,7 @@ struct transport_switch {
     enum step step;
     int round, attempt;
     uint32_t epoch;
-    bool taking_over, stopped, released, aborted, giving_up, ended, step_failed;
+    bool released_again, taking_over, stopped, released, aborted, giving_up, ended, step_failed;
     struct ninja_error err;
     struct json_traffic traffic_before;
     int64_t budget_end, lease_end, step_began, stopped_at;

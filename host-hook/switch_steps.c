@@ -8,6 +8,7 @@
 
 #include "common/addresses.h"
 #include "common/base64.h"
+#include "common/fault.h"
 #include "common/log.h"
 #include "host-hook/json_lines.h"
 #include "host-hook/switch_private.h"
@@ -375,6 +376,7 @@ static bool give_to_all(struct transport_switch *sw, int timeout_ms)
 
 void switch_start_step(struct transport_switch *sw, enum step step)
 {
+    ninja_fault(NINJA_FAULT_STATE, "before %s of a switch", switch_step_names[step]);
     sw->step = step;
     sw->step_began = now_ms();
     sw->step_micros = 0;

@@ -191,7 +191,6 @@ void fixture_stop(struct fixture *f, int signal_number)
     assert_int_equal(kill(pid, signal_number), 0);
     assert_int_equal(wait_exit(pid), 0);
     assert_int_not_equal(stat(f->host_path, &st), 0);
-    assert_int_not_equal(stat(f->rank_path, &st), 0);
 }
 
 /* The host. */

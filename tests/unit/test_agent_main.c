@@ -132,6 +132,7 @@ static void the_sockets_have_their_modes(void **state)
     assert_int_equal(stat(f->rank_path, &st), 0);
     assert_int_equal(st.st_mode & 07777, 0666);
     fixture_stop(f, SIGINT);
+    assert_int_not_equal(stat(f->rank_path, &st), 0);
 }
 
 static void the_environment_names_the_socket(void **state)

@@ -517,8 +517,12 @@ static void an_epoch_survives_the_agents_restart(void **state)
     rank_expect_end(p.rank[0]);
     end_pair(&p);
 
+    /* whoever asks now must not take it that there is no job */
     fixture_start(f);
     host_hello(&p.host, f->host_path);
+    json_t *answer = host_ask(&p.host, "{\"execute\":\"ninja-jobs\"}");
+    assert_true(json_is_true(json_object_get(json_object_get(answer, "return"), "returning")));
+    json_decref(answer);
     p.rank[0] = rank_rejoin(f, "J", 0, 4, NINJA_RANK_QUIET, 4);
     p.rank[1] = rank_rejoin(f, "J", 1, 4, NINJA_RANK_QUIET, 4);
     expect_state(&p.host, 1, "QUIET", 4);

@@ -234,11 +234,24 @@ static void a_refusal_resumes_all_and_is_not_tried_again(void **state)
     assert_all_run(world);
 }
 
+static void a_failed_release_is_given_once_more(void **state)
+{
+    struct world *world = *state;
+    world->job.failing_step = "release";
+    world->job.failing_rank = 1;
+    run(world, false);
+    assert_false(ninja_error_is_set(&world->err));
+    assert_int_equal(fake_log_count("vm2 release @all"), 2);
+    assert_int_equal(fake_log_count("vm2 open @best"), 1);
+    assert_all_run(world);
+}
+
 static void a_failed_release_still_reselects_and_resumes(void **state)
 {
     struct world *world = *state;
     world->job.failing_step = "release";
     world->job.failing_rank = 1;
+    world->job.failures = 2;
     run(world, false);
     assert_string_equal(world->err.class, "Release");
     assert_non_null(strstr(world->err.message, "made to fail"));
@@ -502,6 +515,7 @@ int main(void)
         TEST(a_quiesce_that_times_out_is_given_up_and_tried_again),
         TEST(after_all_attempts_it_ends_with_the_job_running),
         TEST(a_refusal_resumes_all_and_is_not_tried_again),
+        TEST(a_failed_release_is_given_once_more),
         TEST(a_failed_release_still_reselects_and_resumes),
         TEST(every_rank_gets_the_addresses_of_all),
         TEST(a_failed_open_falls_back_and_resumes),

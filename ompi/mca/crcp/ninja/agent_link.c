@@ -22,6 +22,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "common/fault.h"
 #include "ompi/mca/rte/rte.h"
 #include "ompi/runtime/params.h"
 #include "opal/mca/event/event.h"
@@ -242,6 +243,11 @@ bool agent_link_receive(struct ninja_rank_msg *msg)
     }
     close_passed();
     int rc = ninja_rank_recv(link_.fd, MSG_DONTWAIT, msg, &link_.passed);
+    if (rc == 1 && ninja_fault(NINJA_FAULT_MESSAGE, "%s received",
+                               ninja_rank_type_name(msg->type)) == NINJA_FAULT_LOST) {
+        ninja_rank_msg_clear(msg);
+        return agent_link_receive(msg);
+    }
     if (rc == 1) {
         ninja_verbose(20, "%s, epoch %u round %u", ninja_rank_type_name(msg->type), msg->epoch,
                       msg->round);
@@ -259,6 +265,14 @@ bool agent_link_receive(struct ninja_rank_msg *msg)
 
 void agent_link_send(const struct ninja_rank_msg *msg)
 {
+    enum ninja_fault fault =
+        ninja_fault(NINJA_FAULT_MESSAGE, "%s sent", ninja_rank_type_name(msg->type));
+    if (fault == NINJA_FAULT_LOST) {
+        return;
+    }
+    if (fault == NINJA_FAULT_REPEATED && link_.fd >= 0) {
+        ninja_rank_send(link_.fd, msg);
+    }
     if (link_.fd >= 0 && ninja_rank_send(link_.fd, msg) != 0) {
         lost(strerror(errno));
     }

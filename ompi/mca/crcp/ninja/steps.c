@@ -24,6 +24,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "common/fault.h"
 #include "ob1_view.h"
 #include "ompi/mca/rte/rte.h"
 #include "opal/mca/btl-hooks/btl_hooks.h"
@@ -113,7 +114,9 @@ static void set_state(enum ninja_rank_state to)
         abort();
     }
     ninja_verbose(10, "%s -> %s", ninja_rank_state_name(rank.state), ninja_rank_state_name(to));
+    ninja_fault(NINJA_FAULT_STATE, "before %s", ninja_rank_state_name(to));
     rank.state = to;
+    ninja_fault(NINJA_FAULT_STATE, "after %s", ninja_rank_state_name(to));
     if (to == NINJA_RANK_RUNNING) {
         gate_lift();
     }
@@ -353,7 +356,9 @@ static void begin_step(struct ninja_rank_msg *msg)
     rank.round = msg->round;
     rank.last_step = msg->type;
     clock_gettime(CLOCK_MONOTONIC, &rank.step_began);
-    if (step->alone) {
+    if (ninja_fault(NINJA_FAULT_STEP, "%s", ninja_rank_type_name(msg->type)) != NINJA_FAULT_NONE) {
+        report_text(NINJA_RANK_FAILED, "made to fail by a fault point");
+    } else if (step->alone) {
         gate_run_alone(begin, msg);
     } else {
         step->begin(msg);
@@ -451,6 +456,7 @@ void steps_finish(void)
 
 bool steps_open(char *why, size_t size)
 {
+    ninja_fault_init("rank", (int)OMPI_PROC_MY_NAME->vpid);
     if (!drain_open()) {
         snprintf(why, size, "out of memory");
         return false;
