@@ -158,6 +158,15 @@ static void vacate_this_process_too(void)
     qsort(vacated, n_vacated, sizeof(*vacated), by_rank);
 }
 
+/*
+ * Once connected to this job, and not any more, as there is no communicator with it; Open MPI keeps
+ * its processes all the same. Should they be connected again, the BML makes new endpoints.
+ */
+static bool is_of_another_job(const ompi_proc_t *proc)
+{
+    return proc->super.proc_name.jobid != OMPI_PROC_MY_NAME->jobid;
+}
+
 void endpoints_vacate(char **names)
 {
     size_t n;
@@ -167,7 +176,9 @@ void endpoints_vacate(char **names)
     }
     make_room_for(n);
     for (size_t i = 0; i < n; i++) {
-        if (is_reached_by(procs[i], names)) {
+        if (is_of_another_job(procs[i])) {
+            mca_bml.bml_del_procs(1, &procs[i]);
+        } else if (is_reached_by(procs[i], names)) {
             vacate(procs[i]);
         } else {
             drop_one_sided(procs[i], names);

@@ -181,7 +181,7 @@ void *modex_pack(uint32_t *size, char *why, size_t why_size)
 static uint8_t *piece_of(const opal_process_name_t *name, uint32_t *raw_size)
 {
     size_t size;
-    if (name->jobid != OPAL_PROC_MY_NAME.jobid || name->vpid >= modex.newest.n_ranks) {
+    if (name->vpid >= modex.newest.n_ranks) {
         return NULL;
     }
     const uint8_t *packed = ninja_addresses_of(&modex.newest, name->vpid, &size);
@@ -261,7 +261,8 @@ static int put_or_keep(opal_pmix_scope_t scope, opal_value_t *value)
 static int get_newest(const opal_process_name_t *name, const char *key, opal_list_t *info,
                       opal_value_t **value)
 {
-    if (modex.newest.map == NULL || !is_of_a_btl(key)) {
+    if (modex.newest.map == NULL || !is_of_a_btl(key) ||
+        name->jobid != OPAL_PROC_MY_NAME.jobid) {
         return modex.get(name, key, info, value);
     }
     uint32_t piece_size, size;

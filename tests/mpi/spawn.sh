@@ -1,0 +1,42 @@
+#!/usr/bin/env bash
+# A job that is connected to another one is not switched, with the communicator named, and both run on;
+# after MPI_Comm_disconnect both can be switched again, and so can the one that is left.
+# shellcheck source=tests/mpi/lib.sh
+. "$(dirname "$0")/lib.sh"
+start_agent
+
+comes_to() {
+    job_runs || die "the job ended before it was $1"
+    grep -qx "$1" "$DIR/job.log"
+}
+
+jobs_there() {
+    [ "$(ninjactl status --json 2>/dev/null | jq '[.jobs[]? | select((.ranks | length) == .size)] | length')" = "$1" ]
+}
+
+switch_ends_with() {
+    local status=0
+    ninjactl switch --btl "$2" >"$DIR/switch.log" 2>&1 || status=$?
+    [ $status -eq "$1" ] || die "a switch ended with $status instead of $1"
+}
+
+for way in spawn accept; do
+    start_job -np 2 --mca btl vader,tcp,self "$BUILD/mpi/spawn" 4000 $way
+    wait_for 60 comes_to connected
+    wait_for 30 jobs_there 2
+    sleep 0.5
+    switch_ends_with 2 tcp,self
+    grep -q '"between two jobs" reaches another job' "$DIR/switch.log" ||
+        die "does not name the communicator"
+    wait_for 60 comes_to disconnected
+    sleep 0.5
+    switch_ends_with 0 tcp,self
+    switch_ends_with 0 best
+    jobs_there 2 || die "the other job ended too early to tell"
+    wait_for 60 comes_to alone
+    wait_for 60 jobs_there 1
+    switch_ends_with 0 tcp,self
+    switch_ends_with 0 best
+    end_job
+    [ "$(tail -1 "$DIR/job.log")" = "done" ] || die "wrong result"
+done
