@@ -6,7 +6,7 @@
 . "$(dirname "$0")/../mpi/lib.sh"
 SWITCHES=${1:-1000}
 RANKS=${2:-8}
-export GROWTH_KB=12
+export GROWTH_KB=8
 "$TOP/tests/harass" --build "$BUILD" --limit 7200 --every 20 \
     --sets 'tcp;vader,tcp;best;standby;vader;vader,tcp;tcp;best' -- \
     "${MPIRUN[@]}" -np "$RANKS" --mca btl "vader,tcp,self" "$BUILD/mpi/mixed" "$SWITCHES" \

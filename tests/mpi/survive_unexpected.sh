@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
 # shellcheck source=tests/mpi/lib.sh
 . "$(dirname "$0")/lib.sh"
-survive unexpected 4 80 10
+export LINGER_MS=100
+survive unexpected 4 20 8

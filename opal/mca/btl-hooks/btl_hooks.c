@@ -112,26 +112,18 @@ bool btl_release(const char *list, char *why, size_t size)
     return true;
 }
 
-static char *join_names(char **entries)
-{
-    char **names = NULL;
-    for (; *entries != NULL; entries++) {
-        char *name = selection_name(*entries);
-        opal_argv_append_unique_nosize(&names, name, false);
-        free(name);
-    }
-    char *joined = opal_argv_join(names, ',');
-    opal_argv_free(names);
-    return joined;
-}
-
-/* What cannot have its interfaces is opened all the same: it is let go with all else of a list that
- * failed. */
+/*
+ * The components are chosen by excluding all others: Open MPI then leaves out what it cannot load,
+ * as it does when a job starts, in place of giving up with the others loaded but not opened.
+ *
+ * What cannot have its interfaces is opened all the same: it is let go with all else of a list that
+ * failed.
+ */
 static bool load_components(char **entries, char *why, size_t size)
 {
     mca_base_framework_t *btl = &opal_btl_base_framework;
     char *before = btl->framework_selection;
-    char *selection = join_names(entries);
+    char *selection = selection_of_only(entries);
     bool chosen = false;
     btl->framework_selection = selection;
     int rc = mca_base_framework_components_register(btl, 0);
@@ -140,7 +132,8 @@ static bool load_components(char **entries, char *why, size_t size)
         rc = mca_base_framework_components_open(btl, 0);
     }
     if (rc != OPAL_SUCCESS) {
-        snprintf(why, size, "opening the BTLs \"%s\": %s", selection, opal_strerror(rc));
+        snprintf(why, size, "opening the BTLs (selection \"%s\"): %s", selection,
+                 opal_strerror(rc));
     }
     btl->framework_selection = before;
     free(selection);

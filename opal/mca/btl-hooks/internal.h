@@ -26,6 +26,8 @@ bool selection_has(char **entries, const char *name);
 char *selection_name(const char *entry);
 /** The interfaces in an entry, joined by "+", or NULL. */
 const char *selection_interfaces(const char *entry);
+/** What to set the framework's selection to, so that it takes the components of the entries only. */
+char *selection_of_only(char **entries);
 /** The entries of all components that are open. */
 char **selection_in_use(void);
 /** Remembers what is in use as @previous. */

@@ -134,6 +134,18 @@ static char **all_but(char **kept)
     return names;
 }
 
+char *selection_of_only(char **entries)
+{
+    char **others = all_but(entries);
+    char *list = opal_argv_join(others, ','), *selection = NULL;
+    if (list[0] != '\0' && asprintf(&selection, "^%s", list) < 0) {
+        selection = NULL;
+    }
+    opal_argv_free(others);
+    free(list);
+    return selection;
+}
+
 static char *only_self[] = {"self", NULL};
 static char *within_node[] = {"self", "vader", "sm", "smcuda", NULL};
 
