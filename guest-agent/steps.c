@@ -12,8 +12,8 @@
  * A coordinator that takes over from one that ended begins in the middle: with a `release` or a
  * `resume` of a newer epoch.
  *
- * Only two things may interrupt a step in progress: `resume`, which takes an epoch back, and the
- * `stop` of a newer epoch. The interrupted step ends at once, its silent ranks with `stale`.
+ * Only two things may interrupt a step in progress: `resume`, which takes an epoch back, and a
+ * step of a newer epoch. The interrupted step ends at once, its silent ranks with `stale`.
  *
  * Nobody takes part in an epoch by halves: a rank that came after `stop`, and one that was lost,
  * makes every later step of the epoch fail, until `resume`.
@@ -361,7 +361,7 @@ static bool may_follow(const struct job *job, const struct step_args *args, stru
             err, "BadStep", "%s of epoch %u cannot follow: the job %s is at %s of epoch %u", name,
             args->epoch, job->name, job_phase_name(job->phase), job->epoch);
     }
-    if (job->step.in_progress && !about[args->type].may_interrupt) {
+    if (job->step.in_progress && !is_new && !about[args->type].may_interrupt) {
         return ninja_error_set(err, "BadStep", "%s is still in progress for the job %s",
                                ninja_rank_type_name(job->step.type), job->name);
     }
@@ -399,6 +399,10 @@ static void give_to(struct rank *rank, const struct step_args *args, struct ninj
     } else if (rank->member) {
         step_args_message(args, rank->number, pairs, &msg);
         rank->owes = true;
+        if (args->type == NINJA_RANK_RELEASE) {
+            /* Whatever it reports: nobody may take it that nothing was released. */
+            rank_set_state(rank, NINJA_RANK_RELEASED);
+        }
         rank_conn_send(rank->conn, &msg, file);
     } else if (args->type == NINJA_RANK_RESUME) {
         put_own_report(job, rank, "ok", "took no part in this epoch");

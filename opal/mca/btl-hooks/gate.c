@@ -10,7 +10,8 @@
  * sleeps there in a progress function of ours while the gate is shut.
  *
  * The event loop is entered by one thread at a time. So a function that runs as one of its events
- * knows that no other thread is in it.
+ * knows that no other thread is in it. If that is another thread than the keeper, it becomes the
+ * keeper for so long, and first waits until the one before is out.
  */
 #include "gate.h"
 
@@ -18,6 +19,7 @@
 
 #include <linux/membarrier.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/syscall.h>
@@ -28,19 +30,20 @@
 #include "opal/runtime/opal.h"
 #include "opal/runtime/opal_progress.h"
 
-#define SLEEP_MS 10
+#define SLEEP_MS     10
+#define EVENT_LOOP_S 10 /* until another thread must have left it */
 
 /* Of one thread. Records are used again, but never freed. */
 struct caller {
     struct caller *next;
     unsigned depth;
-    bool keeper;
     bool in_use;
 };
 
 static struct {
     bool built;
-    volatile bool shut;
+    bool shut;
+    struct caller *keeper; /* while it is shut */
     struct caller *callers;
     pthread_mutex_t lock; /* of the list, and of lifted */
     pthread_cond_t lifted;
@@ -111,9 +114,15 @@ static inline void count_out(struct caller *caller)
     __atomic_store_n(&caller->depth, caller->depth - 1, __ATOMIC_RELEASE);
 }
 
+static inline bool is_shut_for(const struct caller *caller)
+{
+    return __atomic_load_n(&gate.shut, __ATOMIC_ACQUIRE) &&
+           __atomic_load_n(&gate.keeper, __ATOMIC_ACQUIRE) != caller;
+}
+
 static inline bool must_wait(const struct caller *caller)
 {
-    return gate.shut && caller->depth == 1 && !caller->keeper;
+    return is_shut_for(caller) && caller->depth == 1;
 }
 
 static void wait_until_lifted(unsigned milliseconds)
@@ -169,9 +178,9 @@ bool gate_is_inside(void)
 /* In opal_progress(): what is shut out need not spin. */
 static int sleep_at_shut_gate(void)
 {
-    if (gate.shut) {
+    if (__atomic_load_n(&gate.shut, __ATOMIC_RELAXED)) {
         const struct caller *caller = this_caller();
-        if (caller->depth == 0 && !caller->keeper) {
+        if (caller->depth == 0 && is_shut_for(caller)) {
             wait_until_lifted(SLEEP_MS);
         }
     }
@@ -183,8 +192,8 @@ static int sleep_at_shut_gate(void)
 void gate_shut(void)
 {
     if (gate.built && !gate.shut) {
-        this_caller()->keeper = true;
-        gate.shut = true;
+        __atomic_store_n(&gate.keeper, this_caller(), __ATOMIC_RELEASE);
+        __atomic_store_n(&gate.shut, true, __ATOMIC_RELEASE);
         membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED);
     }
 }
@@ -196,7 +205,7 @@ bool gate_all_are_out(void)
     }
     const struct caller *caller = __atomic_load_n(&gate.callers, __ATOMIC_ACQUIRE);
     for (; caller != NULL; caller = caller->next) {
-        if (!caller->keeper && __atomic_load_n(&caller->depth, __ATOMIC_ACQUIRE) > 0) {
+        if (caller != gate.keeper && __atomic_load_n(&caller->depth, __ATOMIC_ACQUIRE) > 0) {
             return false;
         }
     }
@@ -206,9 +215,8 @@ bool gate_all_are_out(void)
 void gate_lift(void)
 {
     if (gate.built && gate.shut) {
-        this_caller()->keeper = false;
         pthread_mutex_lock(&gate.lock);
-        gate.shut = false;
+        __atomic_store_n(&gate.shut, false, __ATOMIC_RELEASE);
         pthread_cond_broadcast(&gate.lifted);
         pthread_mutex_unlock(&gate.lock);
     }
@@ -220,34 +228,70 @@ struct task {
     bool done;
 };
 
-/* Perhaps in another thread than the keeper's, which then waits: this one plays its part. */
+static void take_over_from(const struct caller *keeper, struct caller *by)
+{
+    __atomic_store_n(&gate.keeper, by, __ATOMIC_RELEASE);
+    if (by != keeper) {
+        membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED);
+        while (!gate_all_are_out()) {
+            sched_yield(); /* what it may be in, a progress function, ends soon */
+        }
+    }
+}
+
 static void on_alone(int fd, short what, void *arg)
 {
     struct task *task = arg;
-    struct caller *caller = this_caller();
-    bool was_keeper = caller->keeper;
-    caller->keeper = true;
+    struct caller *before = gate.keeper;
+    take_over_from(before, this_caller());
     task->function(task->arg);
-    caller->keeper = was_keeper;
+    __atomic_store_n(&gate.keeper, before, __ATOMIC_RELEASE);
     __atomic_store_n(&task->done, true, __ATOMIC_RELEASE);
 }
 
-void gate_run_alone(void (*function)(void *), void *arg)
+static bool is_over(const struct timespec *end)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec > end->tv_sec;
+}
+
+static void say_nothing(int severity, const char *text)
+{
+}
+
+/*
+ * Nothing but MPI's events: opal_progress() would also go on with collectives, which then meet
+ * transports that are gone. While another thread is in the loop, libevent refuses with a warning.
+ */
+static void run_events(void)
+{
+    event_set_log_callback(say_nothing);
+    int rc = opal_event_loop(opal_sync_event_base, OPAL_EVLOOP_NONBLOCK);
+    event_set_log_callback(NULL);
+    if (rc < 0) {
+        sched_yield();
+    }
+}
+
+bool gate_run_alone(void (*function)(void *), void *arg)
 {
     if (!gate.built) {
         function(arg);
-        return;
+        return true;
     }
     struct task task = {function, arg, false};
+    struct timespec end;
     opal_event_t event;
+    clock_gettime(CLOCK_MONOTONIC, &end);
+    end.tv_sec += EVENT_LOOP_S;
     opal_event_evtimer_set(opal_sync_event_base, &event, on_alone, &task);
-    opal_progress_event_users_increment(); /* so that the loop is entered at every call */
     opal_event_active(&event, OPAL_EV_TIMEOUT, 1);
-    while (!__atomic_load_n(&task.done, __ATOMIC_ACQUIRE)) {
-        opal_progress();
+    while (!__atomic_load_n(&task.done, __ATOMIC_ACQUIRE) && !is_over(&end)) {
+        run_events();
     }
-    opal_progress_event_users_decrement();
-    opal_event_evtimer_del(&event);
+    opal_event_evtimer_del(&event); /* waits for it, if it runs just now */
+    return __atomic_load_n(&task.done, __ATOMIC_ACQUIRE);
 }
 
 /* --- building ----------------------------------------------------------------------------- */

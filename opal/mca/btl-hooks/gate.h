@@ -41,7 +41,9 @@ void gate_lift(void);
 /**
  * Runs a function while no thread is in MPI's event loop, from which transports are called without
  * passing the gate. For the keeper, when all are out.
+ *
+ * @return false: a thread did not leave the event loop in 10 s, and the function was not run
  */
-void gate_run_alone(void (*function)(void *), void *arg);
+bool gate_run_alone(void (*function)(void *), void *arg);
 
 #endif

@@ -242,8 +242,7 @@ static opal_value_t *make_value(const char *key, const uint8_t *data, uint32_t s
     return value;
 }
 
-/* --- the wrapped functions
- * ------------------------------------------------------------------------ */
+/* --- the wrapped functions --- */
 
 static bool is_of_a_btl(const char *key)
 {
@@ -282,8 +281,7 @@ static int get_newest(const opal_process_name_t *name, const char *key, opal_lis
     return rc;
 }
 
-/* --- the exchange
- * ----------------------------------------------------------------------------------- */
+/* --- the exchange --- */
 
 void modex_keep(bool keeping)
 {

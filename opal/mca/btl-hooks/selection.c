@@ -233,6 +233,22 @@ static bool entry_is_possible(const char *entry, bool is_release, char *why, siz
     return ok;
 }
 
+static size_t name_length(const char *entry)
+{
+    return strcspn(entry, ":");
+}
+
+static bool is_named_before(char **entries, int n)
+{
+    for (int i = 0; i < n; i++) {
+        if (name_length(entries[i]) == name_length(entries[n]) &&
+            strncmp(entries[i], entries[n], name_length(entries[n])) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static bool list_is_possible(const char *list, bool is_release, char *why, size_t size)
 {
     if (word_of(list) < N_WORDS) {
@@ -246,6 +262,11 @@ static bool list_is_possible(const char *list, bool is_release, char *why, size_
     }
     for (int i = 0; ok && entries[i] != NULL; i++) {
         ok = entry_is_possible(entries[i], is_release, why, size);
+        if (ok && is_named_before(entries, i)) {
+            snprintf(why, size, "\"%s\" names a transport twice (interfaces are joined by +)",
+                     list);
+            ok = false;
+        }
     }
     opal_argv_free(entries);
     return ok;

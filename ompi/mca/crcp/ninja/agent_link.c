@@ -6,7 +6,8 @@
  * costs a flag test in each progress call and one more descriptor in a poll that is done already.
  * The event is armed for one shot, as MPI's loop does not return while an event stays active; it is
  * armed again when all has been read. If there is no agent, or it goes, a timer of the same loop
- * has the safe point try again. So the connection is touched by no two threads at once.
+ * has the safe point try again. So the connection is touched by no two threads at once; the helper
+ * thread only polls its descriptor.
  */
 #include "ompi_config.h"
 
@@ -37,7 +38,6 @@ static struct {
     opal_event_t readable;
     opal_event_t retry;
     bool retry_pending;
-    volatile bool retry_due;
     struct timespec next_try; /* for tries from agent_link_wait() */
 } link_ = {.fd = -1, .passed = -1};
 
@@ -190,10 +190,20 @@ static void retry(void)
     }
 }
 
+static void retry_if_due(void)
+{
+    struct timespec now;
+    if (link_.fd < 0) {
+        clock_gettime(CLOCK_MONOTONIC, &now);
+        if (now.tv_sec > link_.next_try.tv_sec) {
+            retry();
+        }
+    }
+}
+
 static void on_retry(int fd, short what, void *arg)
 {
     link_.retry_pending = false;
-    link_.retry_due = true;
     *link_.attention = true;
 }
 
@@ -234,10 +244,7 @@ void agent_link_close(void)
 
 bool agent_link_receive(struct ninja_rank_msg *msg)
 {
-    if (link_.retry_due) {
-        link_.retry_due = false;
-        retry();
-    }
+    retry_if_due();
     if (link_.fd < 0) {
         return false;
     }
@@ -291,10 +298,6 @@ void agent_link_wait(int milliseconds)
         poll(&p, 1, milliseconds);
         return;
     }
-    struct timespec now;
     poll(NULL, 0, milliseconds);
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    if (now.tv_sec > link_.next_try.tv_sec) {
-        retry();
-    }
+    retry_if_due();
 }

@@ -5,6 +5,9 @@
  * leads to a transport is put behind the gate: the functions of the PML, the delivery of messages
  * to it, and the BTLs' progress functions (which btl_hooks_gate() sees to).
  *
+ * The end of a communicator touches no transport, and may come from where it must not wait, such as
+ * the event loop; it shares a lock with the drain (ob1_view.c).
+ *
  * A call of the PML must end for the gate to be shut. So the blocking ones are done as a
  * nonblocking call, behind the gate, and a wait in front of it.
  *
@@ -41,11 +44,6 @@ static mca_pml_base_module_t pml; /* as it was */
 static int add_comm(ompi_communicator_t *comm)
 {
     BEHIND_GATE(pml.pml_add_comm(comm));
-}
-
-static int del_comm(ompi_communicator_t *comm)
-{
-    BEHIND_GATE(pml.pml_del_comm(comm));
 }
 
 static int isend_init(const void *buf, size_t count, ompi_datatype_t *type, int dst, int tag,
@@ -180,7 +178,6 @@ static void gate_the_pml(void)
 {
     pml = mca_pml;
     mca_pml.pml_add_comm = add_comm;
-    mca_pml.pml_del_comm = del_comm;
     mca_pml.pml_isend_init = isend_init;
     mca_pml.pml_irecv_init = irecv_init;
     mca_pml.pml_start = start;
@@ -219,11 +216,28 @@ static void gate_deliveries(void)
     for (int i = 0; i < PML_TAGS; i++) {
         mca_btl_active_message_callback_t *entry =
             &mca_btl_base_active_message_trigger[MCA_BTL_TAG_PML + i];
-        if (entry->cbfunc != NULL) {
+        if (entry->cbfunc != NULL && entry->cbfunc != deliver) {
             deliveries[i] = *entry;
             entry->cbfunc = deliver;
         }
     }
+}
+
+/* --- processes ---------------------------------------------------------------------------- */
+
+/* ob1 registers its deliveries again whenever it gets to know processes. */
+static int add_procs(ompi_proc_t **procs, size_t n)
+{
+    gate_enter();
+    int rc = pml.pml_add_procs(procs, n);
+    gate_deliveries();
+    gate_leave();
+    return rc;
+}
+
+static int del_procs(ompi_proc_t **procs, size_t n)
+{
+    BEHIND_GATE(pml.pml_del_procs(procs, n));
 }
 
 bool calls_gate(char *why, size_t size)
@@ -235,6 +249,8 @@ bool calls_gate(char *why, size_t size)
         return false;
     }
     gate_the_pml();
+    mca_pml.pml_add_procs = add_procs;
+    mca_pml.pml_del_procs = del_procs;
     gate_deliveries();
     btl_hooks_gate();
     return true;

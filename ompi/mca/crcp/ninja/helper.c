@@ -27,7 +27,8 @@ static void *serve_when_asked(void *arg)
 {
     const struct timespec pause = {0, 1000000};
     while (!helper.stopping) {
-        if (agent_link_poll(100) && !ninja_module_serve()) {
+        bool something = agent_link_poll(100) || !agent_link_is_up();
+        if (something && !ninja_module_serve()) {
             nanosleep(&pause, NULL); /* another thread does */
         }
     }

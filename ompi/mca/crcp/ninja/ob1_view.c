@@ -20,6 +20,7 @@
 #include "ob1_view.h"
 
 #include <dlfcn.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -73,13 +74,18 @@ static void add_counts(const struct ob1_comm *comm, uint16_t *sent, uint16_t *re
     }
 }
 
+/* A communicator may end in another thread while its counts are added up. */
+static pthread_mutex_t ends = PTHREAD_MUTEX_INITIALIZER;
+
 static int del_comm_and_keep_its_counts(ompi_communicator_t *comm)
 {
+    pthread_mutex_lock(&ends);
     if (comm->c_pml_comm != NULL) {
-        add_counts((const struct ob1_comm *)comm->c_pml_comm, view.ended_sent,
-                   view.ended_received);
+        add_counts((const struct ob1_comm *)comm->c_pml_comm, view.ended_sent, view.ended_received);
     }
-    return view.del_comm(comm);
+    int rc = view.del_comm(comm);
+    pthread_mutex_unlock(&ends);
+    return rc;
 }
 
 /*
@@ -101,20 +107,24 @@ static ompi_communicator_t *next_comm(int *i)
 
 void ob1_count_sent(uint16_t *sent)
 {
+    pthread_mutex_lock(&ends);
     memcpy(sent, view.ended_sent, view.ranks * sizeof(*sent));
     int i = 0;
     for (ompi_communicator_t *comm; (comm = next_comm(&i)) != NULL;) {
         add_counts((const struct ob1_comm *)comm->c_pml_comm, sent, NULL);
     }
+    pthread_mutex_unlock(&ends);
 }
 
 size_t ob1_count_received(uint16_t *received)
 {
+    pthread_mutex_lock(&ends);
     memcpy(received, view.ended_received, view.ranks * sizeof(*received));
     int i = 0;
     for (ompi_communicator_t *comm; (comm = next_comm(&i)) != NULL;) {
         add_counts((const struct ob1_comm *)comm->c_pml_comm, NULL, received);
     }
+    pthread_mutex_unlock(&ends);
     return opal_list_get_size(&view.ob1->non_existing_communicator_pending);
 }
 
@@ -123,18 +133,19 @@ size_t ob1_count_received(uint16_t *received)
 typedef void request_visitor(mca_pml_base_request_t *request, void *arg);
 
 /*
- * Calls visit for each request that is in use. Chunks hold free_list_num elements (the first, unless
- * that is none) or fl_num_per_alloc, the last one perhaps less when the list is limited.
+ * Calls visit for each request that is in use. Chunks hold free_list_num elements (the first,
+ * unless that is none) or fl_num_per_alloc, the last one perhaps less when the list is limited.
  */
 static void for_each_request(opal_free_list_t *list, request_visitor *visit, void *arg)
 {
     size_t stride = OPAL_ALIGN(list->fl_frag_size, list->fl_frag_alignment, size_t);
     size_t left = list->fl_num_allocated;
-    size_t in_chunk = view.ob1->free_list_num > 0 ? (size_t)view.ob1->free_list_num
-                                                  : list->fl_num_per_alloc;
+    size_t in_chunk =
+        view.ob1->free_list_num > 0 ? (size_t)view.ob1->free_list_num : list->fl_num_per_alloc;
     opal_free_list_item_t *chunk;
 
-    OPAL_LIST_FOREACH(chunk, &list->fl_allocations, opal_free_list_item_t) {
+    OPAL_LIST_FOREACH(chunk, &list->fl_allocations, opal_free_list_item_t)
+    {
         unsigned char *p = (unsigned char *)(chunk + 1);
         p = OPAL_ALIGN_PTR(p, list->fl_frag_alignment, unsigned char *);
         for (size_t i = 0; i < in_chunk && left > 0; i++, left--, p += stride) {
@@ -203,7 +214,8 @@ static void visit_list(opal_list_t *frags, const ompi_proc_t *sender, frag_visit
                        void *arg)
 {
     struct ob1_frag *frag;
-    OPAL_LIST_FOREACH(frag, frags, struct ob1_frag) {
+    OPAL_LIST_FOREACH(frag, frags, struct ob1_frag)
+    {
         if (is_rendezvous(frag)) {
             visit(frag, sender, arg);
         }
@@ -219,8 +231,8 @@ struct visit {
 static void visit_probed(mca_pml_base_request_t *request, void *arg)
 {
     struct visit *v = arg;
-    bool probe = request->req_type == MCA_PML_REQUEST_MPROBE ||
-                 request->req_type == MCA_PML_REQUEST_IMPROBE;
+    bool probe =
+        request->req_type == MCA_PML_REQUEST_MPROBE || request->req_type == MCA_PML_REQUEST_IMPROBE;
     struct ob1_frag *frag = request->req_addr;
     if (probe && REQUEST_COMPLETE(&request->req_ompi) && frag != NULL && is_rendezvous(frag)) {
         v->visit(frag, request->req_proc, v->arg);
@@ -231,14 +243,18 @@ static void visit_probed(mca_pml_base_request_t *request, void *arg)
 static void for_each_held(frag_visitor *visit, void *arg)
 {
     int i = 0;
+    pthread_mutex_lock(&ends);
     for (ompi_communicator_t *c; (c = next_comm(&i)) != NULL;) {
         struct ob1_comm *comm = (struct ob1_comm *)c->c_pml_comm;
+        OPAL_THREAD_LOCK(&comm->matching_lock); /* a message may be delivered in the event loop */
         for (size_t p = 0; p < comm->n_peers; p++) {
             if (comm->peers[p] != NULL) {
                 visit_list(&comm->peers[p]->unexpected_frags, comm->peers[p]->proc, visit, arg);
             }
         }
+        OPAL_THREAD_UNLOCK(&comm->matching_lock);
     }
+    pthread_mutex_unlock(&ends);
     visit_list(&view.ob1->non_existing_communicator_pending, NULL, visit, arg);
     struct visit v = {visit, arg};
     for_each_request(&mca_pml_base_recv_requests, visit_probed, &v);

@@ -359,7 +359,9 @@ static void begin_step(struct ninja_rank_msg *msg)
     if (ninja_fault(NINJA_FAULT_STEP, "%s", ninja_rank_type_name(msg->type)) != NINJA_FAULT_NONE) {
         report_text(NINJA_RANK_FAILED, "made to fail by a fault point");
     } else if (step->alone) {
-        gate_run_alone(begin, msg);
+        if (!gate_run_alone(begin, msg)) {
+            report_text(NINJA_RANK_FAILED, "another thread did not leave MPI's event loop");
+        }
     } else {
         step->begin(msg);
     }
