@@ -6,8 +6,8 @@ BUILD=${NINJA_BUILD:-$TOP/build-tests}
 export TOP BUILD
 
 # shellcheck disable=SC2034
-PACKAGES=(gcc make autoconf automake libtool pkg-config libevent-dev libjansson-dev libconfig-dev
-    libibverbs-dev libpmix-dev libopenmpi-dev openmpi-bin zlib1g-dev libcmocka-dev shellcheck iproute2 gfortran
+PACKAGES=(gcc g++ make autoconf automake libtool pkg-config libevent-dev libjansson-dev libconfig-dev
+    libibverbs-dev libpmix-dev libopenmpi-dev openmpi-bin python3-mpi4py zlib1g-dev libcmocka-dev shellcheck iproute2 gfortran
     valgrind jq socat procps)
 
 # Installs what is missing; quiet if nothing is.

@@ -21,7 +21,7 @@ switch_ends_with() {
 }
 
 for way in spawn accept; do
-    start_job -np 2 --mca btl vader,tcp,self "$BUILD/mpi/spawn" 4000 $way
+    start_job -np 2 --mca btl vader,tcp,self "$BUILD/mpi/spawn" 2500 $way
     wait_for 60 comes_to connected
     wait_for 30 jobs_there 2
     sleep 0.5
@@ -39,4 +39,15 @@ for way in spawn accept; do
     switch_ends_with 0 best
     end_job
     [ "$(tail -1 "$DIR/job.log")" = "done" ] || die "wrong result"
+done
+
+# At any moment: also while the jobs start, find each other and part.
+for way in 'spawn 2' 'accept 3'; do
+    read -ra way <<<"$way"
+    "$TOP/tests/harass" --build "$BUILD" --limit 200 -- "${MPIRUN[@]}" -np 2 --mca btl vader,tcp,self \
+        "$BUILD/mpi/spawn" 300 "${way[@]}" before >"$DIR/job.log" || die "${way[*]}: did not survive"
+    tail -1 "$DIR/job.log"
+    [ "$(tail -2 "$DIR/job.log" | head -1)" = "done" ] || die "${way[*]}: wrong result"
+    [ "$(tail -1 "$DIR/job.log" | jq '.switches > 0')" = true ] ||
+        die "${way[*]}: no switch was done"
 done

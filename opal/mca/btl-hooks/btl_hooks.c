@@ -28,6 +28,7 @@ void btl_hooks_open(const char *bypass)
 {
     selection_open(bypass);
     modex_open();
+    other_jobs_open();
 }
 
 static void forget_opened(void)

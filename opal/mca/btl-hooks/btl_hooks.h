@@ -68,6 +68,14 @@ void *btl_open(const char *list, uint32_t *size, char *why, size_t why_size);
  */
 bool btl_connect(struct ninja_addresses *addresses, char *why, size_t size);
 
+/**
+ * Whether this job is being connected to another one (MPI_Comm_spawn, MPI_Comm_accept,
+ * MPI_Comm_connect), until btl_job_is_connected() says that the communicator is made. Nothing must
+ * be released meanwhile.
+ */
+bool btl_job_connects(void);
+void btl_job_is_connected(void);
+
 /** How many processes are reached by each transport; returns the number of entries filled. */
 struct btl_use {
     char name[MCA_BASE_MAX_COMPONENT_NAME_LEN + 1];

@@ -72,4 +72,8 @@ void modex_take(struct ninja_addresses *addresses);
 /** Forgets what a component published, as it is going to be closed. */
 void modex_forget(const mca_base_component_t *component);
 
+/* --- other_jobs.c --- */
+/** Follows how this job is connected to others, until the process ends. */
+void other_jobs_open(void);
+
 #endif

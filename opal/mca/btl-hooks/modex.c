@@ -12,6 +12,9 @@
  * for anything else the peer has no such transport, and the answer comes at once (asking PMIx for
  * an unknown key takes seconds).
  *
+ * Other jobs, which this one spawns or connects to later, ask PMIx: it gives them the value that
+ * was put last before they asked for the first time. So all that is new is put there, too.
+ *
  * Format of a piece: a 32-bit number, the size of what follows before it was compressed. That is
  * for each key a header of two 32-bit numbers (length of the key with its NUL, length of the data
  * or SINCE_INIT), the key, the data. It is compressed as vader's data is a path in a buffer of 4
@@ -260,8 +263,7 @@ static int put_or_keep(opal_pmix_scope_t scope, opal_value_t *value)
 static int get_newest(const opal_process_name_t *name, const char *key, opal_list_t *info,
                       opal_value_t **value)
 {
-    if (modex.newest.map == NULL || !is_of_a_btl(key) ||
-        name->jobid != OPAL_PROC_MY_NAME.jobid) {
+    if (modex.newest.map == NULL || !is_of_a_btl(key) || name->jobid != OPAL_PROC_MY_NAME.jobid) {
         return modex.get(name, key, info, value);
     }
     uint32_t piece_size, size;
@@ -288,11 +290,24 @@ void modex_keep(bool keeping)
     modex.keeping = keeping;
 }
 
+static void put_for_other_jobs(void)
+{
+    for (struct entry *e = modex.entries; e != NULL; e = e->next) {
+        opal_value_t *value = e->data != NULL ? make_value(e->key, e->data, e->size) : NULL;
+        if (value != NULL) {
+            modex.put(OPAL_PMIX_GLOBAL, value);
+            OBJ_RELEASE(value);
+        }
+    }
+    opal_pmix.commit();
+}
+
 void modex_take(struct ninja_addresses *addresses)
 {
     ninja_addresses_unmap(&modex.newest);
     modex.newest = *addresses;
     *addresses = (struct ninja_addresses){0};
+    put_for_other_jobs();
 }
 
 /* There is no end to it, see above; the DSO stays in memory for that. */
