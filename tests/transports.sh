@@ -6,14 +6,19 @@ COMPONENTS=" $(ompi_info --parsable | sed -n 's/^mca:\(btl\|crcp\):\([^:]*\):ver
 [[ $COMPONENTS == *" crcp:ninja "* ]] ||
     usage_error "Open MPI does not find the component crcp/ninja in ${OMPI_MCA_mca_base_component_path:-}"
 
-# check_transport NAME: a component that is installed, for some with a network interface.
+# check_transport NAME: a component that is installed, perhaps with the interfaces that it is to use, as ninjactl takes them.
 check_transport() {
-    local name=${1%%:*} interface=${1#*:}
+    local name=${1%%:*} interface interfaces=${1#*:}
     [ -n "$name" ] || usage_error "there is an empty name in a set of transports"
     [[ $name =~ ^[a-z0-9_]+$ && $COMPONENTS == *" btl:$name "* ]] ||
         usage_error "transport \"$name\" is not installed; there are: $(grep -o 'btl:[^ ]*' <<<"$COMPONENTS" | sed s/btl:// | paste -sd ' ')"
-    [ "$interface" = "$1" ] || [[ $interface =~ ^[^/.]+$ && -e /sys/class/net/$interface ]] ||
-        usage_error "transport \"$1\": there is no network interface \"$interface\""
+    [ "$interfaces" != "$1" ] || return 0
+    IFS=+ read -ra interfaces <<<"$interfaces+"
+    [ ${#interfaces[@]} -gt 0 ] || usage_error "transport \"$1\": there is no interface after the colon"
+    for interface in "${interfaces[@]}"; do # an address, or a name; RDMA devices have other names
+        [[ $name != tcp || $interface =~ / ]] || [[ $interface =~ ^[^/.]+$ && -e /sys/class/net/$interface ]] ||
+            usage_error "transport \"$1\": there is no network interface \"$interface\""
+    done
 }
 
 # check_set SET: sets it to what ninjactl is told.

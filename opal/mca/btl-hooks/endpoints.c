@@ -243,6 +243,23 @@ static void keep_identity(ompi_proc_t *proc, mca_bml_base_endpoint_t *old)
     OBJ_RELEASE(new);
 }
 
+/*
+ * A BTL for one-sided use only (such as ofi) makes the BML believe that a process is reached,
+ * though no message can be sent to it.
+ */
+static bool can_be_sent_to(ompi_proc_t *proc)
+{
+    mca_bml_base_endpoint_t *endpoint = *endpoint_of(proc);
+    if (endpoint == NULL) {
+        return false;
+    }
+    if (mca_bml_base_btl_array_get_size(&endpoint->btl_eager) == 0) {
+        empty_endpoint(proc, endpoint);
+        return false;
+    }
+    return true;
+}
+
 bool endpoints_refill(char *why, size_t size)
 {
     if (n_vacated == 0) {
@@ -264,7 +281,7 @@ bool endpoints_refill(char *why, size_t size)
 
     size_t unreached = 0;
     for (size_t i = 0; i < n_vacated; i++) {
-        bool reached = *endpoint_of(vacated[i]) != NULL;
+        bool reached = can_be_sent_to(vacated[i]);
         keep_identity(vacated[i], old[i]);
         if (rc == OMPI_SUCCESS || rc == OMPI_ERR_UNREACH) {
             OBJ_RELEASE(vacated[i]); /* the BML took one more reference, reached or not */
@@ -286,7 +303,8 @@ bool endpoints_refill(char *why, size_t size)
     }
     if (n_vacated > 0) {
         snprintf(why, size, "%zu processes, rank %u among them, are reached by no transport (%s)",
-                 n_vacated, vacated[0]->super.proc_name.vpid, opal_strerror(rc));
+                 n_vacated, vacated[0]->super.proc_name.vpid,
+                 rc == OMPI_SUCCESS ? "none of them can send messages" : opal_strerror(rc));
         return false;
     }
     return true;
