@@ -46,10 +46,12 @@ struct vmm_driver {
     /**
      * In place of locate() for a VM whose move was interrupted: looks at both sides how far it is. Sets
      * `site`, `from`, `to`, `moved` and `has_device`. From there cancel() leads back, prepare() and
-     * migrate() forward, also where its memory is on the way already. Class "Operator": it runs at
-     * neither side, or at both.
+     * migrate() forward, also where its memory is on the way already. Class "Operator": it cannot be
+     * told at which side it is to run; nothing was touched.
+     *
+     * @param ran_there  it was seen to run at `to`
      */
-    void (*adopt)(struct vmm *vmm, int from, int to, vmm_done done, void *arg);
+    void (*adopt)(struct vmm *vmm, int from, int to, bool ran_there, vmm_done done, void *arg);
 
     /** Takes the device of its site from the VM; ends when the guest let go of it. */
     void (*unplug)(struct vmm *vmm, vmm_done done, void *arg);

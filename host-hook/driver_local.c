@@ -65,7 +65,8 @@ static void local_locate(struct vmm *vmm, vmm_done done, void *arg)
 }
 
 /* Nothing really moves: it is where it was. */
-static void local_adopt(struct vmm *vmm, int from, int to, vmm_done done, void *arg)
+static void local_adopt(struct vmm *vmm, int from, int to, bool ran_there, vmm_done done,
+                        void *arg)
 {
     vmm->site = from;
     vmm->to = to;

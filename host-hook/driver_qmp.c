@@ -37,7 +37,8 @@ static void on_deadline(evutil_socket_t fd, short what, void *arg)
 {
     struct qmp_vm *v = arg;
     struct ninja_error err = NINJA_ERROR_INIT;
-    ninja_error_set(&err, "Timeout", "%s", v->waiting_for);
+    /* What could not be taken back in time is in a state that nobody knows. */
+    ninja_error_set(&err, v->op == OP_CANCEL ? "Operator" : "Timeout", "%s", v->waiting_for);
     op_end(v, v->waiting_at, &err);
 }
 
@@ -145,16 +146,60 @@ void peer_disconnect(struct peer *peer)
     peer->status[0] = '\0';
 }
 
+static void on_nobody_there(evutil_socket_t fd, short what, void *arg)
+{
+    struct peer *peer = arg;
+    struct ninja_error err = NINJA_ERROR_INIT;
+    qmp_reply reply = peer->unsent;
+    timer_free(&peer->unsent_timer);
+    ninja_error_set(&err, "Closed", "there is no connection to QEMU%s%s",
+                    peer->err.message[0] ? ": " : "", peer->err.message);
+    reply(peer, NULL, &err);
+}
+
+void peer_execute_within(struct peer *peer, const char *command, json_t *arguments, int timeout_ms,
+                         qmp_reply reply)
+{
+    if (peer->qmp != NULL) {
+        qmp_execute(peer->qmp, command, arguments, timeout_ms, reply, peer);
+        return;
+    }
+    json_decref(arguments);
+    if (reply != NULL) { /* an operation waits for one reply at a time */
+        peer->unsent = reply;
+        timer_free(&peer->unsent_timer);
+        peer->unsent_timer = timer_start(peer->owner->vmm.base, 0, on_nobody_there, peer);
+    }
+}
+
 void peer_execute(struct peer *peer, const char *command, json_t *arguments, qmp_reply reply)
 {
-    qmp_execute(peer->qmp, command, arguments, peer->owner->vmm.cluster->timeouts[TIMEOUT_COMMAND],
-                reply, peer);
+    peer_execute_within(peer, command, arguments,
+                        peer->owner->vmm.cluster->timeouts[TIMEOUT_COMMAND], reply);
 }
 
 void peer_set_status(struct peer *peer, json_t *result)
 {
     const char *status = json_string_value(json_object_get(result, "status"));
     snprintf(peer->status, sizeof(peer->status), "%s", status ? status : "?");
+}
+
+void peer_set_migration(struct peer *peer, json_t *result)
+{
+    const char *status = json_string_value(json_object_get(result, "status"));
+    const char *none = result != NULL ? "none" : "";
+    snprintf(peer->migration, sizeof(peer->migration), "%s", status ? status : none);
+}
+
+bool peer_migration_is_over(const struct peer *peer)
+{
+    static const char *const over[] = {"none", "cancelled", "failed"};
+    for (size_t i = 0; i < sizeof(over) / sizeof(over[0]); i++) {
+        if (strcmp(peer->migration, over[i]) == 0) {
+            return true;
+        }
+    }
+    return false;
 }
 
 /* ---- locate ---- */
@@ -194,18 +239,16 @@ static void on_devices(void *arg, json_t *result, const struct ninja_error *err)
     asked_one(peer);
 }
 
-static void on_located_migration(void *arg, json_t *result, const struct ninja_error *err)
+static void on_located_status(void *arg, json_t *result, const struct ninja_error *err)
 {
     struct peer *peer = arg;
     struct qmp_vm *v = peer->owner;
-    const char *status = json_string_value(json_object_get(result, "status"));
-    snprintf(peer->migration, sizeof(peer->migration), "%s", status ? status : "none");
     if (err != NULL) {
         peer->err = *err;
-        peer->status[0] = '\0';
         asked_one(peer);
         return;
     }
+    peer_set_status(peer, result);
     if (v->vmm.cluster->sites[peer->site].vms[v->vmm.vm].device_id == NULL) {
         asked_one(peer);
         return;
@@ -213,21 +256,22 @@ static void on_located_migration(void *arg, json_t *result, const struct ninja_e
     peer_execute(peer, "qom-list", json_pack("{s:s}", "path", "/machine/peripheral"), on_devices);
 }
 
-static void on_located_status(void *arg, json_t *result, const struct ninja_error *err)
+/* Before the status: one that ends in between is then seen as going on, not as one of long ago. */
+static void on_located_migration(void *arg, json_t *result, const struct ninja_error *err)
 {
     struct peer *peer = arg;
+    peer_set_migration(peer, result);
     if (err != NULL) {
         peer->err = *err;
         asked_one(peer);
         return;
     }
-    peer_set_status(peer, result);
-    peer_execute(peer, "query-migrate", NULL, on_located_migration);
+    peer_execute(peer, "query-status", NULL, on_located_status);
 }
 
 static void on_locate_ready(struct peer *peer)
 {
-    peer_execute(peer, "query-status", NULL, on_located_status);
+    peer_execute(peer, "query-migrate", NULL, on_located_migration);
 }
 
 static void on_locate_ended(struct peer *peer, const struct ninja_error *err)
@@ -238,7 +282,7 @@ static void on_locate_ended(struct peer *peer, const struct ninja_error *err)
     asked_one(peer);
 }
 
-static void describe(struct qmp_vm *v, char *text, size_t size)
+void peers_describe(struct qmp_vm *v, char *text, size_t size)
 {
     text[0] = '\0';
     for (int s = 0; s < v->vmm.cluster->n_sites; s++) {
@@ -263,7 +307,7 @@ static void on_located(void *arg, const struct ninja_error *unused)
             running++;
         }
     }
-    describe(v, text, sizeof(text));
+    peers_describe(v, text, sizeof(text));
     for (int s = 0; s < v->vmm.cluster->n_sites; s++) {
         if (s != v->vmm.site) {
             peer_disconnect(&v->peers[s]);
@@ -279,8 +323,7 @@ static void on_located(void *arg, const struct ninja_error *unused)
     op_end(v, -1, &err);
 }
 
-/* Asks the QEMUs at all sites; conclude() makes something of it. */
-static void ask_all(struct qmp_vm *v, enum op op, vmm_done conclude, vmm_done done, void *arg)
+void peers_ask(struct qmp_vm *v, enum op op, vmm_done conclude, vmm_done done, void *arg)
 {
     struct vmm *vmm = &v->vmm;
     op_begin(v, op, done, arg);
@@ -301,68 +344,7 @@ static void ask_all(struct qmp_vm *v, enum op op, vmm_done conclude, vmm_done do
 
 static void qmp_vm_locate(struct vmm *vmm, vmm_done done, void *arg)
 {
-    ask_all(of(vmm), OP_LOCATE, on_located, done, arg);
-}
-
-/* ---- adopt ---- */
-
-static bool is_on_its_way(const struct peer *source)
-{
-    static const char *const over[] = {"none", "cancelled", "failed", ""};
-    for (size_t i = 0; i < sizeof(over) / sizeof(over[0]); i++) {
-        if (strcmp(source->migration, over[i]) == 0) {
-            return false;
-        }
-    }
-    /* The last migration of a VM that came back, and runs again, is of no interest. */
-    return strcmp(source->migration, "completed") != 0 || strcmp(source->status, "running") != 0;
-}
-
-static void on_adopted(void *arg, const struct ninja_error *unused)
-{
-    struct qmp_vm *v = arg;
-    struct ninja_error err = NINJA_ERROR_INIT;
-    struct peer *source = &v->peers[v->vmm.from], *destination = &v->peers[v->vmm.to];
-    bool runs_here = strcmp(source->status, "running") == 0;
-    bool runs_there = strcmp(destination->status, "running") == 0;
-    bool answers = source->status[0] != '\0';
-    /* All was sent, and what received it is gone: nobody can tell whether it ran there. */
-    bool sent = strcmp(source->migration, "completed") == 0 && !runs_here;
-    bool lost = sent && destination->status[0] == '\0';
-    char text[360];
-    describe(v, text, sizeof(text));
-    if (runs_there && !runs_here) {
-        v->vmm.site = v->vmm.to;
-        v->vmm.moved = true;
-        v->vmm.has_device = destination->has_device;
-        op_end(v, v->vmm.site, NULL);
-    } else if (answers && !lost && !(runs_there && is_on_its_way(source))) {
-        /* What runs there while the VM runs here is none of ours. */
-        v->vmm.site = v->vmm.from;
-        v->vmm.from = -1;
-        v->vmm.has_device = source->has_device;
-        v->copying = v->vmm.on_its_way = is_on_its_way(source);
-        v->receiver_is_ours = destination->status[0] != '\0' && !runs_there;
-        v->prepared = v->receiver_is_ours;
-        op_end(v, v->vmm.site, NULL);
-    } else {
-        ninja_error_set(&err, "Operator",
-                        "it cannot be told where %s is to run on (%s)%s; give \"cont\" to the QEMU "
-                        "that is to run on, and \"quit\" to the other one",
-                        vmm_name(&v->vmm), text,
-                        lost ? ": its memory was sent, and it may have run there" : "");
-        v->vmm.site = v->vmm.from;
-        op_end(v, -1, &err);
-    }
-}
-
-static void qmp_vm_adopt(struct vmm *vmm, int from, int to, vmm_done done, void *arg)
-{
-    struct qmp_vm *v = of(vmm);
-    vmm->from = from;
-    vmm->to = to;
-    v->copying = v->prepared = v->receiver_is_ours = v->receiver_stays = false;
-    ask_all(v, OP_ADOPT, on_adopted, done, arg);
+    peers_ask(of(vmm), OP_LOCATE, on_located, done, arg);
 }
 
 /* ---- unplug and plug ---- */
@@ -437,8 +419,7 @@ static void qmp_vm_plug(struct vmm *vmm, vmm_done done, void *arg)
     }
     op_wait(v, vmm->site, vmm->cluster->timeouts[TIMEOUT_PLUG],
             "QEMU did not answer device_add in time");
-    qmp_execute(v->peers[vmm->site].qmp, "device_add", device, 0, on_device_add,
-                &v->peers[vmm->site]);
+    peer_execute_within(&v->peers[vmm->site], "device_add", device, 0, on_device_add);
 }
 
 /* ---- finish ---- */
@@ -506,6 +487,7 @@ static void qmp_vm_close(struct vmm *vmm)
     op_end(v, -1, NULL);
     for (int s = 0; s < vmm->cluster->n_sites; s++) {
         peer_disconnect(&v->peers[s]);
+        timer_free(&v->peers[s].unsent_timer);
     }
     json_decref(v->capabilities);
     free(v->peers);

@@ -1,6 +1,7 @@
 /*
- * What the two halves of the driver "qmp" share: driver_qmp.c (one QEMU: locate, unplug, plug,
- * finish) and driver_qmp_move.c (two QEMUs: prepare, migrate, cancel).
+ * What the parts of the driver "qmp" share: driver_qmp.c (one QEMU: locate, unplug, plug,
+ * finish), driver_qmp_move.c (two QEMUs: prepare, migrate), driver_qmp_cancel.c and
+ * driver_qmp_adopt.c.
  */
 #ifndef NINJA_DRIVER_QMP_H
 #define NINJA_DRIVER_QMP_H
@@ -33,10 +34,12 @@ struct peer {
     int site;
     struct qmp *qmp;
     char status[32];        /* QEMU's word at the last look; empty: not known */
-    char migration[32];     /* the same of its outgoing migration; "none": there is none */
+    char migration[32];     /* of its outgoing migration; "none": there is none; empty: not known */
     struct ninja_error err; /* why it could not be reached */
     bool has_device;
-    bool asked; /* locate waits for it */
+    bool asked;       /* locate waits for it */
+    qmp_reply unsent; /* of a command that could not be given */
+    struct event *unsent_timer;
 };
 
 struct qmp_vm {
@@ -60,6 +63,8 @@ struct qmp_vm {
     int64_t give_up_at;    /* ms; for loops within an operation */
     bool receiver_is_ours; /* the QEMU at `to` waits for this VM and for nothing else */
     bool receiver_stays;   /* it cannot be made to quit */
+    bool receiver_ended;   /* it was told to quit, and did */
+    bool ran_there;        /* as the journal says: its memory at the source is of the past */
     bool prepared;         /* the command "prepare" ended well */
     bool copying;          /* "migrate" was given, its end was not seen */
 };
@@ -72,6 +77,18 @@ static inline struct peer *source_of(struct qmp_vm *v)
 static inline struct peer *destination_of(struct qmp_vm *v)
 {
     return &v->peers[v->vmm.to];
+}
+
+#define START_MS 30 /* between two looks at whether it runs at the destination */
+
+static inline int qmp_vm_timeout(const struct qmp_vm *v, enum timeout timeout)
+{
+    return v->vmm.cluster->timeouts[timeout];
+}
+
+static inline const struct cluster_site *site_to(const struct qmp_vm *v)
+{
+    return &v->vmm.cluster->sites[v->vmm.to];
 }
 
 /** Begins an operation that waits at a site for what the text says, at most that long. */
@@ -90,12 +107,28 @@ void op_poll(struct qmp_vm *v, int ms, event_callback_fn callback, void *arg);
 bool peer_connect(struct peer *peer, struct ninja_error *err);
 void peer_disconnect(struct peer *peer);
 
-/** One command, within the time-out "command". */
+/** One command, within the time-out "command". Class "Closed" where there is no connection. */
 void peer_execute(struct peer *peer, const char *command, json_t *arguments, qmp_reply reply);
+
+void peer_execute_within(struct peer *peer, const char *command, json_t *arguments, int timeout_ms,
+                         qmp_reply reply);
 
 /** Takes the "status" out of the answer of query-status. */
 void peer_set_status(struct peer *peer, json_t *result);
+/** The same of query-migrate; NULL: there was no answer. */
+void peer_set_migration(struct peer *peer, json_t *result);
+/** Whether nothing is on its way, nor arrived: what was sent, if anything was, is void. */
+bool peer_migration_is_over(const struct peer *peer);
 
+/** Asks the QEMUs at all sites; conclude() makes something of what is in v->peers then. */
+void peers_ask(struct qmp_vm *v, enum op op, vmm_done conclude, vmm_done done, void *arg);
+/** What they said, for an error. */
+void peers_describe(struct qmp_vm *v, char *text, size_t size);
+
+/** It runs at the destination. */
+void qmp_vm_arrived(struct qmp_vm *v);
+
+void qmp_vm_adopt(struct vmm *vmm, int from, int to, bool ran_there, vmm_done done, void *arg);
 void qmp_vm_prepare(struct vmm *vmm, int site, vmm_done done, void *arg);
 void qmp_vm_migrate(struct vmm *vmm, vmm_done done, void *arg);
 void qmp_vm_cancel(struct vmm *vmm, vmm_done done, void *arg);

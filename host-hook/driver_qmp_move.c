@@ -6,7 +6,6 @@
  * touches the running VM.
  * migrate: the source says "completed" before the destination runs, and a device_add before that
  * is lost, so the operation ends with the destination's "running": the point of no return.
- * cancel: only when the receiver is certainly gone may a paused source go on, or both would run.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,23 +17,10 @@
 
 #define RETRY_MS    100
 #define PROGRESS_MS 200
-#define START_MS    30
-/* How long a completed migration may still come to run at the destination when it is cancelled. */
-#define GRACE_MS 3000
 
 static struct qmp_vm *of(struct vmm *vmm)
 {
     return (struct qmp_vm *)vmm;
-}
-
-static int timeout_of(const struct qmp_vm *v, enum timeout timeout)
-{
-    return v->vmm.cluster->timeouts[timeout];
-}
-
-static const struct cluster_site *site_to(const struct qmp_vm *v)
-{
-    return &v->vmm.cluster->sites[v->vmm.to];
 }
 
 /* ---- prepare ---- */
@@ -190,9 +176,10 @@ static void connect_receiver(evutil_socket_t fd, short what, void *arg)
 
 static void begin_connecting(struct qmp_vm *v)
 {
-    v->give_up_at = now_ms() + timeout_of(v, TIMEOUT_CONNECT);
+    v->give_up_at = now_ms() + qmp_vm_timeout(v, TIMEOUT_CONNECT);
     op_wait(v, v->vmm.to,
-            timeout_of(v, TIMEOUT_CONNECT) + (int)PREPARE_STEPS * timeout_of(v, TIMEOUT_COMMAND),
+            qmp_vm_timeout(v, TIMEOUT_CONNECT) +
+                (int)PREPARE_STEPS * qmp_vm_timeout(v, TIMEOUT_COMMAND),
             "the receiving QEMU was not ready in time");
     op_poll(v, 0, connect_receiver, v);
 }
@@ -225,6 +212,7 @@ void qmp_vm_prepare(struct vmm *vmm, int site, vmm_done done, void *arg)
     vmm->to = site;
     vmm->moved = false;
     v->prepared = v->receiver_is_ours = v->receiver_stays = v->copying = false;
+    v->receiver_ended = false;
     op_begin(v, OP_PREPARE, done, arg);
     v->peer_ready = on_receiver_ready;
     v->peer_ended = on_receiver_lost;
@@ -234,7 +222,7 @@ void qmp_vm_prepare(struct vmm *vmm, int site, vmm_done done, void *arg)
     }
     v->command =
         host_command_start(vmm->base, vmm->cluster, site_to(v)->prepare, vmm->vm, site, vmm->site,
-                           timeout_of(v, TIMEOUT_PREPARE), on_prepare_command, v);
+                           qmp_vm_timeout(v, TIMEOUT_PREPARE), on_prepare_command, v);
 }
 
 /* ---- migrate ---- */
@@ -261,7 +249,7 @@ static void take_progress(struct vmm_progress *progress, json_t *result)
     }
 }
 
-static void arrived(struct qmp_vm *v)
+void qmp_vm_arrived(struct qmp_vm *v)
 {
     v->vmm.from = v->vmm.site;
     v->vmm.site = v->vmm.to;
@@ -285,7 +273,7 @@ static void on_start_status(void *arg, json_t *result, const struct ninja_error 
     }
     peer_set_status(peer, result);
     if (strcmp(peer->status, "running") == 0) {
-        arrived(v);
+        qmp_vm_arrived(v);
         op_end(v, peer->site, NULL);
     } else {
         op_poll(v, START_MS, ask_whether_it_runs, v);
@@ -316,7 +304,7 @@ static void on_progress(void *arg, json_t *result, const struct ninja_error *err
     const char *status = json_string_value(json_object_get(result, "status"));
     take_progress(&v->vmm.progress, result);
     if (status != NULL && strcmp(status, "completed") == 0) {
-        op_wait(v, v->vmm.to, timeout_of(v, TIMEOUT_START),
+        op_wait(v, v->vmm.to, qmp_vm_timeout(v, TIMEOUT_START),
                 "the memory was copied, but the VM did not begin to run there in time");
         ask_whether_it_runs(-1, 0, v);
     } else if (status != NULL &&
@@ -374,7 +362,7 @@ void qmp_vm_migrate(struct vmm *vmm, vmm_done done, void *arg)
 {
     struct qmp_vm *v = of(vmm);
     op_begin(v, OP_MIGRATE, done, arg);
-    op_wait(v, vmm->site, timeout_of(v, TIMEOUT_COPY),
+    op_wait(v, vmm->site, qmp_vm_timeout(v, TIMEOUT_COPY),
             "the migration of the memory did not end in time");
     v->peer_event = on_migrate_event;
     if (v->copying) { /* adopted */
@@ -383,221 +371,4 @@ void qmp_vm_migrate(struct vmm *vmm, vmm_done done, void *arg)
     }
     v->copying = true;
     peer_execute(source_of(v), "migrate", receive_uri(v), on_migrate);
-}
-
-/* ---- cancel ---- */
-
-static void cancel_failed(struct qmp_vm *v, const char *what, const struct ninja_error *why)
-{
-    struct ninja_error err = NINJA_ERROR_INIT;
-    ninja_error_set(&err, "Operator",
-                    "%s%s%s; look at both QEMUs of this VM: the one that is to run on needs "
-                    "\"cont\", the other one \"quit\"",
-                    what, why ? ": " : "", why ? why->message : "");
-    op_end(v, v->vmm.site, &err);
-}
-
-/* There is nothing left to cancel a second time. */
-static void rolled_back(struct qmp_vm *v)
-{
-    v->vmm.to = -1;
-    op_end(v, v->vmm.site, NULL);
-}
-
-static void on_given_up(void *arg, const struct ninja_error *err)
-{
-    struct qmp_vm *v = arg;
-    if (err != NULL) {
-        ninja_log_warning("%s: cleaning up at %s: %s", vmm_name(&v->vmm), site_to(v)->name,
-                          err->message);
-    }
-    rolled_back(v);
-}
-
-static void clean_up_receiver(struct qmp_vm *v)
-{
-    if (site_to(v)->release == NULL || !(v->prepared || v->receiver_is_ours)) {
-        rolled_back(v);
-        return;
-    }
-    op_wait(v, v->vmm.to, timeout_of(v, TIMEOUT_PREPARE) + timeout_of(v, TIMEOUT_COMMAND),
-            "the command \"release\" did not end");
-    v->command =
-        host_command_start(v->vmm.base, v->vmm.cluster, site_to(v)->release, v->vmm.vm, v->vmm.to,
-                           v->vmm.site, timeout_of(v, TIMEOUT_PREPARE), on_given_up, v);
-}
-
-static void on_source_status(void *arg, json_t *result, const struct ninja_error *err);
-
-static void on_cont(void *arg, json_t *result, const struct ninja_error *err)
-{
-    struct peer *peer = arg;
-    struct qmp_vm *v = peer->owner;
-    if (v->op != OP_CANCEL) {
-        return;
-    }
-    if (err != NULL) {
-        cancel_failed(v, "the source VM could not go on", err);
-        return;
-    }
-    peer_execute(peer, "query-status", NULL, on_source_status);
-}
-
-static void on_source_status(void *arg, json_t *result, const struct ninja_error *err)
-{
-    struct peer *peer = arg;
-    struct qmp_vm *v = peer->owner;
-    if (v->op != OP_CANCEL) {
-        return;
-    }
-    if (err != NULL) {
-        cancel_failed(v, "the source QEMU does not answer", err);
-        return;
-    }
-    peer_set_status(peer, result);
-    if (strcmp(peer->status, "running") == 0) {
-        clean_up_receiver(v);
-    } else if (v->receiver_stays) {
-        cancel_failed(v, "the receiving QEMU was told to quit and did not", NULL);
-    } else if (now_ms() > v->give_up_at) {
-        cancel_failed(v, "the source VM does not run again", NULL);
-    } else {
-        peer_execute(peer, "cont", NULL, on_cont);
-    }
-}
-
-static void look_at_source(struct qmp_vm *v)
-{
-    v->peer_ended = NULL;
-    v->give_up_at = now_ms() + timeout_of(v, TIMEOUT_QUIT);
-    op_wait(v, v->vmm.site, 2 * timeout_of(v, TIMEOUT_QUIT) + timeout_of(v, TIMEOUT_COMMAND),
-            "the source VM does not run again");
-    peer_execute(source_of(v), "query-status", NULL, on_source_status);
-}
-
-static void on_receiver_ended(struct peer *peer, const struct ninja_error *err)
-{
-    if (peer == destination_of(peer->owner)) {
-        look_at_source(peer->owner);
-    }
-}
-
-/* It did not end within its time: only a source that never stopped is safe then. */
-static void on_receiver_stays(evutil_socket_t fd, short what, void *arg)
-{
-    struct qmp_vm *v = arg;
-    v->receiver_stays = true;
-    look_at_source(v);
-}
-
-/* Its connection is gone. If the socket still answers, QEMU is not. */
-static void receiver_unreachable(struct qmp_vm *v)
-{
-    v->receiver_stays = v->receiver_is_ours && peer_connect(destination_of(v), NULL);
-    look_at_source(v);
-}
-
-static void end_receiver(struct qmp_vm *v)
-{
-    struct peer *peer = destination_of(v);
-    if (!qmp_is_ready(peer->qmp)) {
-        receiver_unreachable(v);
-        return;
-    }
-    v->peer_ended = on_receiver_ended;
-    op_wait(v, v->vmm.to, 2 * timeout_of(v, TIMEOUT_QUIT), "the receiving QEMU did not quit");
-    op_poll(v, timeout_of(v, TIMEOUT_QUIT), on_receiver_stays, v);
-    peer_execute(peer, "quit", NULL, NULL);
-}
-
-static void ask_source_migration(evutil_socket_t fd, short what, void *arg);
-static void ask_receiver(evutil_socket_t fd, short what, void *arg);
-
-static void on_receiver_status(void *arg, json_t *result, const struct ninja_error *err)
-{
-    struct peer *peer = arg;
-    struct qmp_vm *v = peer->owner;
-    if (v->op != OP_CANCEL) {
-        return;
-    }
-    if (err == NULL) {
-        peer_set_status(peer, result);
-        if (strcmp(peer->status, "running") == 0) {
-            arrived(v);
-            op_end(v, v->vmm.site, NULL);
-            return;
-        }
-    }
-    /* All was sent: it is about to run, unless it hangs. */
-    if (err == NULL && v->copying && now_ms() < v->give_up_at) {
-        op_poll(v, START_MS, ask_receiver, v);
-        return;
-    }
-    end_receiver(v);
-}
-
-static void ask_receiver(evutil_socket_t fd, short what, void *arg)
-{
-    struct qmp_vm *v = arg;
-    peer_execute(destination_of(v), "query-status", NULL, on_receiver_status);
-}
-
-static void on_source_migration(void *arg, json_t *result, const struct ninja_error *err)
-{
-    struct peer *peer = arg;
-    struct qmp_vm *v = peer->owner;
-    if (v->op != OP_CANCEL) {
-        return;
-    }
-    const char *status = json_string_value(json_object_get(result, "status"));
-    bool over = err != NULL || status == NULL || strcmp(status, "none") == 0 ||
-                strcmp(status, "cancelled") == 0 || strcmp(status, "failed") == 0;
-    bool completed = status != NULL && strcmp(status, "completed") == 0;
-    if (!over && !completed && now_ms() < v->give_up_at) {
-        op_poll(v, RETRY_MS, ask_source_migration, v);
-        return;
-    }
-    v->copying = completed;
-    if (!v->receiver_is_ours || !qmp_is_ready(destination_of(v)->qmp)) {
-        receiver_unreachable(v);
-        return;
-    }
-    v->give_up_at = now_ms() + GRACE_MS;
-    op_wait(v, v->vmm.to, GRACE_MS + 2 * timeout_of(v, TIMEOUT_COMMAND),
-            "the receiving QEMU does not answer");
-    ask_receiver(-1, 0, v);
-}
-
-static void ask_source_migration(evutil_socket_t fd, short what, void *arg)
-{
-    struct qmp_vm *v = arg;
-    peer_execute(source_of(v), "query-migrate", NULL, on_source_migration);
-}
-
-static void nothing_to_cancel(evutil_socket_t fd, short what, void *arg)
-{
-    struct qmp_vm *v = arg;
-    op_end(v, v->vmm.site, NULL);
-}
-
-void qmp_vm_cancel(struct vmm *vmm, vmm_done done, void *arg)
-{
-    struct qmp_vm *v = of(vmm);
-    if (v->op != OP_NONE) {
-        struct ninja_error err = NINJA_ERROR_INIT;
-        ninja_error_set(&err, "Cancelled", "cancelled");
-        op_end(v, vmm->site, &err);
-    }
-    op_begin(v, OP_CANCEL, done, arg);
-    if (vmm->moved || vmm->to < 0) {
-        op_poll(v, 0, nothing_to_cancel, v);
-        return;
-    }
-    v->give_up_at = now_ms() + timeout_of(v, TIMEOUT_QUIT);
-    op_wait(v, vmm->site, timeout_of(v, TIMEOUT_QUIT) + timeout_of(v, TIMEOUT_COMMAND),
-            "the migration could not be cancelled");
-    if (v->copying) {
-        peer_execute(source_of(v), "migrate_cancel", NULL, NULL);
-    }
-    ask_source_migration(-1, 0, v);
 }

@@ -74,6 +74,15 @@ static bool take_begin(struct record *record, const struct cluster *cluster, jso
     return true;
 }
 
+/* A VM that arrived. */
+static void take_arrival(struct record *record, const struct cluster *cluster, json_t *line)
+{
+    int vm = vm_named(cluster, text_in(line, "vm"));
+    if (vm >= 0 && strcmp(text_in(line, "runs_at"), cluster->sites[record->to].name) == 0) {
+        record->vms[vm].ran_there = true;
+    }
+}
+
 enum verdict {
     OTHER, /* of another cluster, or nothing in it */
     ENDED,
@@ -94,6 +103,8 @@ static enum verdict take_line(struct record *record, const struct cluster *clust
         verdict = take_begin(record, cluster, line, err) ? INTERRUPTED : WRONG;
     } else if (json_object_get(line, "outcome") != NULL) {
         verdict = ENDED;
+    } else if (json_object_get(line, "runs_at") != NULL && verdict == INTERRUPTED) {
+        take_arrival(record, cluster, line);
     } else if (json_object_get(line, "state") != NULL) {
         snprintf(record->state, sizeof(record->state), "%s", text_in(line, "state"));
     }

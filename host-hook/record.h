@@ -13,6 +13,7 @@ struct record_vm {
     int from; /* site at which it was at the beginning */
     bool moves;
     bool had_device;
+    bool ran_there; /* it was seen to run at the destination */
 };
 
 struct record {

@@ -95,7 +95,8 @@ static void locate(struct survey *survey, int vm, const struct record *interrupt
 {
     struct vmm *vmm = survey->vms[vm].vmm;
     if (interrupted != NULL && interrupted->vms[vm].moves) {
-        vmm->driver->adopt(vmm, interrupted->vms[vm].from, interrupted->to, on_located,
+        const struct record_vm *record = &interrupted->vms[vm];
+        vmm->driver->adopt(vmm, record->from, interrupted->to, record->ran_there, on_located,
                            &survey->refs[vm]);
     } else {
         vmm->driver->locate(vmm, on_located, &survey->refs[vm]);

@@ -6,6 +6,8 @@
 
 #define COPY_MS 20
 
+static const struct fake_peer_handler handler;
+
 static void later(struct fake_qemu *qemu, int ms, event_callback_fn callback)
 {
     struct timeval after = {.tv_usec = ms * 1000};
@@ -45,6 +47,12 @@ static void on_death(evutil_socket_t fd, short what, void *arg)
     fake_log("%s ends", qemu->name);
     fake_peer_free(qemu->peer);
     qemu->peer = NULL;
+    qemu->incoming[0] = '\0';
+    if (qemu->begins_again) {
+        qemu->dying = false;
+        set_status(qemu, "inmigrate");
+        qemu->peer = fake_peer_listen(qemu->base, qemu->path, &handler, qemu);
+    }
 }
 
 static void die(struct fake_qemu *qemu)
@@ -128,7 +136,7 @@ static json_t *query_migrate(const struct fake_qemu *qemu)
 
 static void migrate_cancel(struct fake_qemu *qemu)
 {
-    if (strcmp(qemu->migration, "active") == 0) {
+    if (strcmp(qemu->migration, "active") == 0 && !qemu->ignores_cancel) {
         set_migration(qemu, "cancelled");
         if (qemu->timer != NULL) {
             event_del(qemu->timer);
@@ -231,7 +239,7 @@ static void on_object(void *arg, json_t *request)
 {
     struct fake_qemu *qemu = arg;
     const char *name = json_string_value(json_object_get(request, "execute"));
-    if (name == NULL || answer_query(qemu, name, request)) {
+    if (qemu->deaf || name == NULL || answer_query(qemu, name, request)) {
         return;
     }
     fake_log("%s %s", qemu->name, name);
@@ -243,6 +251,9 @@ static void on_object(void *arg, json_t *request)
         device_add(qemu, request);
     } else if (strcmp(name, "migrate-incoming") == 0 && qemu->refuses_incoming) {
         fake_peer_error(qemu->peer, request, "GenericError", "Address already in use");
+    } else if (strcmp(name, "migrate-incoming") == 0 && qemu->incoming[0] != '\0') {
+        fake_peer_error(qemu->peer, request, "GenericError",
+                        "The incoming migration has already been started");
     } else {
         if (strcmp(name, "migrate-incoming") == 0) {
             snprintf(
@@ -265,6 +276,9 @@ static void on_object(void *arg, json_t *request)
 static void on_connect(void *arg)
 {
     struct fake_qemu *qemu = arg;
+    if (qemu->deaf) {
+        return;
+    }
     fake_peer_send(qemu->peer,
                    json_pack("{s:{s:{s:{s:i, s:i, s:i}}, s:[]}}", "QMP", "version", "qemu", "major",
                              7, "minor", 2, "micro", 0, "capabilities"),
@@ -281,6 +295,7 @@ void fake_qemu_init(struct fake_qemu *qemu, struct event_base *base, const char 
 {
     *qemu = (struct fake_qemu){.base = base, .name = name};
     set_status(qemu, status);
+    snprintf(qemu->path, sizeof(qemu->path), "%s", path);
     qemu->peer = fake_peer_listen(base, path, &handler, qemu);
 }
 

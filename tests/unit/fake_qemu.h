@@ -11,6 +11,7 @@ struct fake_qemu {
     struct event_base *base;
     struct fake_peer *peer; /* NULL: it ended */
     const char *name;       /* "vm1@ib", for the log */
+    char path[104];
     char status[32];
     char device[32]; /* the one hot-plugged device; empty: none */
     char migration[32];
@@ -32,7 +33,10 @@ struct fake_qemu {
     bool add_fails;      /* device_add */
     bool unknown_device; /* device-list-properties */
     bool refuses_incoming;
-    int fail_copies; /* so many migrations fail */
+    int fail_copies;     /* so many migrations fail */
+    bool deaf;           /* accepts connections, and answers nothing */
+    bool ignores_cancel; /* migrate_cancel */
+    bool begins_again;   /* a receiver that ended waits again: somebody starts a new one */
 };
 
 /* status: "running", or "inmigrate" for a receiver */

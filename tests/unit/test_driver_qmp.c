@@ -1,0 +1,354 @@
+/*
+ * What the driver "qmp" makes of a move that was interrupted, and of one that is taken back: one
+ * VM with a scripted QEMU at each of two sites. Never may both run, nor the one that ran last end.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "host-hook/driver.h"
+#include "host-hook/journal.h"
+#include "host-hook/record.h"
+#include "tests/unit/fake_qemu.h"
+
+enum {
+    IB,
+    ETH,
+};
+
+struct world {
+    struct event_base *base;
+    struct cluster *cluster;
+    struct fake_qemu qemus[2];
+    struct vmm *vmm;
+    bool over;
+    struct ninja_error err;
+};
+
+static const char *const site_names[] = {"ib", "eth"};
+
+static void write_cluster_file(const char *path)
+{
+    FILE *out = fopen(path, "w");
+    fprintf(out, "driver = \"qmp\";\nvms = ( { name = \"vm1\"; } );\nsites = (\n");
+    for (int s = 0; s < 2; s++) {
+        fprintf(out,
+                "  { name = \"%s\"; vms = ( { name = \"vm1\"; qmp = \"%s/%s.qmp\"; agent = "
+                "\"%s/%s.agent\"; receive = \"tcp:10.9.0.%d:4801\"; } ); }%s\n",
+                site_names[s], fake_dir(), site_names[s], fake_dir(), site_names[s], s + 1,
+                s == 0 ? "," : "");
+    }
+    fprintf(out, ");\ntimeouts = { start = 400; connect = 500; command = 500; quit = 500; };\n");
+    fclose(out);
+}
+
+static int setup(void **state)
+{
+    struct world *world = calloc(1, sizeof(*world));
+    struct ninja_error err = NINJA_ERROR_INIT;
+    char path[100];
+    *state = world;
+    fake_log_clear();
+    world->base = event_base_new();
+    snprintf(path, sizeof(path), "%s/cluster.conf", fake_dir());
+    write_cluster_file(path);
+    world->cluster = cluster_read(path, &err);
+    if (world->cluster == NULL) {
+        fail_msg("%s", err.message);
+    }
+    for (int s = 0; s < 2; s++) {
+        snprintf(path, sizeof(path), "%s/%s.qmp", fake_dir(), site_names[s]);
+        fake_qemu_init(&world->qemus[s], world->base, site_names[s], path,
+                       s == IB ? "running" : "inmigrate");
+    }
+    world->qemus[IB].destination = &world->qemus[ETH];
+    world->vmm = driver_qmp.open(world->base, world->cluster, 0);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct world *world = *state;
+    driver_qmp.close(world->vmm);
+    fake_qemu_clear(&world->qemus[IB]);
+    fake_qemu_clear(&world->qemus[ETH]);
+    cluster_free(world->cluster);
+    event_base_free(world->base);
+    free(world);
+    fake_dir_remove();
+    return 0;
+}
+
+static void on_done(void *arg, const struct ninja_error *err)
+{
+    struct world *world = arg;
+    world->over = true;
+    world->err = err ? *err : (struct ninja_error)NINJA_ERROR_INIT;
+    event_base_loopbreak(world->base);
+}
+
+static const char *wait_for_it(struct world *world)
+{
+    while (!world->over) {
+        event_base_loop(world->base, EVLOOP_ONCE);
+    }
+    world->over = false;
+    return world->err.class;
+}
+
+/* How both QEMUs are found; NULL: it is gone. */
+static void found(struct world *world, const char *source, const char *migration,
+                  const char *destination)
+{
+    struct fake_qemu *qemus = world->qemus;
+    const char *const status[] = {source, destination};
+    for (int s = 0; s < 2; s++) {
+        if (status[s] == NULL) {
+            fake_qemu_clear(&qemus[s]);
+        } else {
+            snprintf(qemus[s].status, sizeof(qemus[s].status), "%s", status[s]);
+        }
+    }
+    snprintf(qemus[IB].migration, sizeof(qemus[IB].migration), "%s", migration);
+}
+
+static const char *adopt(struct world *world, bool ran_there)
+{
+    driver_qmp.adopt(world->vmm, IB, ETH, ran_there, on_done, world);
+    return wait_for_it(world);
+}
+
+static const char *cancel(struct world *world)
+{
+    driver_qmp.cancel(world->vmm, on_done, world);
+    return wait_for_it(world);
+}
+
+static void assert_untouched(const char *why)
+{
+    if (fake_log_find("ib cont", 0) >= 0 || fake_log_find("eth quit", 0) >= 0 ||
+        fake_log_find("ib quit", 0) >= 0 || fake_log_find("ib migrate_cancel", 0) >= 0) {
+        fake_log_print();
+        fail_msg("%s", why);
+    }
+}
+
+/* ---- adopt ---- */
+
+enum taken_for {
+    AT_SOURCE,
+    ON_ITS_WAY,
+    MOVED,
+    OPERATOR,
+};
+
+static enum taken_for taken_for(struct world *world, bool ran_there)
+{
+    const char *class = adopt(world, ran_there);
+    if (class[0] != '\0') {
+        assert_string_equal(class, "Operator");
+        assert_non_null(strstr(world->err.message, "nothing was touched"));
+        return OPERATOR;
+    }
+    return world->vmm->moved ? MOVED : world->vmm->on_its_way ? ON_ITS_WAY : AT_SOURCE;
+}
+
+static void what_was_interrupted_is_taken_for_what_it_is(void **state)
+{
+    static const struct {
+        const char *source, *migration, *destination;
+        bool ran_there;
+        enum taken_for expected;
+    } cases[] = {
+        {"running", "", "inmigrate", false, AT_SOURCE},
+        {"running", "", NULL, false, AT_SOURCE},
+        {"running", "failed", NULL, false, AT_SOURCE},
+        {"running", "cancelled", "inmigrate", false, AT_SOURCE},
+        {"running", "", "running", false, AT_SOURCE}, /* it is another one */
+        {"running", "failed", "running", false, AT_SOURCE},
+        {"running", "completed", "inmigrate", false, AT_SOURCE}, /* of an earlier time */
+        {"running", "completed", NULL, false, AT_SOURCE},
+        {"running", "active", "inmigrate", false, ON_ITS_WAY},
+        {"postmigrate", "completed", "inmigrate", false, ON_ITS_WAY},
+        {"postmigrate", "completed", "running", false, MOVED},
+        {"postmigrate", "completed", "running", true, MOVED},
+        {NULL, "", "running", true, MOVED},
+        {"running", "active", NULL, false, OPERATOR},
+        {"running", "active", "paused", false, OPERATOR},
+        {"running", "active", "running", false, OPERATOR},
+        {"running", "completed", "running", false, OPERATOR},
+        {"running", "completed", "paused", false, OPERATOR},
+        {"paused", "", "running", false, OPERATOR},
+        {"postmigrate", "completed", NULL, false, OPERATOR},
+        {"postmigrate", "completed", "paused", false, OPERATOR},
+        {"postmigrate", "completed", "io-error", false, OPERATOR},
+        {"postmigrate", "completed", "guest-panicked", true, OPERATOR},
+        {"postmigrate", "completed", "inmigrate", true, OPERATOR},
+        {"running", "completed", NULL, true, OPERATOR},
+        {"running", "", "running", true, OPERATOR},
+        {NULL, "", "inmigrate", false, OPERATOR},
+        {NULL, "", NULL, false, OPERATOR},
+    };
+    teardown(state);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        setup(state);
+        struct world *world = *state;
+        found(world, cases[i].source, cases[i].migration, cases[i].destination);
+        enum taken_for it = taken_for(world, cases[i].ran_there);
+        if (it != cases[i].expected) {
+            fail_msg("case %zu was taken for %d: %s", i, it, world->err.message);
+        }
+        assert_untouched("adopt touched something");
+        teardown(state);
+    }
+    setup(state);
+}
+
+static void a_destination_that_does_not_answer_is_for_the_operator(void **state)
+{
+    struct world *world = *state;
+    found(world, "running", "active", "inmigrate");
+    world->qemus[ETH].deaf = true;
+    assert_int_equal(taken_for(world, false), OPERATOR);
+    assert_non_null(strstr(world->err.message, "on its way"));
+    assert_untouched("the destination did not answer");
+}
+
+/* ---- cancel ---- */
+
+static void a_receiver_that_waits_ends_and_the_source_goes_on(void **state)
+{
+    struct world *world = *state;
+    found(world, "postmigrate", "completed", "inmigrate");
+    assert_int_equal(taken_for(world, false), ON_ITS_WAY);
+    assert_string_equal(cancel(world), "");
+    assert_null(world->qemus[ETH].peer);
+    assert_string_equal(world->qemus[IB].status, "running");
+    assert_true(fake_log_find("eth ends", 0) < fake_log_find("ib cont", 0));
+}
+
+/* It is gone after all was sent: it may have run, so what the source has is of the past. */
+static void a_receiver_that_is_lost_leaves_the_source_stopped(void **state)
+{
+    struct world *world = *state;
+    found(world, "postmigrate", "completed", "inmigrate");
+    assert_int_equal(taken_for(world, false), ON_ITS_WAY);
+    fake_qemu_clear(&world->qemus[ETH]);
+    assert_string_equal(cancel(world), "Operator");
+    assert_int_equal(fake_log_count("ib cont"), 0);
+    assert_string_equal(world->qemus[IB].status, "postmigrate");
+    /* again, with nothing connected at all */
+    assert_string_equal(cancel(world), "Operator");
+    assert_int_equal(fake_log_count("ib cont"), 0);
+}
+
+static void a_receiver_that_falls_silent_is_not_told_to_quit(void **state)
+{
+    struct world *world = *state;
+    found(world, "postmigrate", "completed", "inmigrate");
+    assert_int_equal(taken_for(world, false), ON_ITS_WAY);
+    world->qemus[ETH].deaf = true;
+    assert_string_equal(cancel(world), "Operator");
+    assert_int_equal(fake_log_count("ib cont"), 0);
+}
+
+static void a_vm_that_ran_there_and_stands_still_is_not_ended(void **state)
+{
+    static const char *const still[] = {"paused", "io-error", "guest-panicked"};
+    teardown(state);
+    for (size_t i = 0; i < sizeof(still) / sizeof(still[0]); i++) {
+        setup(state);
+        struct world *world = *state;
+        found(world, "postmigrate", "completed", "inmigrate");
+        assert_int_equal(taken_for(world, false), ON_ITS_WAY);
+        snprintf(world->qemus[ETH].status, sizeof(world->qemus[ETH].status), "%s", still[i]);
+        assert_string_equal(cancel(world), "Operator");
+        assert_non_null(strstr(world->err.message, "has run at the destination"));
+        assert_int_equal(fake_log_count("eth quit"), 0);
+        assert_int_equal(fake_log_count("ib cont"), 0);
+        teardown(state);
+    }
+    setup(state);
+}
+
+/* It runs here still, but will run there when all is sent. */
+static void a_copy_that_goes_on_unseen_is_not_taken_for_cancelled(void **state)
+{
+    struct world *world = *state;
+    found(world, "running", "active", "inmigrate");
+    assert_int_equal(taken_for(world, false), ON_ITS_WAY);
+    world->qemus[IB].ignores_cancel = true;
+    fake_qemu_clear(&world->qemus[ETH]);
+    assert_string_equal(cancel(world), "Operator");
+    assert_int_equal(fake_log_count("ib cont"), 0);
+}
+
+static void a_source_that_is_lost_leaves_the_receiver_alone(void **state)
+{
+    struct world *world = *state;
+    found(world, "running", "active", "inmigrate");
+    assert_int_equal(taken_for(world, false), ON_ITS_WAY);
+    fake_qemu_clear(&world->qemus[IB]);
+    assert_string_equal(cancel(world), "Operator");
+    assert_int_equal(fake_log_count("eth quit"), 0);
+}
+
+static void without_a_connection_a_command_fails(void **state)
+{
+    struct world *world = *state;
+    found(world, "running", "", NULL);
+    assert_int_equal(taken_for(world, false), AT_SOURCE);
+    world->vmm->site = ETH; /* nobody is there */
+    driver_qmp.migrate(world->vmm, on_done, world);
+    assert_false(world->over);
+    assert_string_equal(wait_for_it(world), "Closed");
+    assert_non_null(strstr(world->err.message, "no connection"));
+}
+
+/* ---- the journal ---- */
+
+static void the_journal_says_which_vm_arrived(void **state)
+{
+    struct world *world = *state;
+    struct ninja_error err = NINJA_ERROR_INIT;
+    struct record record;
+    struct journal *journal = journal_new(fake_dir(), &err);
+    assert_non_null(journal);
+    journal_write(journal,
+                  json_pack("{s:s, s:s, s:s, s:s, s:[{s:s, s:s, s:b, s:b}]}", "state", "PLANNED",
+                            "cluster", world->cluster->name, "mode", "live", "to", "eth", "vms",
+                            "name", "vm1", "at", "ib", "moves", 1, "device", 0));
+    assert_true(record_find(fake_dir(), world->cluster, NULL, &record, &err));
+    assert_false(record.vms[0].ran_there);
+    record_clear(&record);
+    journal_write(journal, json_pack("{s:s, s:s}", "vm", "vm7", "runs_at", "eth"));
+    journal_write(journal, json_pack("{s:s, s:s}", "vm", "vm1", "runs_at", "eth"));
+    assert_true(record_find(fake_dir(), world->cluster, NULL, &record, &err));
+    assert_true(record.vms[0].ran_there);
+    record_clear(&record);
+    journal_free(journal);
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(what_was_interrupted_is_taken_for_what_it_is),
+        TEST(a_destination_that_does_not_answer_is_for_the_operator),
+        TEST(a_receiver_that_waits_ends_and_the_source_goes_on),
+        TEST(a_receiver_that_is_lost_leaves_the_source_stopped),
+        TEST(a_receiver_that_falls_silent_is_not_told_to_quit),
+        TEST(a_vm_that_ran_there_and_stands_still_is_not_ended),
+        TEST(a_copy_that_goes_on_unseen_is_not_taken_for_cancelled),
+        TEST(a_source_that_is_lost_leaves_the_receiver_alone),
+        TEST(without_a_connection_a_command_fails),
+        TEST(the_journal_says_which_vm_arrived),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
