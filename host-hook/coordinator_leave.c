@@ -81,14 +81,14 @@ static void jobs_ended(struct migration *m, enum migration_state state)
 static void on_left(void *arg, const struct ninja_error *err)
 {
     struct migration *m = arg;
-    m->on_standby = err == NULL && switch_has_released(m->sw);
     struct ninja_error why = NINJA_ERROR_INIT;
     if (err != NULL) {
         why = *err;
     }
-    if (strcmp(why.class, "Resume") == 0) {
-        m->on_standby = true; /* some ranks at least: choose again at the end */
-    }
+    /* Or some ranks at least are, unless all fell back to what they had: choose again at the end.
+     */
+    bool fell_back = strcmp(why.class, "Release") == 0 || strcmp(why.class, "Reselect") == 0;
+    m->on_standby = switch_has_released(m->sw) && !fell_back;
     take_switch_report(m);
     if (ninja_error_is_set(&why)) {
         step_failed(m, &why);

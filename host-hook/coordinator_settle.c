@@ -265,14 +265,26 @@ static void on_best_phase(void *arg, enum switch_phase phase)
     }
 }
 
+/* Where the jobs are left. Of ranks that another coordinator stopped nothing is known. */
+static void explain_best(struct migration *m, struct ninja_error *why)
+{
+    if (m->taken_on_in[0] != '\0' && !switch_left_ranks_running(m->sw)) {
+        m->operator_needed = true;
+        ninja_error_where(why, "ranks may be standing still, as the coordinator that stopped them "
+                               "ended; give ninjactl switch when every agent answers");
+        return;
+    }
+    m->operator_needed |= strcmp(why->class, "Resume") == 0;
+    ninja_error_where(why, "the jobs stay on their standby transports");
+}
+
 static void on_best(void *arg, const struct ninja_error *err)
 {
     struct migration *m = arg;
     struct ninja_error why = NINJA_ERROR_INIT;
     if (err != NULL) {
         why = *err;
-        m->operator_needed |= strcmp(why.class, "Resume") == 0;
-        ninja_error_where(&why, "the jobs stay on their standby transports");
+        explain_best(m, &why);
     }
     take_switch_report(m);
     if (err != NULL) {

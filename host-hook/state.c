@@ -18,7 +18,9 @@ _Static_assert(sizeof(names) / sizeof(names[0]) == STATES, "a state has no name"
 #define TO(state) (1u << STATE_##state)
 
 static const unsigned may_follow[STATES] = {
-    [STATE_PLANNED] = TO(QUIESCING) | TO(DETACHING) | TO(COPYING) | TO(ROLLING_BACK) | TO(FAILED),
+    /* RELEASING: of ranks that another coordinator left in the middle of a switch */
+    [STATE_PLANNED] =
+        TO(QUIESCING) | TO(RELEASING) | TO(DETACHING) | TO(COPYING) | TO(ROLLING_BACK) | TO(FAILED),
     [STATE_QUIESCING] = TO(RELEASING) | TO(RESUMING) | TO(DONE) | TO(FAILED) | TO(ROLLING_BACK),
     [STATE_RELEASING] = TO(RESUMING) | TO(DETACHING) | TO(COPYING) | TO(ROLLING_BACK),
     [STATE_DETACHING] = TO(COPYING) | TO(ROLLING_BACK),

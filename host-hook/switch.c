@@ -8,7 +8,8 @@
  *               +- changed +                                +--+------+ again, with a fallback
  *     any failure up to settle: resume, pause, next attempt
  *     ranks found in the middle of a switch, whose coordinator ended:
- *         one of them has released: begin with release, in a new epoch
+ *         one of them has released: begin with release, in a new epoch; if jobs run that have no
+ *             part in it, begin again at the end with all
  *         otherwise: resume, and begin again
  *     a failed release: once more
  *     any failure from release on: noted; open, connect and resume all the same
@@ -117,7 +118,9 @@ static void ranks_run_again(struct transport_switch *sw)
 {
     sw->stopped = false;
     sw->stall_ms = now_ms() - sw->stopped_at;
-    bool taken_over = sw->taking_over && !ninja_error_is_set(&sw->err);
+    sw->ranks_run |= !sw->step_failed;
+    bool taken_over = sw->taking_over || (sw->left_out && !sw->aborted);
+    taken_over &= !ninja_error_is_set(&sw->err);
     if (taken_over) {
         sw->taking_over = false;
         begin_attempt(sw);
@@ -163,7 +166,7 @@ static void after_settle(struct transport_switch *sw)
         switch_give_up_attempt(sw);
     } else {
         tell_phase(sw, SWITCH_RELEASING);
-        sw->released = true;
+        sw->released = sw->has_released = true;
         switch_start_step(sw, RELEASE);
     }
 }
@@ -177,6 +180,7 @@ static void set_reselect(struct transport_switch *sw, const char *btl)
 
 static void begin_reselect(struct transport_switch *sw)
 {
+    free(sw->wanted);
     sw->wanted = strdup(sw->reselect);
     tell_phase(sw, SWITCH_RESELECTING);
     switch_start_step(sw, OPEN);
@@ -202,7 +206,7 @@ static void after_release(struct transport_switch *sw)
     if (ninja_error_is_set(&sw->err)) {
         snprintf(sw->err.class, sizeof(sw->err.class), "Release");
         set_reselect(sw, fallbacks[0]);
-    } else if (sw->options.hold && !sw->aborted) {
+    } else if (sw->options.hold && !sw->aborted && !sw->left_out) {
         sw->handler->held(sw->arg);
         return;
     }
@@ -334,6 +338,7 @@ static void make_parts(struct transport_switch *sw, enum step begin_with)
         }
         for (int vm = 0; vm < sw->n; vm++) {
             bool takes_part = begin_with == STOP || !job_is_running(job);
+            sw->left_out |= !takes_part;
             if (takes_part && switch_ranks_in(job, vm) > 0) {
                 sw->parts[sw->n_parts++] = (struct part){.sw = sw, .job = j, .vm = vm};
             }
@@ -355,7 +360,9 @@ static void begin_steps(struct transport_switch *sw, enum step first)
                           first == RELEASE ? "taking it to its end" : "taking it back");
     }
     sw->taking_over = first == RESUME;
-    sw->released |= first == RELEASE;
+    sw->released = first == RELEASE;
+    sw->has_released |= sw->released;
+    sw->ranks_run |= first == STOP;
     tell_phase(sw, first == RELEASE ? SWITCH_RELEASING : SWITCH_QUIESCING);
     switch_start_step(sw, first);
 }
@@ -370,6 +377,7 @@ static void on_jobs(void *arg, struct jobs *jobs, const struct ninja_error *err)
     }
     sw->jobs = jobs;
     if (jobs->n == 0) {
+        sw->ranks_run = true;
         if (sw->options.hold) {
             sw->handler->held(sw->arg);
         } else {
@@ -397,6 +405,7 @@ static void begin_attempt(struct transport_switch *sw)
     sw->attempt++;
     sw->round = 0;
     sw->stall_ms = 0;
+    sw->released = sw->released_again = sw->left_out = false;
     sw->query = jobs_query_start(sw->base, sw->agents, sw->n, &options, on_jobs, sw);
 }
 
@@ -476,7 +485,12 @@ void switch_abort(struct transport_switch *sw)
 
 bool switch_has_released(const struct transport_switch *sw)
 {
-    return sw->released;
+    return sw->has_released;
+}
+
+bool switch_left_ranks_running(const struct transport_switch *sw)
+{
+    return sw->ranks_run;
 }
 
 int switch_jobs(const struct transport_switch *sw)

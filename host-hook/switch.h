@@ -70,6 +70,12 @@ void switch_abort(struct transport_switch *sw);
 /** Whether any rank was told to release. */
 bool switch_has_released(const struct transport_switch *sw);
 
+/**
+ * Whether the ranks are known to have run at some time of it, or after it. False: it did not find
+ * out what they are at, or could not take over what another coordinator had begun.
+ */
+bool switch_left_ranks_running(const struct transport_switch *sw);
+
 /** How many jobs it found. */
 int switch_jobs(const struct transport_switch *sw);
 

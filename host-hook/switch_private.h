@@ -57,7 +57,11 @@ struct transport_switch {
     enum step step;
     int round, attempt;
     uint32_t epoch;
-    bool released_again, taking_over, stopped, released, aborted, giving_up, ended, step_failed;
+    bool released_again, taking_over, stopped, aborted, giving_up, ended, step_failed;
+    bool released;     /* in this attempt */
+    bool has_released; /* in any */
+    bool left_out;     /* a job that runs has no part in what is taken over */
+    bool ranks_run;    /* all were found running, or were given `resume` and said that they do */
     struct ninja_error err;
     struct json_traffic traffic_before;
     int64_t budget_end, lease_end, step_began, stopped_at;

@@ -683,6 +683,43 @@ static void a_paused_migration_is_aborted_from_anywhere(void **state)
     crash_everywhere(state, MODE_PAUSED, true);
 }
 
+/* A switch that was ended in its middle has left the ranks without transports. */
+static void ranks_that_have_released_are_taken_along(void **state)
+{
+    teardown(state);
+    for (int mode = MODE_LIVE; mode <= MODE_PAUSED; mode++) {
+        struct world *world = make_world(IB);
+        *state = world;
+        for (int r = 0; r < 4; r++) {
+            world->job.state[r] = "RELEASED";
+        }
+        assert_int_equal(migrate(world, ETH, (enum migration_mode)mode), OUTCOME_DONE);
+        assert_at(world, ETH, false);
+        assert_job_runs_on(world, mode == MODE_LIVE ? "tcp" : "openib");
+        assert_int_equal(fake_log_count("vm1 stop"), 0);
+        teardown(state);
+    }
+    *state = make_world(IB);
+}
+
+static void ranks_that_cannot_be_taken_over_are_for_the_operator(void **state)
+{
+    struct world *world = NULL;
+    teardown(state);
+    for (int changes = 1;; changes++) {
+        *state = world = make_world(IB);
+        assert_true(begin_and_crash(world, MODE_PAUSED, changes));
+        if (strcmp(world->job.state[3], "RELEASED") == 0) {
+            break;
+        }
+        teardown(state);
+    }
+    world->vms[1].agent.deaf = true;
+    assert_int_equal(take_on(world, true), OUTCOME_OPERATOR);
+    assert_non_null(strstr(migration_reason(world->migration), "ranks may be standing still"));
+    assert_null(strstr(migration_reason(world->migration), "stay on their standby"));
+}
+
 /* ---- past the point of no return ---- */
 
 static void a_vm_that_fails_after_another_arrived_is_tried_again(void **state)
@@ -775,6 +812,8 @@ int main(void)
         AT_IB(a_live_migration_is_aborted_from_anywhere),
         AT_IB(a_paused_migration_is_resumed_from_anywhere),
         AT_IB(a_paused_migration_is_aborted_from_anywhere),
+        AT_IB(ranks_that_have_released_are_taken_along),
+        AT_IB(ranks_that_cannot_be_taken_over_are_for_the_operator),
         AT_IB(a_vm_that_fails_after_another_arrived_is_tried_again),
         AT_ETH(a_device_that_is_not_there_leaves_the_vm_on_standby),
         AT_ETH(a_link_that_never_comes_leaves_the_job_on_standby),

@@ -43,6 +43,8 @@ static void what_must_not_follow(void **state)
     assert_false(state_may_follow(STATE_DETACHING, STATE_ATTACHING));
     assert_false(state_may_follow(STATE_ROLLING_BACK, STATE_COPYING));
     assert_false(state_may_follow(STATE_RELEASING, STATE_DONE));
+    /* but ranks that were left in the middle of a switch may have no more to do than release */
+    assert_true(state_may_follow(STATE_PLANNED, STATE_RELEASING));
     /* everything before the point of no return can be taken back */
     for (int s = STATE_PLANNED; s <= STATE_COPYING; s++) {
         assert_true(state_may_follow((enum migration_state)s, STATE_ROLLING_BACK));

@@ -323,6 +323,33 @@ static void ranks_at_rest_are_resumed_first(void **state)
     assert_all_run(world);
 }
 
+/* Two jobs; only the one in vm1 was in the switch whose coordinator ended. */
+static void a_job_that_was_not_in_it_is_switched_too(void **state)
+{
+    teardown(state);
+    for (int hold = 0; hold < 2; hold++) {
+        setup(state);
+        struct world *world = *state;
+        struct fake_job other;
+        fake_job_init(&other, "job-b", 2);
+        world->job.size = 2;
+        world->fakes[1].n_ranks = 0;
+        fake_agent_add_ranks(&world->fakes[1], &other, 0, 2);
+        world->job.state[0] = world->job.state[1] = "RELEASED";
+        strcpy(other.transports[0], "tcp");
+        run(world, hold);
+        assert_false(ninja_error_is_set(&world->err));
+        assert_int_equal(fake_log_count("vm1 release @all"), 2);
+        assert_int_equal(fake_log_count("vm2 stop"), 1);
+        assert_int_equal(fake_log_count("vm2 release @all"), 1);
+        assert_string_equal(world->job.state[0], hold ? "RELEASED" : "RUNNING");
+        assert_string_equal(other.state[0], hold ? "RELEASED" : "RUNNING");
+        assert_string_equal(other.transports[0], hold ? "tcp" : "openib");
+        teardown(state);
+    }
+    setup(state);
+}
+
 static void a_failed_connect_falls_back_and_resumes(void **state)
 {
     struct world *world = *state;
@@ -522,6 +549,7 @@ int main(void)
         TEST(a_failed_connect_falls_back_and_resumes),
         TEST(without_any_transport_ranks_do_not_run),
         TEST(ranks_at_rest_are_resumed_first),
+        TEST(a_job_that_was_not_in_it_is_switched_too),
         TEST(it_says_what_it_fell_back_to),
         TEST(the_ranks_hear_the_lists_first),
         cmocka_unit_test(a_job_whose_addresses_cannot_be_carried_is_refused),
