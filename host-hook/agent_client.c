@@ -57,7 +57,7 @@ struct agent {
     void *arg;
     json_int_t first_sync, last_sync, last_id, last_seq;
     bool known;
-    char instance[72], version[40], hostname[72];
+    char instance[AGENT_INSTANCE_SIZE], version[40], hostname[72];
     struct json_traffic traffic;
     TAILQ_HEAD(, command) commands;
     struct {
@@ -561,6 +561,11 @@ bool agent_is_ready(const struct agent *agent)
 const char *agent_version(const struct agent *agent)
 {
     return agent->version;
+}
+
+const char *agent_instance(const struct agent *agent)
+{
+    return agent->instance;
 }
 
 const char *agent_hostname(const struct agent *agent)

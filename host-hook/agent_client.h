@@ -15,7 +15,8 @@
 #include "common/error.h"
 #include "host-hook/json_lines.h"
 
-#define AGENT_PROTOCOL 2
+#define AGENT_PROTOCOL      2
+#define AGENT_INSTANCE_SIZE 72
 
 struct agent;
 
@@ -62,6 +63,8 @@ const struct json_traffic *agent_traffic(const struct agent *agent);
 /** What it said in its hello; empty before. */
 const char *agent_version(const struct agent *agent);
 const char *agent_hostname(const struct agent *agent);
+/** Another one after each start of the agent. */
+const char *agent_instance(const struct agent *agent);
 
 /** Not from within one of its callbacks. Commands that wait are forgotten. NULL is allowed. */
 void agent_free(struct agent *agent);

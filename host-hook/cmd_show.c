@@ -301,7 +301,7 @@ static void check_state_dir(struct checks *checks, const struct args *args, stru
     struct ninja_error err = NINJA_ERROR_INIT;
     int lock = lock_take(args->state_dir, session->cluster->name, &err);
     if (lock >= 0) {
-        close(lock);
+        lock_release(lock);
         note(checks, true, "host", "the state directory can be written", "");
     } else {
         note(checks, false, "host", err.message, "name another one with --state-dir");

@@ -313,8 +313,33 @@ static void on_prepared_again(void *arg, const struct ninja_error *err)
     vm->vmm->driver->migrate(vm->vmm, on_copied, vm);
 }
 
+static void on_receiver_taken_back(void *arg, const struct ninja_error *err)
+{
+    struct migration_vm *vm = arg;
+    if (err != NULL) {
+        on_copied(vm, err);
+        return;
+    }
+    vm->vmm->driver->prepare(vm->vmm, vm->m->options.to, on_prepared_again, vm);
+}
+
+/*
+ * The first round of a migration that is taken on, for a VM whose copy had not begun. A receiver
+ * takes migrate-incoming once, so it is made anew; where nobody would start another one it is used
+ * as it is, as the copy step began with all of them ready.
+ */
+static void begin_copy_late(struct migration_vm *vm)
+{
+    if (vm->m->cluster->sites[vm->m->options.to].prepare != NULL) {
+        vm->vmm->driver->cancel(vm->vmm, on_receiver_taken_back, vm);
+    } else {
+        vm->vmm->driver->migrate(vm->vmm, on_copied, vm);
+    }
+}
+
 static void begin_copy_round(struct migration *m)
 {
+    bool taken_on = m->taken_on_in[0] != '\0' && m->copy_round == 1;
     m->copy_round++;
     m->cancelling = false;
     gather_begin(&m->gather, m->base, on_round_over, m);
@@ -328,6 +353,8 @@ static void begin_copy_round(struct migration *m)
         stage_begin(vm, STAGE_COPY);
         if (m->copy_round == 1) {
             vm->vmm->driver->migrate(vm->vmm, on_copied, vm);
+        } else if (taken_on && !vm->vmm->on_its_way) {
+            begin_copy_late(vm);
         } else {
             vm->vmm->driver->prepare(vm->vmm, m->options.to, on_prepared_again, vm);
         }

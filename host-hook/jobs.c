@@ -190,6 +190,18 @@ json_t *jobs_to_json(const struct jobs *jobs, struct agent *const *agents)
 
 /* ---- checks ---- */
 
+int jobs_ranks_in(const struct jobs *jobs, const char *name, int vm)
+{
+    int n = 0;
+    for (int i = 0; i < jobs->n; i++) {
+        const struct job *job = &jobs->jobs[i];
+        for (int r = 0; strcmp(job->name, name) == 0 && r < job->size; r++) {
+            n += job->ranks[r].vm == vm;
+        }
+    }
+    return n;
+}
+
 bool job_is_running(const struct job *job)
 {
     for (int r = 0; r < job->size; r++) {

@@ -58,14 +58,17 @@ json_t *jobs_to_json(const struct jobs *jobs, struct agent *const *agents);
  */
 bool jobs_add(struct jobs *jobs, int vm, json_t *answer, struct ninja_error *err);
 
+/** Of how many ranks of the job that agent knows. */
+int jobs_ranks_in(const struct jobs *jobs, const char *job, int vm);
+
 /** Whether no rank is known to be anything but RUNNING: no switch of it is going on. */
 bool job_is_running(const struct job *job);
 /** Whether a rank has let go of transports and has no others yet. */
 bool job_has_released(const struct job *job);
 
 /**
- * False with err (class "NotReady") naming the job if one has ranks missing, or is finalizing and not
- * in the middle of a switch.
+ * False with err (class "NotReady") naming the job if one has ranks missing, or is finalizing and
+ * not in the middle of a switch.
  */
 bool jobs_are_complete(const struct jobs *jobs, struct ninja_error *err);
 

@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -63,7 +62,7 @@ struct journal *journal_new(const char *state_dir, struct ninja_error *err)
     struct journal *journal = calloc(1, sizeof(*journal));
     time_t now = time(NULL);
     struct tm tm;
-    localtime_r(&now, &tm);
+    gmtime_r(&now, &tm); /* the order of IDs is that of time, also when clocks are put back */
     if (!make_dirs(state_dir, err)) {
         free(journal);
         return NULL;
@@ -171,61 +170,125 @@ void journal_free(struct journal *journal)
 
 /* ---- the lock ---- */
 
-static int lock_open(const char *state_dir, const char *cluster, int flags)
-{
+/*
+ * A record lock of fcntl: the kernel knows who has it, and asking does not take it. It belongs to
+ * the process, and goes when the process closes any descriptor of the file. So a file is opened
+ * once, and what this process holds is kept here.
+ */
+struct held {
+    struct held *next;
+    int fd;
     char path[MAX_PATH];
-    int n = snprintf(path, sizeof(path), "%s/%s.lock", state_dir, cluster);
-    if (n < 0 || (size_t)n >= sizeof(path)) {
-        errno = ENAMETOOLONG;
-        return -1;
+};
+
+static struct held *all_held;
+
+static const struct held *find_held(const char *path)
+{
+    const struct held *held = all_held;
+    while (held != NULL && strcmp(held->path, path) != 0) {
+        held = held->next;
     }
-    return open(path, flags | O_CLOEXEC, 0644);
+    return held;
 }
 
-static pid_t pid_in(int fd)
+static bool lock_path(char *path, const char *state_dir, const char *cluster)
 {
-    char text[24] = "";
-    ssize_t n = pread(fd, text, sizeof(text) - 1, 0);
-    return n > 0 ? (pid_t)strtol(text, NULL, 10) : 0;
+    int n = snprintf(path, MAX_PATH, "%s/%s.lock", state_dir, cluster);
+    errno = ENAMETOOLONG;
+    return n >= 0 && n < MAX_PATH;
+}
+
+/* 0: nobody has it. */
+static pid_t holder_of(int fd)
+{
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    if (fcntl(fd, F_GETLK, &lock) < 0 || lock.l_type == F_UNLCK) {
+        return 0;
+    }
+    return lock.l_pid;
+}
+
+static int lock_failed(int fd, const char *path, struct ninja_error *err)
+{
+    ninja_error_set(err, "State", "%s: %m", path);
+    if (fd >= 0) {
+        close(fd);
+    }
+    return -1;
+}
+
+static int lock_busy(const char *cluster, pid_t pid, struct ninja_error *err)
+{
+    ninja_error_set(err, "Busy",
+                    "a migration or switch of \"%s\" is running already (process %d); wait for it, "
+                    "or end it with ninjactl abort",
+                    cluster, (int)pid);
+    return -1;
 }
 
 int lock_take(const char *state_dir, const char *cluster, struct ninja_error *err)
 {
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    char path[MAX_PATH];
     if (!make_dirs(state_dir, err)) {
         return -1;
     }
-    int fd = lock_open(state_dir, cluster, O_RDWR | O_CREAT);
+    if (!lock_path(path, state_dir, cluster)) {
+        return lock_failed(-1, state_dir, err);
+    }
+    if (find_held(path) != NULL) {
+        return lock_busy(cluster, getpid(), err);
+    }
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
     if (fd < 0) {
-        ninja_error_set(err, "State", "%s/%s.lock: %m", state_dir, cluster);
-        return -1;
+        return lock_failed(fd, path, err);
     }
-    if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
-        ninja_error_set(err, "Busy",
-                        "a migration or switch of \"%s\" is running already (process %d); wait "
-                        "for it, or end it with ninjactl abort",
-                        cluster, (int)pid_in(fd));
+    if (fcntl(fd, F_SETLK, &lock) < 0) {
+        if (errno != EACCES && errno != EAGAIN) {
+            return lock_failed(fd, path, err);
+        }
+        pid_t pid = holder_of(fd);
         close(fd);
-        return -1;
+        return lock_busy(cluster, pid, err);
     }
-    if (ftruncate(fd, 0) < 0 || dprintf(fd, "%d\n", (int)getpid()) < 0) {
-        ninja_error_set(err, "State", "%s/%s.lock: %m", state_dir, cluster);
-        close(fd);
-        return -1;
+    struct held *held = malloc(sizeof(*held));
+    if (held == NULL) {
+        return lock_failed(fd, path, err);
     }
+    *held = (struct held){.next = all_held, .fd = fd};
+    strcpy(held->path, path); /* both are MAX_PATH */
+    all_held = held;
     return fd;
+}
+
+void lock_release(int fd)
+{
+    for (struct held **at = &all_held; *at != NULL; at = &(*at)->next) {
+        struct held *held = *at;
+        if (held->fd == fd) {
+            *at = held->next;
+            free(held);
+            break;
+        }
+    }
+    close(fd);
 }
 
 pid_t lock_holder(const char *state_dir, const char *cluster)
 {
-    int fd = lock_open(state_dir, cluster, O_RDONLY);
-    pid_t pid = 0;
-    if (fd < 0) {
+    char path[MAX_PATH];
+    if (!lock_path(path, state_dir, cluster)) {
         return 0;
     }
-    if (flock(fd, LOCK_SH | LOCK_NB) < 0 && errno == EWOULDBLOCK) {
-        pid = pid_in(fd);
+    if (find_held(path) != NULL) {
+        return getpid();
     }
-    close(fd);
+    int fd = open(path, O_RDONLY | O_CLOEXEC); /* enough to ask */
+    pid_t pid = fd < 0 ? 0 : holder_of(fd);
+    if (fd >= 0) {
+        close(fd);
+    }
     return pid;
 }
 

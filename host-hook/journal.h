@@ -1,7 +1,7 @@
 /*
  * Where a migration leaves what it does: STATE-DIR/ID/journal, one JSON object a line, each on
  * disk before what it announces is begun; STATE-DIR/ID/report.json at the end; and the lock
- * STATE-DIR/CLUSTER.lock, which holds the pid of the one migration or switch that may run.
+ * STATE-DIR/CLUSTER.lock, which the one migration or switch that may run has locked.
  */
 #ifndef NINJA_JOURNAL_H
 #define NINJA_JOURNAL_H
@@ -17,7 +17,7 @@
 struct journal;
 
 /**
- * Makes the directory STATE-DIR/YYYYMMDD-HHMMSS-N and an empty journal in it.
+ * Makes the directory STATE-DIR/YYYYMMDD-HHMMSS-N (UTC) and an empty journal in it.
  *
  * @return NULL with err (class "State") if that is not possible
  */
@@ -46,9 +46,10 @@ void journal_free(struct journal *journal);
 /**
  * Takes the lock of a cluster.
  *
- * @return a descriptor to close when done, or -1 with err: class "Busy" names the pid
+ * @return what to give to lock_release() when done, or -1 with err: class "Busy" names the pid
  */
 int lock_take(const char *state_dir, const char *cluster, struct ninja_error *err);
+void lock_release(int lock);
 
 /** The pid that holds the lock, or 0: nobody does. */
 pid_t lock_holder(const char *state_dir, const char *cluster);

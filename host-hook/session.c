@@ -1,7 +1,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "host-hook/ninjactl.h"
 
@@ -89,7 +88,7 @@ void session_close(struct session *session)
     survey_free(session->survey);
     cluster_free(session->cluster);
     if (session->lock >= 0) {
-        close(session->lock);
+        lock_release(session->lock);
     }
     if (session->base != NULL) {
         event_base_free(session->base);

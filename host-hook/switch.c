@@ -44,6 +44,7 @@ static void forget_jobs(struct transport_switch *sw)
 {
     for (int i = 0; i < sw->n_parts; i++) {
         agent_forget(sw->agents[sw->parts[i].vm], &sw->parts[i]);
+        timer_free(&sw->parts[i].again);
     }
     for (int i = 0; sw->jobs != NULL && i < sw->jobs->n; i++) {
         counts_free(sw->switched[i].sent);
@@ -273,6 +274,7 @@ void switch_step_over(struct transport_switch *sw, bool failed)
     for (int i = 0; i < sw->n_parts; i++) {
         sw->parts[i].waiting = false;
         agent_forget(sw->agents[sw->parts[i].vm], &sw->parts[i]);
+        timer_free(&sw->parts[i].again);
     }
     record_step(sw);
     if (failed && sw->step <= SETTLE) {
@@ -340,7 +342,10 @@ static void make_parts(struct transport_switch *sw, enum step begin_with)
             bool takes_part = begin_with == STOP || !job_is_running(job);
             sw->left_out |= !takes_part;
             if (takes_part && switch_ranks_in(job, vm) > 0) {
-                sw->parts[sw->n_parts++] = (struct part){.sw = sw, .job = j, .vm = vm};
+                struct part *part = &sw->parts[sw->n_parts++];
+                *part = (struct part){.sw = sw, .job = j, .vm = vm};
+                snprintf(part->instance, sizeof(part->instance), "%s",
+                         agent_instance(sw->agents[vm]));
             }
         }
     }

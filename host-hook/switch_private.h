@@ -28,6 +28,10 @@ struct part {
     int job, vm;
     bool waiting;
     bool gone; /* the job has ended */
+    /* the agent that knew of the ranks, or does again */
+    char instance[AGENT_INSTANCE_SIZE];
+    int64_t back_by; /* when ranks that another agent lost have to be back; 0: none were lost */
+    struct event *again;
 };
 
 struct switched_job {

@@ -16,6 +16,9 @@
 /* What an agent and its channel may take beyond a step's own time-out. */
 #define GRACE_MS 3000
 
+/* Between two looks whether ranks have come back. */
+#define ASK_AGAIN_MS 200
+
 /* What a line with the addresses of a job holds beside them. */
 #define LINE_SLACK 1024
 
@@ -29,8 +32,8 @@ const char *const switch_step_names[] = {
 };
 
 /*
- * The first error is the cause; but that ranks do not run again is what matters then. Before a release
- * they do, whatever they say.
+ * The first error is the cause; but that ranks do not run again is what matters then. Before a
+ * release they do, whatever they say.
  */
 static void note_error(struct transport_switch *sw, const struct ninja_error *err)
 {
@@ -207,10 +210,85 @@ void switch_on_event(void *arg, struct agent *agent, const char *name, json_t *d
 
 /* ---- giving a step ---- */
 
+static int step_timeout(const struct transport_switch *sw);
+static void give(struct part *part, int timeout_ms);
+static void on_deadline(evutil_socket_t fd, short what, void *arg);
+
 /* From release on, a job that has ended is no reason to keep back what is left to be done. */
-static bool has_ended(const struct part *part, const struct ninja_error *err)
+static void job_ended(struct part *part)
 {
-    return part->sw->step > SETTLE && strcmp(err->class, "NoSuchJob") == 0;
+    const struct transport_switch *sw = part->sw;
+    ninja_log_warning("%s: job %s ended in the middle of the switch",
+                      agent_vm(sw->agents[part->vm]), sw->jobs->jobs[part->job].name);
+    part->gone = true;
+    part_over(part, NULL);
+}
+
+/*
+ * An agent that was started again does not know the job until its ranks have come back to it. They
+ * wait for this step, so it is given when they are there.
+ */
+static void ask_for_ranks(evutil_socket_t fd, short what, void *arg);
+
+static void on_ranks(void *arg, json_t *result, const struct ninja_error *error)
+{
+    struct part *part = arg;
+    const struct transport_switch *sw = part->sw;
+    const struct job *job = &sw->jobs->jobs[part->job];
+    struct agent *agent = sw->agents[part->vm];
+    struct ninja_error err = NINJA_ERROR_INIT;
+    struct jobs *jobs = calloc(1, sizeof(*jobs));
+    if (!part->waiting) {
+        jobs_free(jobs);
+        return;
+    }
+    if (error != NULL) {
+        err = *error;
+    } else if (!jobs_add(jobs, part->vm, result, &err)) {
+        ninja_error_where(&err, "%s", agent_vm(agent));
+    }
+    int back = jobs_ranks_in(jobs, job->name, part->vm), expected = switch_ranks_in(job, part->vm);
+    jobs_free(jobs);
+    if (ninja_error_is_set(&err)) {
+        part_over(part, &err);
+    } else if (back == expected) {
+        snprintf(part->instance, sizeof(part->instance), "%s", agent_instance(agent));
+        give(part, step_timeout(sw));
+    } else if (now_ms() < part->back_by) {
+        part->again = timer_start(sw->base, ASK_AGAIN_MS, ask_for_ranks, part);
+    } else {
+        ninja_error_set(&err, "Lost",
+                        "%s: its agent was started again, and %d of %d ranks of job %s have come "
+                        "back to it in time; if the job has not ended, give ninjactl switch when "
+                        "they have",
+                        agent_vm(agent), back, expected, job->name);
+        part_over(part, &err);
+    }
+}
+
+static void ask_for_ranks(evutil_socket_t fd, short what, void *arg)
+{
+    struct part *part = arg;
+    timer_free(&part->again);
+    agent_execute(part->sw->agents[part->vm], "ninja-jobs", NULL,
+                  part->sw->options.cluster->timeouts[TIMEOUT_COMMAND], on_ranks, part);
+}
+
+static void await_ranks(struct part *part)
+{
+    struct transport_switch *sw = part->sw;
+    const int *timeouts = sw->options.cluster->timeouts;
+    if (part->back_by == 0) {
+        ninja_log_warning("%s: its agent was started again; waiting for the ranks of job %s",
+                          agent_vm(sw->agents[part->vm]), sw->jobs->jobs[part->job].name);
+        part->back_by = now_ms() + timeouts[TIMEOUT_JOBS];
+    }
+    int64_t left = part->back_by > now_ms() ? part->back_by - now_ms() : 0;
+    timer_free(&sw->deadline);
+    sw->deadline =
+        timer_start(sw->base, left + timeouts[TIMEOUT_COMMAND] + step_timeout(sw) + 2 * GRACE_MS,
+                    on_deadline, sw);
+    ask_for_ranks(-1, 0, part);
 }
 
 /* {} is not the end of the step; an error is. */
@@ -220,14 +298,13 @@ static void on_accepted(void *arg, json_t *result, const struct ninja_error *err
     if (err == NULL || !part->waiting) {
         return;
     }
-    if (has_ended(part, err)) {
-        const struct transport_switch *sw = part->sw;
-        ninja_log_warning("%s: job %s ended in the middle of the switch",
-                          agent_vm(sw->agents[part->vm]), sw->jobs->jobs[part->job].name);
-        part->gone = true;
-        err = NULL;
+    if (part->sw->step <= SETTLE || strcmp(err->class, "NoSuchJob") != 0) {
+        part_over(part, err);
+    } else if (strcmp(part->instance, agent_instance(part->sw->agents[part->vm])) == 0) {
+        job_ended(part);
+    } else {
+        await_ranks(part);
     }
-    part_over(part, err);
 }
 
 static void on_deadline(evutil_socket_t fd, short what, void *arg)
@@ -383,6 +460,7 @@ void switch_start_step(struct transport_switch *sw, enum step step)
     sw->step_failed = false;
     for (int i = 0; i < sw->n_parts; i++) {
         agent_forget(sw->agents[sw->parts[i].vm], &sw->parts[i]);
+        timer_free(&sw->parts[i].again);
         sw->parts[i].waiting = false;
     }
     for (int i = 0; i < sw->jobs->n; i++) {

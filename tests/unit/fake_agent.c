@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/base64.h"
+#include "host-hook/timer.h"
 
 void fake_job_init(struct fake_job *job, const char *name, int size)
 {
@@ -26,6 +27,7 @@ void fake_agent_event(struct fake_agent *agent, const char *name, json_t *data)
     if (agent->seq >= FAKE_MAX_EVENTS) {
         abort();
     }
+    json_decref(agent->events[agent->seq]);
     agent->events[agent->seq] = json_incref(event);
     if (agent->peer != NULL) {
         fake_peer_send(agent->peer, event, false);
@@ -45,6 +47,11 @@ static json_t *row(const int *counts, int n)
     return array;
 }
 
+static bool is_away(const struct fake_agent *agent)
+{
+    return agent->back_at < 0 || now_ms() < agent->back_at;
+}
+
 static json_t *jobs(struct fake_agent *agent)
 {
     json_t *list = json_array(), *ranks = json_array();
@@ -56,13 +63,13 @@ static json_t *jobs(struct fake_agent *agent)
                                                "epoch", job->epoch, "transports",
                                                job->transports[r], job->size - 1));
     }
-    if (job != NULL && agent->n_ranks > 0) {
+    if (job != NULL && agent->n_ranks > 0 && !is_away(agent)) {
         json_array_append_new(list, json_pack("{s:s, s:i, s:b, s:o}", "job", job->name, "size",
                                               job->size, "finalizing", false, "ranks", ranks));
     } else {
         json_decref(ranks);
     }
-    return json_pack("{s:o, s:o}", "jobs", list, "unmanaged",
+    return json_pack("{s:o, s:b, s:o}", "jobs", list, "returning", is_away(agent), "unmanaged",
                      agent->unmanaged ? json_incref(agent->unmanaged) : json_array());
 }
 
@@ -184,6 +191,20 @@ static void do_step(struct fake_agent *agent, json_t *request)
     const char *step = json_string_value(json_object_get(arguments, "step"));
     const char *btl = json_string_value(json_object_get(arguments, "btl"));
     struct fake_job *job = agent->job;
+    if (agent->restart_at != NULL && strcmp(agent->restart_at, step) == 0) {
+        agent->restart_at = NULL;
+        agent->back_at = agent->away_ms < 0 ? -1 : now_ms() + agent->away_ms;
+        if (!agent->forgets) {
+            strcat(agent->instance, "+");
+            agent->seq = 0;
+            fake_peer_hang_up(agent->peer);
+            return;
+        }
+    }
+    if (is_away(agent)) {
+        fake_peer_error(agent->peer, request, "NoSuchJob", "no rank of the job is here");
+        return;
+    }
     fake_log("%s %s%s%s", agent->name, step, btl ? " " : "", btl ? btl : "");
     if (strcmp(step, "stop") == 0) {
         fake_log("%s will release %s and open %s", agent->name,

@@ -42,6 +42,7 @@ struct fake_agent {
     json_t *events[FAKE_MAX_EVENTS];
     int seq;
     char instance[32];
+    int64_t back_at; /* ms of the monotonic clock; -1: never */
 
     /* knobs */
     int protocol;             /* what it speaks: 2 */
@@ -49,6 +50,9 @@ struct fake_agent {
     const char *detach_error; /* the detach scripts fail with that */
     json_t *users;            /* processes that still hold the device; NULL: none */
     bool rdma_after_attach;   /* an RDMA port comes with ninja-attach */
+    const char *restart_at;   /* it is started again when it is given that step; NULL: not */
+    int away_ms;              /* ... and for so long no rank has come back to it; -1: for ever */
+    bool forgets;             /* knows no job from then on, but was not started again */
     int hang_up_before_reply; /* so many commands are lost with the connection */
 };
 

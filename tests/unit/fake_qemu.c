@@ -113,7 +113,7 @@ static void migrate(struct fake_qemu *qemu, json_t *request)
     }
     fake_peer_return(qemu->peer, request, json_object());
     set_migration(qemu, "active");
-    later(qemu, COPY_MS, on_copied);
+    later(qemu, qemu->copy_ms ? qemu->copy_ms : COPY_MS, on_copied);
 }
 
 static json_t *query_migrate(const struct fake_qemu *qemu)

@@ -34,6 +34,7 @@ struct fake_qemu {
     bool unknown_device; /* device-list-properties */
     bool refuses_incoming;
     int fail_copies;     /* so many migrations fail */
+    int copy_ms;         /* how long a migration takes; 0: a little */
     bool deaf;           /* accepts connections, and answers nothing */
     bool ignores_cancel; /* migrate_cancel */
     bool begins_again;   /* a receiver that ended waits again: somebody starts a new one */

@@ -42,11 +42,16 @@ struct world {
     json_t *report;
     const char *abort_at; /* state at which it is aborted; NULL: not */
     int crash_after;      /* so many changes the coordinator ends; 0: not */
+    const char
+        *crash_in; /* it ends when the first VM is copied, after it entered that state; NULL: not */
+    struct event *crash;
     bool ended;
 };
 
 static const char *const site_names[] = {"ib", "eth"};
 static char names[2][2][16]; /* "vm1@ib" */
+
+static const char *prepare_at_eth; /* the command "prepare" there; NULL: none */
 
 static void write_cluster_file(const char *path)
 {
@@ -54,7 +59,11 @@ static void write_cluster_file(const char *path)
     fprintf(out, "driver = \"qmp\";\nvms = ( { name = \"vm1\"; }, { name = \"vm2\"; } );\n"
                  "sites = (\n");
     for (int s = 0; s < 2; s++) {
-        fprintf(out, "  { name = \"%s\"; vms = (\n", site_names[s]);
+        fprintf(out, "  { name = \"%s\"; ", site_names[s]);
+        if (s == ETH && prepare_at_eth != NULL) {
+            fprintf(out, "prepare = \"%s\"; ", prepare_at_eth);
+        }
+        fprintf(out, "vms = (\n");
         for (int v = 0; v < 2; v++) {
             fprintf(out,
                     "    { name = \"vm%d\"; qmp = \"%s/%s-vm%d.qmp\"; agent = \"%s/%s-vm%d.agent\";"
@@ -168,6 +177,17 @@ static void on_done(void *arg)
     event_base_loopbreak(world->base);
 }
 
+static void on_crash(evutil_socket_t fd, short what, void *arg)
+{
+    struct world *world = arg;
+    timer_free(&world->crash);
+    if (strcmp(world->vms[0].qemus[IB].migration, "active") != 0) {
+        world->crash = timer_start(world->base, 20, on_crash, world);
+        return;
+    }
+    event_base_loopbreak(world->base);
+}
+
 static void on_changed(void *arg)
 {
     struct world *world = arg;
@@ -178,6 +198,10 @@ static void on_changed(void *arg)
         return;
     }
     const char *name = migration_state_name(world->migration);
+    if (world->crash_in != NULL && strcmp(world->crash_in, name) == 0) {
+        world->crash_in = NULL;
+        world->crash = timer_start(world->base, 20, on_crash, world);
+    }
     if (world->abort_at != NULL && strcmp(world->abort_at, name) == 0) {
         world->abort_at = NULL;
         migration_abort(world->migration);
@@ -702,6 +726,36 @@ static void ranks_that_have_released_are_taken_along(void **state)
     *state = make_world(IB);
 }
 
+/* The coordinator ends when the first VM's memory is on its way, and the second one only prepared.
+ */
+static void a_copy_that_had_not_begun_is_begun_late(void **state)
+{
+    static const char *const prepare[] = {NULL, "true"};
+    teardown(state);
+    for (int i = 0; i < 2; i++) {
+        prepare_at_eth = prepare[i];
+        struct world *world = make_world(IB);
+        *state = world;
+        world->vms[0].qemus[IB].copy_ms = world->vms[1].qemus[IB].copy_ms = 1500;
+        world->crash_in = "COPYING";
+        assert_true(begin_and_crash(world, MODE_LIVE, 0));
+        assert_string_equal(world->vms[0].qemus[IB].migration, "active");
+        struct fake_qemu *late = &world->vms[1].qemus[IB];
+        late->migration[0] = '\0';
+        late->copy_ms = 0;
+        event_del(late->timer);
+        late->destination->begins_again = prepare[i] != NULL;
+        assert_int_equal(take_on(world, false), OUTCOME_DONE);
+        assert_at(world, ETH, false);
+        assert_job_runs_on(world, "openib");
+        assert_int_equal(fake_log_count("vm2@eth quit"), prepare[i] != NULL);
+        assert_int_equal(fake_log_count("vm1@ib migrate_cancel"), 0);
+        teardown(state);
+    }
+    prepare_at_eth = NULL;
+    *state = make_world(IB);
+}
+
 static void ranks_that_cannot_be_taken_over_are_for_the_operator(void **state)
 {
     struct world *world = NULL;
@@ -813,6 +867,7 @@ int main(void)
         AT_IB(a_paused_migration_is_resumed_from_anywhere),
         AT_IB(a_paused_migration_is_aborted_from_anywhere),
         AT_IB(ranks_that_have_released_are_taken_along),
+        AT_IB(a_copy_that_had_not_begun_is_begun_late),
         AT_IB(ranks_that_cannot_be_taken_over_are_for_the_operator),
         AT_IB(a_vm_that_fails_after_another_arrived_is_tried_again),
         AT_ETH(a_device_that_is_not_there_leaves_the_vm_on_standby),

@@ -1,4 +1,5 @@
 /* The smaller parts of the host side: devices, counts, jobs, links, commands, lock and reports. */
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -6,7 +7,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #include <cmocka.h>
 
@@ -328,12 +331,74 @@ static void the_lock_names_who_has_it(void **state)
     assert_int_equal(lock_holder(dir, "demo"), getpid());
     int other = lock_take(dir, "other", &err);
     assert_true(other >= 0);
-    close(other);
-    close(fd);
+    lock_release(other);
+    assert_int_equal(lock_holder(dir, "demo"), getpid()); /* looking did not give it up */
+    lock_release(fd);
     assert_int_equal(lock_holder(dir, "demo"), 0);
     fd = lock_take(dir, "demo", &err);
     assert_true(fd >= 0);
-    close(fd);
+    lock_release(fd);
+}
+
+/* What the file holds does not matter, nor who else looks at it. */
+static void the_lock_is_of_the_process_that_has_it(void **state)
+{
+    struct ninja_error err = NINJA_ERROR_INIT;
+    char path[140], expected[40], text;
+    int ready[2], over[2], status;
+    snprintf(path, sizeof(path), "%s/demo.lock", fake_dir());
+    FILE *stale = fopen(path, "w");
+    fprintf(stale, "1\n"); /* of an earlier holder */
+    fclose(stale);
+    assert_int_equal(lock_holder(fake_dir(), "demo"), 0);
+    int probe = open(path, O_RDONLY);
+    assert_int_equal(flock(probe, LOCK_SH), 0);
+    assert_int_equal(pipe(ready), 0);
+    assert_int_equal(pipe(over), 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        int fd = lock_take(fake_dir(), "demo", &err);
+        bool told = write(ready[1], fd >= 0 ? "y" : "n", 1) == 1;
+        close(over[1]);
+        _exit(told && read(over[0], &text, 1) == 0 ? 0 : 1);
+    }
+    close(over[0]);
+    assert_int_equal(read(ready[0], &text, 1), 1);
+    assert_int_equal(text, 'y');
+    assert_int_equal(lock_holder(fake_dir(), "demo"), pid);
+    assert_int_equal(lock_take(fake_dir(), "demo", &err), -1);
+    assert_string_equal(err.class, "Busy");
+    snprintf(expected, sizeof(expected), "process %d", (int)pid);
+    assert_non_null(strstr(err.message, expected));
+    close(over[1]);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+    assert_int_equal(lock_holder(fake_dir(), "demo"), 0);
+    close(ready[0]);
+    close(ready[1]);
+    close(probe);
+}
+
+/* Local time runs twice through an hour of each year. */
+static void ids_do_not_depend_on_the_time_zone(void **state)
+{
+    struct ninja_error err = NINJA_ERROR_INIT;
+    char ids[2][40];
+    for (int i = 0; i < 2; i++) {
+        setenv("TZ", i == 0 ? "EAST-9" : "WEST9", 1);
+        tzset();
+        struct journal *journal = journal_new(fake_dir(), &err);
+        assert_non_null(journal);
+        snprintf(ids[i], sizeof(ids[i]), "%s", journal_id(journal));
+        journal_free(journal);
+    }
+    unsetenv("TZ");
+    tzset();
+    char(*list)[JOURNAL_ID_SIZE];
+    assert_int_equal(journal_list(fake_dir(), &list), 2);
+    assert_string_equal(list[0], ids[0]);
+    assert_string_equal(list[1], ids[1]);
+    free(list);
 }
 
 static void the_last_report_is_found(void **state)
@@ -399,6 +464,8 @@ int main(void)
         TEST(a_command_that_hangs_is_killed),
         TEST(a_command_may_leave_a_process_running),
         TEST(the_lock_names_who_has_it),
+        TEST(the_lock_is_of_the_process_that_has_it),
+        TEST(ids_do_not_depend_on_the_time_zone),
         TEST(the_last_report_is_found),
         TEST(a_state_directory_that_cannot_be_made),
         TEST(text_that_is_not_utf8_becomes_json),

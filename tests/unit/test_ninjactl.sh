@@ -4,9 +4,11 @@ set -u
 ninjactl=${NINJACTL:-$(dirname "$0")/../../host-hook/ninjactl}
 dir=$(mktemp -d) || exit 99
 holder=
+listener=
 # shellcheck disable=SC2317 # called by the trap
 cleanup() {
     [ -z "$holder" ] || kill "$holder" 2>/dev/null
+    [ -z "$listener" ] || kill "$listener" 2>/dev/null
     rm -rf "$dir"
 }
 trap cleanup EXIT
@@ -71,17 +73,25 @@ expect 65 "bad.conf:2: unknown key \"vm\"" status --cluster "$dir/bad.conf"
 expect 65 "none.conf: No such file" status --cluster "$dir/none.conf"
 expect 1 "/proc/none" migrate b --cluster "$dir/good.conf" --state-dir /proc/none
 
-# Someone else holds the lock.
+# Someone else holds the lock: a migration that waits for the answer of an agent.
 mkdir -p "$dir/state"
-rm -f "$dir/state/good.lock"
-flock "$dir/state/good.lock" sh -c "echo \$\$ >$dir/state/good.lock; exec sleep 30" &
-holder=$!
+socat -u "UNIX-LISTEN:$dir/agent.sock,fork" OPEN:/dev/null &
+listener=$!
 i=0
-until [ -s "$dir/state/good.lock" ] || [ $i -ge 50 ]; do
+until [ -S "$dir/agent.sock" ] || [ $i -ge 100 ]; do
     i=$((i + 1))
     sleep 0.1
 done
-pid=$(cat "$dir/state/good.lock")
+# shellcheck disable=SC2086
+"$ninjactl" switch $good --timeout connect=60000 >/dev/null 2>&1 &
+holder=$!
+pid=$holder
+i=0
+# shellcheck disable=SC2086
+until "$ninjactl" status $good 2>&1 | grep -q "process $pid" || [ $i -ge 100 ]; do
+    i=$((i + 1))
+    sleep 0.1
+done
 # shellcheck disable=SC2086
 {
     expect 2 "process $pid" migrate b $good

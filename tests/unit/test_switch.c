@@ -521,6 +521,60 @@ static void a_process_on_the_device_that_is_no_rank_is_named(void **state)
     assert_int_equal(fake_log_count("vm1 stop"), 0);
 }
 
+/* Its ranks stand still, and come back to it a little later. */
+static void an_agent_that_was_started_again_is_given_the_step_later(void **state)
+{
+    static const char *const steps[] = {"release", "open", "connect", "resume"};
+    teardown(state);
+    for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
+        setup(state);
+        struct world *world = *state;
+        world->cluster.timeouts[TIMEOUT_JOBS] = 10000;
+        world->fakes[0].restart_at = steps[i];
+        world->fakes[0].away_ms = 500;
+        run(world, false);
+        if (ninja_error_is_set(&world->err)) {
+            fail_msg("%s: %s", steps[i], world->err.message);
+        }
+        assert_int_equal(fake_log_count("vm1 release @all"), 1);
+        assert_int_equal(fake_log_count("vm1 connect"), 1);
+        assert_int_equal(fake_log_count("vm1 resume"), 1);
+        assert_all_run(world);
+        teardown(state);
+    }
+    setup(state);
+}
+
+static void ranks_that_do_not_come_back_are_named(void **state)
+{
+    struct world *world = *state;
+    world->cluster.timeouts[TIMEOUT_JOBS] = 600;
+    world->fakes[0].restart_at = "release";
+    world->fakes[0].away_ms = -1;
+    int64_t began = now_ms();
+    run(world, false);
+    assert_true(now_ms() - began >= 500);
+    assert_non_null(
+        strstr(world->err.message, "vm1: its agent was started again, and 0 of 2 ranks"));
+    assert_non_null(strstr(world->err.message, "job job-a"));
+}
+
+static void a_job_that_ended_holds_nothing_up(void **state)
+{
+    struct world *world = *state;
+    world->cluster.timeouts[TIMEOUT_JOBS] = 60000;
+    for (int i = 0; i < 2; i++) {
+        world->fakes[i].restart_at = "open";
+        world->fakes[i].away_ms = -1;
+        world->fakes[i].forgets = true;
+    }
+    int64_t began = now_ms();
+    run(world, false);
+    assert_false(ninja_error_is_set(&world->err));
+    assert_true(now_ms() - began < 50000);
+    assert_int_equal(fake_log_count("vm1 connect"), 0);
+}
+
 static void a_channel_that_breaks_in_a_step_loses_nothing(void **state)
 {
     struct world *world = *state;
@@ -560,6 +614,9 @@ int main(void)
         TEST(without_a_job_it_ends_well_at_once),
         TEST(an_abort_before_release_resumes),
         TEST(a_process_on_the_device_that_is_no_rank_is_named),
+        TEST(an_agent_that_was_started_again_is_given_the_step_later),
+        TEST(ranks_that_do_not_come_back_are_named),
+        TEST(a_job_that_ended_holds_nothing_up),
         TEST(a_channel_that_breaks_in_a_step_loses_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
