@@ -43,7 +43,7 @@ static void write_cluster_file(const char *path)
                 site_names[s], fake_dir(), site_names[s], fake_dir(), site_names[s], s + 1,
                 s == 0 ? "," : "");
     }
-    fprintf(out, ");\ntimeouts = { start = 400; connect = 500; command = 500; quit = 500; };\n");
+    fprintf(out, ");\ntimeouts = { start = 400; connect = 3000; command = 3000; quit = 3000; };\n");
     fclose(out);
 }
 
