@@ -72,7 +72,8 @@ void job_set_phase(struct job *job, enum job_phase phase)
     struct rank *rank = TAILQ_FIRST(&job->ranks), *next;
     for (; rank != NULL; rank = next) {
         next = TAILQ_NEXT(rank, entry);
-        rank->member = false;
+        rank->member =
+            rank->state != NINJA_RANK_RUNNING; /* one that failed to resume is told again */
         if (rank->conn == NULL) {
             rank_free(rank);
         } else if (rank->leaving && !rank->may_leave) {

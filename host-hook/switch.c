@@ -22,7 +22,8 @@
 #include "host-hook/json_text.h"
 #include "host-hook/switch_private.h"
 
-#define MAX_ROUNDS 10000
+#define MAX_ROUNDS     10000
+#define MAX_TAKE_OVERS 20
 
 /* What is tried in turn when a list does not connect all: what the jobs were on; what always works.
  */
@@ -122,7 +123,11 @@ static void ranks_run_again(struct transport_switch *sw)
     sw->ranks_run |= !sw->step_failed;
     bool taken_over = sw->taking_over || (sw->left_out && !sw->aborted);
     taken_over &= !ninja_error_is_set(&sw->err);
-    if (taken_over) {
+    if (taken_over && sw->attempt >= MAX_TAKE_OVERS) {
+        ninja_error_set(&sw->err, "Resume", "ranks were told to run %d times, and do not",
+                        sw->attempt);
+        finish(sw);
+    } else if (taken_over) {
         sw->taking_over = false;
         begin_attempt(sw);
     } else if (sw->giving_up || sw->taking_over) {

@@ -96,6 +96,19 @@ static void let_go(char **names)
     close_components(names);
 }
 
+/*
+ * Undoes an opening that did not lead to the end, also in a rank where all went well: others may
+ * not have come so far, and all have to begin with the same.
+ */
+static void take_back(void)
+{
+    if (opened != NULL || endpoints_any_refilled()) {
+        endpoints_vacate_refilled();
+        let_go(opened);
+        forget_opened();
+    }
+}
+
 bool btl_release(const char *list, char *why, size_t size)
 {
     char **names = selection_resolve(list);
@@ -107,10 +120,16 @@ bool btl_release(const char *list, char *why, size_t size)
     if (endpoints_are_complete()) { /* not when a switch that was interrupted is begun again */
         selection_remember();
     }
+    take_back();
     let_go(names);
-    forget_opened();
     opal_argv_free(names);
     return true;
+}
+
+void btl_settle(void)
+{
+    endpoints_keep_refilled();
+    forget_opened();
 }
 
 /*
@@ -175,8 +194,7 @@ void btl_hooks_gate(void)
     open_beside_the_open_ones(NULL, why, sizeof(why));
 }
 
-/* Lets go of what an earlier list opened, and of what is open on other interfaces than it should.
- */
+/* Lets go of what is open on other interfaces than it should. */
 static void make_room_for(char **entries)
 {
     char **in_use = selection_in_use();
@@ -228,6 +246,7 @@ static bool found_the_interfaces(char **entries, char *why, size_t size)
 void *btl_open(const char *list, uint32_t *size, char *why, size_t why_size)
 {
     char **entries = selection_resolve(list);
+    take_back();
     make_room_for(entries);
     append_missing(&opened, entries);
     opal_argv_free(entries);

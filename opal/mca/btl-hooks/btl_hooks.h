@@ -58,6 +58,9 @@ bool btl_release(const char *list, char *why, size_t size);
  */
 void *btl_open(const char *list, uint32_t *size, char *why, size_t why_size);
 
+/** The processes that are connected now stay so: what was opened is not taken back any more. */
+void btl_settle(void);
+
 /**
  * Connects (lazily) the processes that btl_release() disconnected, by the best BTL that now
  * reaches each.

@@ -25,6 +25,10 @@
 static ompi_proc_t **vacated; /* each with a reference */
 static size_t n_vacated;
 
+/* Those that were connected again since; each with a reference. */
+static ompi_proc_t **refilled;
+static size_t n_refilled;
+
 static void release_all(ompi_proc_t **procs, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
@@ -269,7 +273,10 @@ bool endpoints_refill(char *why, size_t size)
     make_room_for(1);
     vacate_this_process_too();
     mca_bml_base_endpoint_t **old = calloc(n_vacated, sizeof(*old));
-    if (old == NULL) {
+    ompi_proc_t **more = realloc(refilled, (n_refilled + n_vacated) * sizeof(*more));
+    refilled = more != NULL ? more : refilled;
+    if (old == NULL || more == NULL) {
+        free(old);
         snprintf(why, size, "out of memory");
         return false;
     }
@@ -287,7 +294,7 @@ bool endpoints_refill(char *why, size_t size)
             OBJ_RELEASE(vacated[i]); /* the BML took one more reference, reached or not */
         }
         if (reached) {
-            OBJ_RELEASE(vacated[i]);
+            refilled[n_refilled++] = vacated[i];
         } else {
             vacated[unreached++] = vacated[i];
         }
@@ -315,8 +322,31 @@ bool endpoints_are_complete(void)
     return n_vacated == 0;
 }
 
+void endpoints_vacate_refilled(void)
+{
+    make_room_for(n_refilled);
+    for (size_t i = 0; i < n_refilled; i++) {
+        vacate(refilled[i]);
+    }
+    endpoints_keep_refilled();
+    vacate_this_process_too();
+}
+
+bool endpoints_any_refilled(void)
+{
+    return n_refilled > 0;
+}
+
+void endpoints_keep_refilled(void)
+{
+    release_all(refilled, n_refilled);
+    refilled = NULL;
+    n_refilled = 0;
+}
+
 void endpoints_close(void)
 {
+    endpoints_keep_refilled();
     release_all(vacated, n_vacated);
     vacated = NULL;
     n_vacated = 0;

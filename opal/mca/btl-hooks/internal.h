@@ -49,6 +49,11 @@ void endpoints_vacate(char **names);
 void endpoints_finalize_bml(void);
 /** Connects the vacated processes again. */
 bool endpoints_refill(char *why, size_t size);
+/** Disconnects those again that endpoints_refill() connected since the release. */
+void endpoints_vacate_refilled(void);
+bool endpoints_any_refilled(void);
+/** From here on they count as connected as all others. */
+void endpoints_keep_refilled(void);
 /** Whether no process is vacated. */
 bool endpoints_are_complete(void);
 /** Forgets the vacated processes; only at the end of MPI. */

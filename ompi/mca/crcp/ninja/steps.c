@@ -318,6 +318,7 @@ static void connect_peers(const struct ninja_rank_msg *msg)
 static void resume(const struct ninja_rank_msg *msg)
 {
     give_up();
+    btl_settle();
     report_text(NINJA_RANK_OK, NULL);
 }
 
