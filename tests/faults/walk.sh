@@ -52,7 +52,7 @@ agent_down() {
 job_up() {
     start_job -np 3 --mca btl vader,tcp,self --mca crcp_ninja_bypass vader "${FAULT_OF_RANK[@]}" \
         "$BUILD/mpi/p2p" 100000000
-    wait_for 60 job_is_ready 3
+    wait_for 120 job_is_ready 3
 }
 
 job_down() {

@@ -7,7 +7,7 @@ start_job -np 2 --mca btl vader,tcp,self "$BUILD/mpi/p2p" 1000000
 sleep 1
 for try in 1 2; do
     start_agent
-    wait_for 30 job_is_ready 2
+    wait_for 120 job_is_ready 2
     ninjactl switch --btl tcp,self >"$DIR/switch.log" 2>&1 || die "switch $try failed"
     ninjactl switch --btl best >"$DIR/switch.log" 2>&1 || die "switch $try back failed"
     kill -KILL "$AGENT"

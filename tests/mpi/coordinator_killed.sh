@@ -17,7 +17,7 @@ sites = ( { name = "with-bypass"; $site device = "none,id=bypass"; } ); },
           { name = "without"; $site } ); } );
 END
 start_job -np 4 --mca btl vader,tcp,self --mca crcp_ninja_bypass vader "$BUILD/mpi/p2p" 100000000
-wait_for 30 job_is_ready 4
+wait_for 120 job_is_ready 4
 
 # killed_within MS NINJACTL-ARGUMENT...: kills it, unless it ends before.
 killed_within() {

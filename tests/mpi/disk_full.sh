@@ -13,7 +13,7 @@ sites = ( { name = "with-bypass"; $site device = "none,id=bypass"; } ); },
           { name = "without"; $site } ); } );
 END
 start_job -np 2 --mca btl vader,tcp,self --mca crcp_ninja_bypass vader "$BUILD/mpi/p2p" 100000000
-wait_for 30 job_is_ready 2
+wait_for 120 job_is_ready 2
 
 # A limit of a file's size stands for the full disk. What is printed goes through a pipe.
 status=0

@@ -5,7 +5,7 @@
 . "$(dirname "$0")/lib.sh"
 start_agent
 start_job -np 4 --mca btl vader,tcp,self "$BUILD/mpi/busy" 14000
-wait_for 30 job_is_ready 4
+wait_for 120 job_is_ready 4
 begin=$SECONDS
 status=0
 ninjactl switch --btl tcp,self --timeout quiesce=500 --timeout resume=500 >"$DIR/switch.log" 2>&1 || status=$?

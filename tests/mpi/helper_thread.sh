@@ -6,7 +6,7 @@
 start_agent
 helped() {
     start_job -np 4 --mca btl vader,tcp,self --mca crcp_ninja_helper_thread 1 "$@"
-    wait_for 30 job_is_ready 4
+    wait_for 120 job_is_ready 4
     for set in tcp,self best tcp,self; do
         ninjactl switch --btl "$set" >"$DIR/switch.log" 2>&1 || die "not switched"
     done

@@ -26,7 +26,7 @@ epoch() {
 start_agent
 other=$(ip -4 -o addr show up scope global | awk '{sub("/.*", "", $4); print $4; exit}')
 start_job -np 3 --mca btl vader,tcp,self --mca btl_tcp_if_include lo "$BUILD/mpi/p2p" 1000000
-wait_for 30 job_is_ready 3
+wait_for 120 job_is_ready 3
 RANK=$(ninjactl status --json | jq '[.. | objects | select(.rank? == 0) | .pid? // empty] | first')
 
 # there and back, by name and by network

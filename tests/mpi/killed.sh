@@ -56,7 +56,7 @@ hand_closes
 
 # Held up by a rank that does not answer, the coordinator learns that another one is gone.
 start_long_job
-wait_for 30 job_is_ready 4
+wait_for 120 job_is_ready 4
 mapfile -t ranks < <(ninjactl status --json | pids)
 kill -STOP "${ranks[1]}"
 ninjactl switch --btl tcp,self >"$DIR/switch.log" 2>&1 &
@@ -80,7 +80,7 @@ mkdir "$DIR/scripts"
 printf '#!/bin/sh\ntouch %s\nsleep 3\n' "$DIR/held" >"$DIR/scripts/hold"
 chmod +x "$DIR/scripts/hold"
 start_long_job --mca crcp_ninja_bypass vader
-wait_for 30 job_is_ready 4
+wait_for 120 job_is_ready 4
 mapfile -t ranks < <(ninjactl status --json | pids)
 ninjactl migrate without --mode paused >"$DIR/switch.log" 2>&1 &
 switch=$!
@@ -93,6 +93,6 @@ job_ended_as_expected "${ranks[@]}"
 # and the agent works
 rm -r "$DIR/scripts"
 start_long_job
-wait_for 30 job_is_ready 4
+wait_for 120 job_is_ready 4
 ninjactl switch --btl tcp,self >"$DIR/switch.log" 2>&1 || die "the switch of the next job failed"
 kill "$JOB"

@@ -9,7 +9,7 @@ export LATE_CONTACT_FILE=$DIR/go
 start_job --host n1:2,n2:2,n3:2,n4:2 --mca plm_rsh_agent "$TOP/tests/mpi/fake_rsh" \
     --mca plm_rsh_no_tree_spawn 1 --mca oob_tcp_if_include lo --mca btl_tcp_if_include lo \
     -np 8 --map-by slot --mca btl vader,tcp,self -x LATE_CONTACT_FILE "$BUILD/mpi/late_contact"
-wait_for 60 job_is_ready 8
+wait_for 120 job_is_ready 8
 for set in tcp,self best; do
     ninjactl switch --btl "$set" >"$DIR/switch.log" 2>&1 || die "a switch failed"
 done

@@ -24,13 +24,13 @@ ends_as_done() {
 # A rank comes late: there is no job yet, then it can be switched.
 start_moment 3000 late
 switch_ends_with 2
-wait_for 60 job_is_ready 4
+wait_for 120 job_is_ready 4
 switch_ends_with 0
 ends_as_done
 
 # A rank waits for the others in MPI_Finalize: it takes part all the same.
 start_moment 4000 early
-wait_for 30 job_is_ready 4
+wait_for 120 job_is_ready 4
 sleep 1
 for _ in 1 2 3; do
     switch_ends_with 0
@@ -44,7 +44,7 @@ ends_as_without() {
     timeout 60 "${MPIRUN[@]}" -np 4 --mca btl vader,tcp,self "$BUILD/mpi/moments" 100 "$1" \
         >/dev/null 2>&1 || expected=$?
     start_moment 3000 "$1"
-    wait_for 30 job_is_ready 4
+    wait_for 120 job_is_ready 4
     sleep 1 # it has sent its messages, and sleeps
     ninjactl switch --btl tcp,self >"$DIR/switch.log" 2>&1 || status=$?
     [ $status -ne 0 ] || die "a switch was done with a rank that slept"

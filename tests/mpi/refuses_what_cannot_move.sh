@@ -9,7 +9,7 @@ refused() {
     local what=$1 status=0
     shift
     start_job -np 2 --mca btl vader,tcp,self "$@"
-    wait_for 30 job_is_ready 2
+    wait_for 120 job_is_ready 2
     ninjactl switch --btl tcp,self >"$DIR/switch.log" 2>&1 || status=$?
     [ $status -eq 2 ] || die "status $status instead of 2 (refused)"
     grep -q "$what" "$DIR/switch.log" || die "does not name $what"
@@ -24,7 +24,7 @@ refused "the test's window.* MPI_THREAD_MULTIPLE" "$BUILD/mpi/busy" 3000 threads
 
 # the component's own defaults put the window on one that can move
 start_job -np 2 --mca btl vader,tcp,self "$BUILD/mpi/busy" 3000 window
-wait_for 30 job_is_ready 2
+wait_for 120 job_is_ready 2
 ninjactl switch --btl tcp,self --timeout quiesce=30000 >"$DIR/switch.log" 2>&1 || die "not switched"
 end_job
 [ "$(cat "$DIR/job.log")" = "sum 2 of 2" ] || die "wrong result"

@@ -5,7 +5,7 @@
 . "$(dirname "$0")/lib.sh"
 start_agent
 start_job -np 4 --mca btl vader,tcp,self --mca crcp_ninja_bypass vader "$BUILD/mpi/p2p" 4000
-wait_for 30 job_is_ready 4
+wait_for 120 job_is_ready 4
 done=0
 while job_runs; do
     if ! { ninjactl switch --release @bypass --btl standby && ninjactl switch --btl best; } \
