@@ -140,9 +140,11 @@ static inline int begin_threads(int argc, char **argv, int level)
     return argc > 1 ? atoi(argv[1]) : 100;
 }
 
+/* THREAD_MULTIPLE in the environment: the same program, on the ways that MPI takes then. */
 static inline int begin(int argc, char **argv)
 {
-    return begin_threads(argc, argv, MPI_THREAD_FUNNELED);
+    bool multiple = getenv("THREAD_MULTIPLE") != NULL;
+    return begin_threads(argc, argv, multiple ? MPI_THREAD_MULTIPLE : MPI_THREAD_FUNNELED);
 }
 
 /* Prints one line that a run with switches must share with a run without. */
