@@ -79,6 +79,12 @@ bool btl_connect(struct ninja_addresses *addresses, char *why, size_t size);
 bool btl_job_connects(void);
 void btl_job_is_connected(void);
 
+/**
+ * Makes progress in the transports. Where other threads may run, it does nothing else: a collective
+ * or a communicator that one of them has begun would otherwise send its first messages from here.
+ */
+void btl_progress(void);
+
 /** How many processes are reached by each transport; returns the number of entries filled. */
 struct btl_use {
     char name[MCA_BASE_MAX_COMPONENT_NAME_LEN + 1];

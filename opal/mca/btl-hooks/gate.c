@@ -264,7 +264,7 @@ static void say_nothing(int severity, const char *text)
  * Nothing but MPI's events: opal_progress() would also go on with collectives, which then meet
  * transports that are gone. While another thread is in the loop, libevent refuses with a warning.
  */
-static void run_events(void)
+void gate_run_events(void)
 {
     event_set_log_callback(say_nothing);
     int rc = opal_event_loop(opal_sync_event_base, OPAL_EVLOOP_NONBLOCK);
@@ -288,7 +288,7 @@ bool gate_run_alone(void (*function)(void *), void *arg)
     opal_event_evtimer_set(opal_sync_event_base, &event, on_alone, &task);
     opal_event_active(&event, OPAL_EV_TIMEOUT, 1);
     while (!__atomic_load_n(&task.done, __ATOMIC_ACQUIRE) && !is_over(&end)) {
-        run_events();
+        gate_run_events();
     }
     opal_event_evtimer_del(&event); /* waits for it, if it runs just now */
     return __atomic_load_n(&task.done, __ATOMIC_ACQUIRE);

@@ -38,6 +38,9 @@ bool gate_all_are_out(void);
 /** Lets everybody in again. */
 void gate_lift(void);
 
+/** Runs what is due in MPI's event loop, and nothing else. */
+void gate_run_events(void);
+
 /**
  * Runs a function while no thread is in MPI's event loop, from which transports are called without
  * passing the gate. For the keeper, when all are out.

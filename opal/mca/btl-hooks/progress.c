@@ -85,3 +85,15 @@ void progress_forget(const mca_base_component_t *component)
         slots[slot].progress = NULL;
     }
 }
+
+void btl_progress(void)
+{
+    if (!gate_is_built()) {
+        opal_progress();
+        return;
+    }
+    gate_run_events();
+    for (int i = 0; i < SLOTS; i++) {
+        run(i);
+    }
+}

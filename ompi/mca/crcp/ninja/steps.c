@@ -29,7 +29,6 @@
 #include "ompi/mca/rte/rte.h"
 #include "opal/mca/btl-hooks/btl_hooks.h"
 #include "opal/mca/btl-hooks/gate.h"
-#include "opal/runtime/opal_progress.h"
 
 #define DEFAULT_LEASE_MS 10000
 
@@ -416,7 +415,7 @@ static void go_on(void)
         break;
     default:
         if (!has_released()) {
-            opal_progress(); /* peers may need it */
+            btl_progress(); /* peers may need it */
         }
         agent_link_wait(has_released() ? 100 : 1);
     }
