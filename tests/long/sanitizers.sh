@@ -17,7 +17,7 @@ under_sanitizers() {
         -x LD_PRELOAD="$PRELOAD" -np "$ranks" --mca btl "vader,tcp,self" "$BUILD/mpi/$program" "$rounds" \
         >"$DIR/job.log" || die "$program under sanitizers"
     cat "$DIR/job.log"
-    tail -1 "$DIR/job.log" | jq -e '.switches >= 20' >/dev/null || die "hardly any switch"
+    tail -1 "$DIR/job.log" | jq -e '.switches >= 10' >/dev/null || die "hardly any switch"
 }
 
 under_sanitizers mixed 3 100 --sets 'tcp;vader,tcp;standby;best'
@@ -26,3 +26,6 @@ under_sanitizers mixed 2 40 --mode paused
 LINGER_MS=20 under_sanitizers requests 4 30
 LINGER_MS=20 under_sanitizers probes 3 60 --sets 'vader;tcp'
 under_sanitizers communicators 4 300
+export THREAD_MULTIPLE=yes OMPI_MCA_crcp_ninja_helper_thread=1
+LINGER_MS=1 under_sanitizers begun_late 3 100
+under_sanitizers mixed 3 60 --sets 'tcp;vader,tcp;best'

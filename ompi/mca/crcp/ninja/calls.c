@@ -70,8 +70,8 @@ static int isend_init(const void *buf, size_t count, ompi_datatype_t *type, int 
 static int irecv_init(void *buf, size_t count, ompi_datatype_t *type, int src, int tag,
                       ompi_communicator_t *comm, ompi_request_t **request)
 {
-    BEHIND_GATE(start_behind_gate(
-        pml.pml_irecv_init(buf, count, type, src, tag, comm, request), 1, request));
+    BEHIND_GATE(start_behind_gate(pml.pml_irecv_init(buf, count, type, src, tag, comm, request), 1,
+                                  request));
 }
 
 /* ob1 may put a new request in the place of one whose last message is not out yet. */
