@@ -166,12 +166,23 @@ static void want_descriptors(void)
     }
 }
 
+/* Until it serves: whoever sees the sockets may end the agent, which is to remove them. */
+static void hold_signals(int how)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigprocmask(how, &set, NULL);
+}
+
 static int serve(struct agent *agent)
 {
     struct event *term = evsignal_new(agent->base, SIGTERM, on_signal, agent->base);
     struct event *interrupt = evsignal_new(agent->base, SIGINT, on_signal, agent->base);
     bool ok = term != NULL && interrupt != NULL && event_add(term, NULL) == 0 &&
               event_add(interrupt, NULL) == 0;
+    hold_signals(SIG_UNBLOCK);
     if (ok) {
         ninja_log_info("version %s, instance %s, socket %s", PACKAGE_VERSION, agent->instance,
                        agent->config->socket);
@@ -213,6 +224,7 @@ int main(int argc, char **argv)
     if (geteuid() != 0) {
         ninja_log_warning("not root: devices held by processes of other users cannot be seen");
     }
+    hold_signals(SIG_BLOCK);
     struct agent *agent = agent_new(&config, &err);
     if (agent == NULL) {
         ninja_log_error("cannot start: %s", err.message);
