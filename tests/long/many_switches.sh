@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # 1,000 switches at random moments in one job of 8 ranks with all kinds of traffic: nothing hangs, no byte is
-# wrong, and no rank has more descriptors, or much more memory, than after the first 100.
+# wrong, and no rank has more descriptors, or much more memory, than after the first half.
 # many_switches.sh [SWITCHES [RANKS]]
 # shellcheck source=tests/mpi/lib.sh
 . "$(dirname "$0")/../mpi/lib.sh"
 SWITCHES=${1:-1000}
 RANKS=${2:-8}
-export GROWTH_KB=8
+export GROWTH_KB=5
 "$TOP/tests/harass" --build "$BUILD" --limit 7200 --every 20 \
     --sets 'tcp;vader,tcp;best;standby;vader;vader,tcp;tcp;best' -- \
     "${MPIRUN[@]}" -np "$RANKS" --mca btl "vader,tcp,self" "$BUILD/mpi/mixed" "$SWITCHES" \

@@ -4,7 +4,7 @@
  * requests; collectives; communicators that are replaced.
  *
  * The argument is a number of rounds, or, where the harasser tells it in HARASS_DONE, of switches.
- * A rank's descriptors must not grow, and its memory, from a tenth of them on, only by GROWTH_KB
+ * A rank's descriptors must not grow, and its memory, in the second half, only by GROWTH_KB
  * each.
  */
 #include "collective_ops.h"
@@ -182,7 +182,7 @@ static void watch_growth(long at, long end)
     if (descriptors > growth.most[half]) {
         growth.most[half] = descriptors;
     }
-    if (growth.at == 0 && at >= end / 10) {
+    if (growth.at == 0 && half) {
         growth.at = at;
         growth.kilobytes = resident_kilobytes();
     }
