@@ -62,6 +62,7 @@ struct qmp_vm {
     json_t *capabilities;  /* between asking for them and setting them */
     int64_t give_up_at;    /* ms; for loops within an operation */
     bool receiver_is_ours; /* the QEMU at `to` waits for this VM and for nothing else */
+    bool asked_again;      /* adopt: what both sides said did not fit together */
     bool receiver_stays;   /* it cannot be made to quit */
     bool receiver_ended;   /* it was told to quit, and did */
     bool ran_there;        /* as the journal says: its memory at the source is of the past */

@@ -90,7 +90,11 @@ static void on_adopted(void *arg, const struct ninja_error *unused)
     struct peer *source = &v->peers[v->vmm.from], *destination = destination_of(v);
     /* One that never left is not there: what runs there is something else. */
     bool left = !answers(source) || v->ran_there || !peer_migration_is_over(source);
-    if (is(destination, "running") && !is(source, "running") && left) {
+    if (is(destination, "running") && is(source, "running") && left && !v->asked_again) {
+        /* The two answered one after the other, and it may have moved in between. */
+        v->asked_again = true;
+        peers_ask(v, OP_ADOPT, on_adopted, v->done, v->arg);
+    } else if (is(destination, "running") && !is(source, "running") && left) {
         v->vmm.site = v->vmm.to;
         v->vmm.moved = true;
         v->vmm.has_device = destination->has_device;
@@ -114,7 +118,7 @@ void qmp_vm_adopt(struct vmm *vmm, int from, int to, bool ran_there, vmm_done do
     vmm->from = from;
     vmm->to = to;
     v->copying = v->prepared = v->receiver_is_ours = v->receiver_stays = false;
-    v->receiver_ended = false;
+    v->receiver_ended = v->asked_again = false;
     v->ran_there = ran_there;
     peers_ask(v, OP_ADOPT, on_adopted, done, arg);
 }

@@ -66,7 +66,7 @@ kill -KILL "${ranks[2]}"
 status=0
 wait $switch || status=$?
 [ $status -ne 0 ] || die "the switch succeeded without a rank"
-grep -q 'rank 2 .*its connection ended' "$DIR/switch.log" || die "does not say that rank 2 is gone"
+grep -q 'rank [0-9] .*its connection ended' "$DIR/switch.log" || die "does not say that a rank is gone"
 job_ended_as_expected "${ranks[@]}"
 
 # A migration for which the job is held without transports; a rank is killed meanwhile.
