@@ -25,10 +25,10 @@ all_ended() {
 # job_ended_as_expected PID...: those were its ranks.
 job_ended_as_expected() {
     local status=0
-    wait_for 30 eval '! job_runs'
+    wait_for 60 eval '! job_runs'
     wait "$JOB" || status=$?
     [ $status -eq 137 ] || die "mpirun ended with $status instead of 137"
-    wait_for 10 all_ended "$@"
+    wait_for 60 all_ended "$@"
     grep -q 'exited on signal 9' "$DIR/job.log" || die "mpirun does not tell that a rank was killed"
 }
 
@@ -42,7 +42,7 @@ jobs_there() {
 }
 for state in RUNNING QUIESCING QUIET RELEASED OPENED READY; do
     start_long_job
-    wait_for 30 jobs_there
+    wait_for 120 jobs_there
     mapfile -t ranks < <(tell ninja-jobs '{}' | pids)
     EPOCH=0
     take_to $state
@@ -50,7 +50,7 @@ for state in RUNNING QUIESCING QUIET RELEASED OPENED READY; do
     [ "$states" = $state ] || die "the ranks are $states instead of $state"
     kill -KILL "${ranks[RANDOM % 4]}"
     job_ended_as_expected "${ranks[@]}"
-    wait_for 10 no_job_by_hand
+    wait_for 60 no_job_by_hand
 done
 hand_closes
 

@@ -49,12 +49,12 @@ ends_as_without() {
     ninjactl switch --btl tcp,self >"$DIR/switch.log" 2>&1 || status=$?
     [ $status -ne 0 ] || die "a switch was done with a rank that slept"
     grep -q 'rank' "$DIR/switch.log" || die "does not say that a rank is lost"
-    wait_for 30 eval '! job_runs'
+    wait_for 60 eval '! job_runs'
     status=0
     wait "$JOB" || status=$?
     [ $status -eq $expected ] || die "$1: mpirun ended with $status instead of $expected"
     ! pgrep -f "^$BUILD/mpi/moments 3000 $1" >/dev/null || die "$1: a process is left"
-    wait_for 10 no_job
+    wait_for 60 no_job
     cat "$DIR/switch.log"
 }
 

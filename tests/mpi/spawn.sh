@@ -23,7 +23,7 @@ switch_ends_with() {
 for way in spawn accept; do
     start_job -np 2 --mca btl vader,tcp,self "$BUILD/mpi/spawn" 2500 $way
     wait_for 60 comes_to connected
-    wait_for 30 jobs_there 2
+    wait_for 60 jobs_there 2
     sleep 0.5
     switch_ends_with 2 tcp,self
     grep -q '"between two jobs" reaches another job' "$DIR/switch.log" ||
