@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static int my_rank, n_ranks;
 static __thread uint64_t digest = 14695981039346656037u; /* main adds up those of its threads */
@@ -157,6 +158,21 @@ static inline int end(const char *program)
     }
     MPI_Finalize();
     return 0;
+}
+
+/*
+ * Whether a phase of a program goes on: until a script makes the file that the environment variable
+ * GO_AT and the phase's name tell, or, where it is not set, for a time.
+ */
+static inline int phase_goes_on(const char *phase, double end_of_time)
+{
+    const char *prefix = getenv("GO_AT");
+    char path[512];
+    if (prefix == NULL) {
+        return MPI_Wtime() < end_of_time;
+    }
+    snprintf(path, sizeof(path), "%s.%s", prefix, phase);
+    return access(path, F_OK) != 0;
 }
 
 #endif

@@ -12,13 +12,20 @@
 
 #define WORDS 3000
 
-static void sleep_for(int milliseconds)
+static void sleep_through(const char *phase, int milliseconds)
 {
     const struct timespec time = {milliseconds / 1000, milliseconds % 1000 * 1000000};
-    nanosleep(&time, NULL);
+    const struct timespec moment = {0, 10000000};
+    if (getenv("GO_AT") == NULL) {
+        nanosleep(&time, NULL);
+        return;
+    }
+    while (phase_goes_on(phase, 0)) {
+        nanosleep(&moment, NULL);
+    }
 }
 
-static void work(MPI_Comm comm, int milliseconds)
+static void work(MPI_Comm comm, const char *phase, int milliseconds)
 {
     static uint32_t out[WORDS], in[WORDS];
     int rank, size, more = 1;
@@ -31,7 +38,7 @@ static void work(MPI_Comm comm, int milliseconds)
         MPI_Sendrecv(out, WORDS, MPI_UINT32_T, right, 1, in, WORDS, MPI_UINT32_T, left, 1, comm,
                      MPI_STATUS_IGNORE);
         verify(in, WORDS, left, rank, round, "message");
-        more = MPI_Wtime() < end_;
+        more = phase_goes_on(phase, end_);
         MPI_Bcast(&more, 1, MPI_INT, 0, comm);
     }
 }
@@ -41,7 +48,7 @@ static void early(int milliseconds)
     MPI_Comm others;
     MPI_Comm_split(MPI_COMM_WORLD, my_rank == 0 ? MPI_UNDEFINED : 0, my_rank, &others);
     if (my_rank > 0) {
-        work(others, milliseconds);
+        work(others, "early", milliseconds);
         MPI_Comm_free(&others);
     }
     if (my_rank == 1) {
@@ -56,17 +63,17 @@ int main(int argc, char **argv)
     int milliseconds = argc > 1 ? atoi(argv[1]) : 1000, nothing;
     const char *moment = argc > 2 ? argv[2] : "", *rank = getenv("OMPI_COMM_WORLD_RANK");
     if (strcmp(moment, "late") == 0 && rank != NULL && strcmp(rank, "0") == 0) {
-        sleep_for(milliseconds);
+        sleep_through("late", milliseconds);
     }
     begin(1, argv);
     if (strcmp(moment, "early") == 0) {
         early(milliseconds);
         return 0;
     }
-    work(MPI_COMM_WORLD, 500);
+    work(MPI_COMM_WORLD, "work", 500);
     if (strcmp(moment, "abort") == 0 || strcmp(moment, "exit") == 0) {
         if (my_rank == 0) {
-            sleep_for(milliseconds);
+            sleep_through("end", milliseconds);
             if (strcmp(moment, "abort") == 0) {
                 MPI_Abort(MPI_COMM_WORLD, 7);
             }

@@ -16,7 +16,7 @@
 static uint32_t out[WORDS], in[WORDS];
 
 /* A ring within a job. */
-static void work(int milliseconds)
+static void work(const char *phase, int milliseconds)
 {
     int right = (my_rank + 1) % n_ranks, left = (my_rank + n_ranks - 1) % n_ranks, more = 1;
     double end_ = MPI_Wtime() + milliseconds / 1000.0;
@@ -25,7 +25,7 @@ static void work(int milliseconds)
         MPI_Sendrecv(out, WORDS, MPI_UINT32_T, right, 1, in, WORDS, MPI_UINT32_T, left, 1,
                      MPI_COMM_WORLD, MPI_STATUS_IGNORE);
         verify(in, WORDS, left, my_rank, round, "message");
-        more = MPI_Wtime() < end_;
+        more = phase_goes_on(phase, end_);
         MPI_Bcast(&more, 1, MPI_INT, 0, MPI_COMM_WORLD);
     }
 }
@@ -46,7 +46,7 @@ static void work_together(MPI_Comm other, int parent, int milliseconds)
                          MPI_STATUS_IGNORE);
             verify(in, WORDS, r, my_rank, round + !parent, "message of another job");
         }
-        more = MPI_Wtime() < end_;
+        more = phase_goes_on("connected", end_);
         MPI_Bcast(&more, 1, MPI_INT, 0, all);
     }
     MPI_Comm_free(&all);
@@ -101,7 +101,7 @@ int main(int argc, char **argv)
     MPI_Comm_get_parent(&other);
     int is_parent = other == MPI_COMM_NULL;
     if (is_parent) {
-        work(argc > 4 ? milliseconds : 0);
+        work("before", argc > 4 ? milliseconds : 0);
         other = spawn(argv);
     }
     if (accept) {
@@ -110,7 +110,7 @@ int main(int argc, char **argv)
     for (int i = 0; i < times; i++) {
         if (accept) {
             MPI_Comm_disconnect(&other);
-            work(argc > 4 ? milliseconds : 0);
+            work("before", argc > 4 ? milliseconds : 0);
             other = connect_again(is_parent);
         } else if (is_parent && i > 0) {
             other = spawn(argv);
@@ -120,7 +120,7 @@ int main(int argc, char **argv)
         if (!accept || i == times - 1) {
             MPI_Comm_disconnect(&other);
             say("disconnected", is_parent);
-            work(milliseconds);
+            work("disconnected", milliseconds);
         }
         if (!accept && !is_parent) {
             break;
@@ -128,7 +128,7 @@ int main(int argc, char **argv)
     }
     if (is_parent) {
         say("alone", is_parent);
-        work(milliseconds);
+        work("alone", milliseconds);
         say("done", is_parent);
     }
     MPI_Finalize();

@@ -21,31 +21,37 @@ switch_ends_with() {
 }
 
 for way in spawn accept; do
-    start_job -np 2 --mca btl vader,tcp,self "$BUILD/mpi/spawn" 2500 $way
+    export GO_AT=$DIR/$way
+    touch "$GO_AT.before"
+    start_job -np 2 --mca btl vader,tcp,self "$BUILD/mpi/spawn" 0 $way
     wait_for 60 comes_to connected
     wait_for 60 jobs_there 2
     sleep 0.5
     switch_ends_with 2 tcp,self
     grep -q '"between two jobs" reaches another job' "$DIR/switch.log" ||
         die "does not name the communicator"
+    touch "$GO_AT.connected"
     wait_for 60 comes_to disconnected
     sleep 0.5
     switch_ends_with 0 tcp,self
     switch_ends_with 0 best
-    jobs_there 2 || die "the other job ended too early to tell"
+    jobs_there 2 || die "the other job ended"
+    touch "$GO_AT.disconnected"
     wait_for 60 comes_to alone
     wait_for 60 jobs_there 1
     switch_ends_with 0 tcp,self
     switch_ends_with 0 best
+    touch "$GO_AT.alone"
     end_job
     [ "$(tail -1 "$DIR/job.log")" = "done" ] || die "wrong result"
 done
 
+unset GO_AT
 # At any moment: also while the jobs start, find each other and part.
 for way in 'spawn 2' 'accept 3'; do
     read -ra way <<<"$way"
     "$TOP/tests/harass" --build "$BUILD" --limit 200 -- "${MPIRUN[@]}" -np 2 --mca btl vader,tcp,self \
-        "$BUILD/mpi/spawn" 300 "${way[@]}" before >"$DIR/job.log" || die "${way[*]}: did not survive"
+        "$BUILD/mpi/spawn" 700 "${way[@]}" before >"$DIR/job.log" || die "${way[*]}: did not survive"
     tail -1 "$DIR/job.log"
     [ "$(tail -2 "$DIR/job.log" | head -1)" = "done" ] || die "${way[*]}: wrong result"
     [ "$(tail -1 "$DIR/job.log" | jq '.switches > 0')" = true ] ||
