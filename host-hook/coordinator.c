@@ -489,16 +489,17 @@ struct migration *migration_take_on(struct event_base *base, const struct cluste
     snprintf(m->began, sizeof(m->began), "%s", record->began);
     snprintf(m->taken_on_in, sizeof(m->taken_on_in), "%s", record->state);
     journal_write(journal, json_pack("{s:s, s:b}", "taken_on_in", record->state, "back", back));
-    bool forward = any_vm(m, is_on_its_way) && !(back && vms_moved(m) == 0);
-    if (forward) {
+    ninja_error_set(&err, "Interrupted", "its coordinator ended while it was %s", record->state);
+    if (any_vm(m, is_on_its_way)) {
+        m->taken_back = back && vms_moved(m) == 0;
+        m->err = err;
         m->step = step_named("copy");
         m->copy_round = 1;
         run_soon(m);
-        return m;
+    } else {
+        m->step = step_named("prepare");
+        step_failed(m, &err);
     }
-    m->step = step_named("prepare");
-    ninja_error_set(&err, "Interrupted", "its coordinator ended while it was %s", record->state);
-    step_failed(m, &err);
     return m;
 }
 

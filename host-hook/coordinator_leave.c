@@ -361,10 +361,25 @@ static void begin_copy_round(struct migration *m)
     }
 }
 
+/* A migration that is taken on, and back: what arrives in spite of it takes the others along. */
+static void take_copies_back(struct migration *m)
+{
+    gather_begin(&m->gather, m->base, on_round_over, m);
+    for (int i = 0; i < m->n; i++) {
+        if (m->vms[i].moves && m->vms[i].vmm->on_its_way) {
+            cancel_copy(&m->vms[i]);
+        }
+    }
+}
+
 void begin_copy(struct migration *m)
 {
     state_set(&m->states, STATE_COPYING);
-    begin_copy_round(m);
+    if (m->taken_back) {
+        take_copies_back(m);
+    } else {
+        begin_copy_round(m);
+    }
 }
 
 /* The second half cancels once more, and waits for it. */

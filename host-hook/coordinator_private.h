@@ -76,6 +76,7 @@ struct migration {
 
     bool abort_requested, rolling_back, touched, ended, operator_needed;
     char taken_on_in[24]; /* the state in which it was interrupted; empty: it was not */
+    bool taken_back;      /* taken on to be aborted, with copies on their way */
     struct ninja_error err; /* what made it fail */
     json_t *warnings;
     enum outcome outcome;

@@ -10,7 +10,7 @@ static const struct fake_peer_handler handler;
 
 static void later(struct fake_qemu *qemu, int ms, event_callback_fn callback)
 {
-    struct timeval after = {.tv_usec = ms * 1000};
+    struct timeval after = {.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000};
     if (qemu->timer != NULL) {
         event_free(qemu->timer);
     }

@@ -756,6 +756,24 @@ static void a_copy_that_had_not_begun_is_begun_late(void **state)
     *state = make_world(IB);
 }
 
+/* One VM arrives while all are taken back: the other one follows it. */
+static void a_vm_that_arrives_during_an_abort_takes_the_other_along(void **state)
+{
+    struct world *world = *state;
+    world->vms[0].qemus[IB].copy_ms = 900;
+    world->vms[0].qemus[IB].ignores_cancel = true;
+    world->vms[1].qemus[IB].copy_ms = 5000;
+    world->vms[1].qemus[ETH].begins_again = true;
+    world->crash_in = "COPYING";
+    assert_true(begin_and_crash(world, MODE_LIVE, 0));
+    world->vms[1].qemus[IB].copy_ms = 0;
+    assert_int_equal(take_on(world, true), OUTCOME_DONE);
+    assert_at(world, ETH, false);
+    assert_job_runs_on(world, "openib");
+    assert_int_equal(fake_log_count("vm2@ib migrate_cancel"), 1);
+    assert_order("vm2@ib migrate_cancel", "vm1@eth runs");
+}
+
 static void ranks_that_cannot_be_taken_over_are_for_the_operator(void **state)
 {
     struct world *world = NULL;
@@ -868,6 +886,7 @@ int main(void)
         AT_IB(a_paused_migration_is_aborted_from_anywhere),
         AT_IB(ranks_that_have_released_are_taken_along),
         AT_IB(a_copy_that_had_not_begun_is_begun_late),
+        AT_IB(a_vm_that_arrives_during_an_abort_takes_the_other_along),
         AT_IB(ranks_that_cannot_be_taken_over_are_for_the_operator),
         AT_IB(a_vm_that_fails_after_another_arrived_is_tried_again),
         AT_ETH(a_device_that_is_not_there_leaves_the_vm_on_standby),
