@@ -1,13 +1,7 @@
 /*
- * Theory of operation
- *
- * The socket is an event of MPI's own event loop, which runs within progress anyway: its handler
- * only notes that there is something to read, and the safe point reads it. So an idle connection
- * costs a flag test in each progress call and one more descriptor in a poll that is done already.
- * The event is armed for one shot, as MPI's loop does not return while an event stays active; it is
- * armed again when all has been read. If there is no agent, or it goes, a timer of the same loop
- * has the safe point try again. So the connection is touched by no two threads at once; the helper
- * thread only polls its descriptor.
+ * The connection to the agent. It is used by the one thread that is at the safe point. While none
+ * is, the lookout waits for something to read, or, if there is no agent, until it is time to try
+ * again.
  */
 #include "ompi_config.h"
 
@@ -26,7 +20,6 @@
 #include "common/fault.h"
 #include "ompi/mca/rte/rte.h"
 #include "ompi/runtime/params.h"
-#include "opal/mca/event/event.h"
 
 #define RETRY_SECONDS 2
 
@@ -34,23 +27,12 @@ static struct {
     int fd;
     int passed; /* the descriptor that came with the last message, or -1 */
     bool refused;
-    volatile bool *attention;
-    opal_event_t readable;
-    opal_event_t retry;
-    bool retry_pending;
-    struct timespec next_try; /* for tries from agent_link_wait() */
+    time_t next_try; /* on the monotonic clock */
 } link_ = {.fd = -1, .passed = -1};
-
-static void try_again_later(void);
 
 bool agent_link_is_up(void)
 {
     return link_.fd >= 0;
-}
-
-static void on_readable(int fd, short what, void *arg)
-{
-    *link_.attention = true;
 }
 
 int agent_link_descriptor(void)
@@ -70,10 +52,16 @@ static void disconnect(void)
 {
     close_passed();
     if (link_.fd >= 0) {
-        opal_event_del(&link_.readable);
         close(link_.fd);
         link_.fd = -1;
     }
+}
+
+static void try_again_later(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    link_.next_try = now.tv_sec + 1;
 }
 
 static void lost(const char *why)
@@ -172,8 +160,6 @@ static const char *connect_and_greet(int milliseconds)
         return why;
     }
     link_.fd = fd;
-    opal_event_set(opal_sync_event_base, &link_.readable, fd, OPAL_EV_READ, on_readable, NULL);
-    opal_event_add(&link_.readable, NULL);
     ninja_verbose(1, "the agent at %s knows this rank", ninja_params.agent_socket);
     return NULL;
 }
@@ -195,33 +181,14 @@ static void retry_if_due(void)
     struct timespec now;
     if (link_.fd < 0) {
         clock_gettime(CLOCK_MONOTONIC, &now);
-        if (now.tv_sec > link_.next_try.tv_sec) {
+        if (now.tv_sec > link_.next_try) {
             retry();
         }
     }
 }
 
-static void on_retry(int fd, short what, void *arg)
+void agent_link_open(void)
 {
-    link_.retry_pending = false;
-    *link_.attention = true;
-}
-
-static void try_again_later(void)
-{
-    struct timeval delay = {RETRY_SECONDS, 0};
-    clock_gettime(CLOCK_MONOTONIC, &link_.next_try);
-    link_.next_try.tv_sec++;
-    if (!link_.retry_pending && !link_.refused) {
-        opal_event_evtimer_set(opal_sync_event_base, &link_.retry, on_retry, NULL);
-        opal_event_evtimer_add(&link_.retry, &delay);
-        link_.retry_pending = true;
-    }
-}
-
-void agent_link_open(volatile bool *attention)
-{
-    link_.attention = attention;
     const char *why = connect_and_greet(ninja_params.hello_timeout);
     if (why == NULL) {
         return;
@@ -236,9 +203,14 @@ void agent_link_open(volatile bool *attention)
 void agent_link_close(void)
 {
     disconnect();
-    if (link_.retry_pending) {
-        opal_event_evtimer_del(&link_.retry);
-        link_.retry_pending = false;
+}
+
+void agent_link_watch(void)
+{
+    if (link_.fd >= 0) {
+        lookout_watch(link_.fd, -1);
+    } else if (!link_.refused) {
+        lookout_watch(-1, RETRY_SECONDS * 1000);
     }
 }
 
@@ -264,8 +236,6 @@ bool agent_link_receive(struct ninja_rank_msg *msg)
         lost("it closed the connection");
     } else if (errno != EAGAIN) {
         lost(strerror(errno));
-    } else {
-        opal_event_add(&link_.readable, NULL);
     }
     return false;
 }
@@ -283,12 +253,6 @@ void agent_link_send(const struct ninja_rank_msg *msg)
     if (link_.fd >= 0 && ninja_rank_send(link_.fd, msg) != 0) {
         lost(strerror(errno));
     }
-}
-
-bool agent_link_poll(int milliseconds)
-{
-    struct pollfd p = {link_.fd, POLLIN, 0}; /* poll(2) overlooks a descriptor of -1 */
-    return poll(&p, 1, milliseconds) > 0;
 }
 
 void agent_link_wait(int milliseconds)

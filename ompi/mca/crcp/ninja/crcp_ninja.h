@@ -4,7 +4,7 @@
  *     crcp_ninja_component.c   the component and its MCA parameters
  *     crcp_ninja_module.c      start, end, and the safe point inside MPI's progress
  *     calls.c                  with several threads: what leads to a transport, behind a gate
- *     helper.c                 if wanted: a thread that comes to the safe point by itself
+ *     lookout.c                a thread that waits for the agent, and if wanted serves it
  *     agent_link.c             the connection to the agent
  *     steps.c                  the state of this rank, and what it does at each step of a switch
  *     drain.c                  when nothing is in flight
@@ -40,7 +40,10 @@ int ninja_module_init(void);
 int ninja_module_finalize(void);
 /** Serves the agent from this thread. False if another thread does, or if this one is in a call. */
 bool ninja_module_serve(void);
-/** Does so if the agent has said something. Always returns 0, as a progress function of MPI. */
+/** Has the safe point serve the agent when it is next come to. From any thread. */
+void ninja_module_call(void);
+bool ninja_module_is_called(void);
+/** Serves if it was called to. Always returns 0, as a progress function of MPI. */
 int ninja_module_safe_point(void);
 
 /* --- calls.c --- */
@@ -48,19 +51,26 @@ int ninja_module_safe_point(void);
 /** For MPI_THREAD_MULTIPLE: builds the gate, for good. Called before there are threads. */
 bool calls_gate(char *why, size_t size);
 
-/* --- helper.c --- */
-bool helper_start(char *why, size_t size);
-void helper_stop(void);
+/* --- lookout.c --- */
+
+/** @param serves  whether its thread serves the agent itself, beside the application's */
+bool lookout_open(bool serves, char *why, size_t size);
+/**
+ * Has the safe point called once, when there is something to read or after so long.
+ *
+ * @param fd            or -1; stays the caller's, who gives another order before closing it
+ * @param milliseconds  or -1
+ */
+void lookout_watch(int fd, int milliseconds);
+void lookout_close(void);
 
 /* --- agent_link.c --- */
 
-/**
- * Connects and says hello, and keeps trying in the background if no agent is there.
- *
- * @param attention  set to true when there is something to read
- */
-void agent_link_open(volatile bool *attention);
+/** Connects and says hello. */
+void agent_link_open(void);
 void agent_link_close(void);
+/** Has the safe point called when there is something to read, or it is time to connect again. */
+void agent_link_watch(void);
 bool agent_link_is_up(void);
 /** Reads one message if there is one. Loss of the connection is seen to here. */
 bool agent_link_receive(struct ninja_rank_msg *msg);
@@ -68,9 +78,7 @@ bool agent_link_receive(struct ninja_rank_msg *msg);
 int agent_link_descriptor(void);
 /** Sends; a failure is treated as loss of the connection. */
 void agent_link_send(const struct ninja_rank_msg *msg);
-/** Waits until there is something to read, or for so long; from any thread. */
-bool agent_link_poll(int milliseconds);
-/** The same for the thread that serves. Tries to connect again meanwhile. */
+/** Waits until there is something to read, or for so long. Tries to connect again meanwhile. */
 void agent_link_wait(int milliseconds);
 
 /* --- steps.c --- */

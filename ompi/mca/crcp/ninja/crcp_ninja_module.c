@@ -2,7 +2,7 @@
  * The life of the component in a process, and its safe point: a low-priority callback of MPI's
  * progress engine, which is called when the application is inside MPI and waits, and not from
  * within another callback's work. With MPI_THREAD_MULTIPLE one of the threads that wait comes to
- * it, or the helper thread, and shuts the others out (calls.c).
+ * it, or the lookout, and shuts the others out (calls.c).
  */
 #include "ompi_config.h"
 
@@ -16,8 +16,8 @@
 #include "opal/mca/btl-hooks/gate.h"
 #include "opal/runtime/opal_progress.h"
 
-static volatile bool attention; /* something has come from the agent */
-static bool serving;            /* by one thread */
+static volatile bool called;
+static bool serving; /* by one thread */
 static bool active;
 
 bool ninja_module_serve(void)
@@ -25,15 +25,26 @@ bool ninja_module_serve(void)
     if (gate_is_inside() || __atomic_exchange_n(&serving, true, __ATOMIC_ACQUIRE)) {
         return false;
     }
-    attention = false;
+    called = false;
     steps_serve();
+    agent_link_watch();
     __atomic_store_n(&serving, false, __ATOMIC_RELEASE);
     return true;
 }
 
+void ninja_module_call(void)
+{
+    called = true;
+}
+
+bool ninja_module_is_called(void)
+{
+    return called;
+}
+
 int ninja_module_safe_point(void)
 {
-    if (attention) {
+    if (called) {
         ninja_module_serve();
     }
     return 0;
@@ -47,7 +58,9 @@ static bool start(char *why, size_t size)
         return false;
     }
     btl_hooks_open(ninja_params.bypass);
-    if (!steps_open(why, size) || (ompi_mpi_thread_multiple && !calls_gate(why, size))) {
+    bool serves = ninja_params.helper_thread && ompi_mpi_thread_multiple;
+    if (!steps_open(why, size) || (ompi_mpi_thread_multiple && !calls_gate(why, size)) ||
+        !lookout_open(serves, why, size)) {
         steps_close();
         btl_hooks_close();
         ob1_view_close();
@@ -64,12 +77,14 @@ int ninja_module_init(void)
         ninja_warn("%s. The job runs, but cannot be migrated.", why);
         return OMPI_SUCCESS;
     }
-    active = true;
-    agent_link_open(&attention);
-    opal_progress_register_lp(ninja_module_safe_point);
-    if (ninja_params.helper_thread && !helper_start(why, sizeof(why))) {
-        ninja_warn("no helper thread: %s. The job runs on without.", why);
+    if (ninja_params.helper_thread && !ompi_mpi_thread_multiple) {
+        ninja_warn("no helper thread: it needs MPI_THREAD_MULTIPLE (mpirun -x "
+                   "OMPI_MPI_THREAD_LEVEL=3). The job runs on without.");
     }
+    active = true;
+    agent_link_open();
+    opal_progress_register_lp(ninja_module_safe_point);
+    agent_link_watch();
     return OMPI_SUCCESS;
 }
 
@@ -79,7 +94,7 @@ int ninja_module_finalize(void)
         return OMPI_SUCCESS;
     }
     active = false;
-    helper_stop();
+    lookout_close();
     opal_progress_unregister(ninja_module_safe_point);
     steps_finish();
     agent_link_close();
