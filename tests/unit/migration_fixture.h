@@ -1,0 +1,73 @@
+/*
+ * A world for whole migrations: two VMs, each with a scripted QEMU at two sites and a scripted
+ * agent with two ranks, at "ib" (a device) or "eth" (none). Each program has one at a time.
+ */
+#ifndef NINJA_MIGRATION_FIXTURE_H
+#define NINJA_MIGRATION_FIXTURE_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "host-hook/coordinator.h"
+#include "tests/unit/fake_agent.h"
+#include "tests/unit/fake_qemu.h"
+
+enum {
+    IB,
+    ETH,
+};
+
+struct vm {
+    const char *name;
+    char agent_path[2][100];
+    int at;
+    struct fake_qemu qemus[2];
+    struct fake_agent agent;
+};
+
+struct world {
+    struct event_base *base;
+    struct cluster *cluster;
+    struct vm vms[2];
+    struct fake_job job;
+    struct survey *survey;
+    struct journal *journal;
+    struct migration *migration;
+    struct ninja_error refused;
+    json_t *report;
+    const char *abort_at; /* state at which it is aborted; NULL: not */
+    int crash_after;      /* so many changes the coordinator ends; 0: not */
+    const char
+        *crash_in; /* it ends when the first VM is copied, after it entered that state; NULL: not */
+    struct event *crash;
+    bool ended;
+};
+
+extern char names[2][2][16];       /* [vm][site]: "vm1@ib" */
+extern const char *prepare_at_eth; /* the command "prepare" there; NULL: none */
+extern const struct migration_handler world_handler;
+
+struct world *make_world(int at);
+int setup_at_ib(void **state);
+int setup_at_eth(void **state);
+int teardown(void **state);
+/** For surveys: arg is the world. */
+void on_surveyed(void *arg);
+/** A migration from its survey to its report, or to where the world has its coordinator end. */
+enum outcome migrate(struct world *world, int to, enum migration_mode mode);
+
+void assert_job_runs_on(const struct world *world, const char *transport);
+void assert_at(const struct world *world, int site, bool device);
+/** All VMs are at "ib" with their devices, and nobody waits at "eth". */
+void assert_rolled_back(const struct world *world);
+/** One line of the log of all fakes comes before another one. */
+void assert_order(const char *before, const char *after);
+
+#define AT_IB(f)  cmocka_unit_test_setup_teardown(f, setup_at_ib, teardown)
+#define AT_ETH(f) cmocka_unit_test_setup_teardown(f, setup_at_eth, teardown)
+
+#endif
