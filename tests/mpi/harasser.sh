@@ -45,9 +45,8 @@ is() {
 status=0
 printf 'one\ntwo' | harass --seed 7 -- sh -c 'cat; echo three >&2; exit 9' >"$DIR/output" 2>"$DIR/errors" || status=$?
 [ $status -eq 9 ] || die "status $status instead of 9"
-[ "$(head -n 1 "$DIR/output")" = one ] && [[ $(sed -n 2p "$DIR/output") == two* ]] || die "the output is not the command's"
+[ "$(head -n 2 "$DIR/output")" = $'one\ntwo' ] || die "the output is not the command's"
 grep -qx three "$DIR/errors" || die "the errors are not the command's"
-sed -i 's/^two{/{/' "$DIR/output"
 is '.exit == 9 and .seed == 7 and .switches == 0 and .failed == 0 and .stall_ms.median == null'
 
 # a job is switched, by any command that starts it, and its result is its own
