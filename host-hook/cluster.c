@@ -21,14 +21,15 @@ static const struct {
     const char *name;
     int ms;
 } timeouts[] = {
-    [TIMEOUT_CONNECT] = {"connect", 10000}, [TIMEOUT_COMMAND] = {"command", 10000},
-    [TIMEOUT_JOBS] = {"jobs", 30000},       [TIMEOUT_QUIESCE] = {"quiesce", 10000},
-    [TIMEOUT_RELEASE] = {"release", 10000}, [TIMEOUT_RESELECT] = {"reselect", 30000},
-    [TIMEOUT_RESUME] = {"resume", 10000},   [TIMEOUT_DETACH] = {"detach", 30000},
-    [TIMEOUT_UNPLUG] = {"unplug", 30000},   [TIMEOUT_PREPARE] = {"prepare", 60000},
-    [TIMEOUT_COPY] = {"copy", 3600000},     [TIMEOUT_START] = {"start", 30000},
-    [TIMEOUT_PLUG] = {"plug", 30000},       [TIMEOUT_ATTACH] = {"attach", 60000},
-    [TIMEOUT_LINK] = {"link", 60000},       [TIMEOUT_QUIT] = {"quit", 10000},
+    [TIMEOUT_CONNECT] = {"connect", 10000},  [TIMEOUT_COMMAND] = {"command", 10000},
+    [TIMEOUT_JOBS] = {"jobs", 30000},        [TIMEOUT_QUIESCE] = {"quiesce", 10000},
+    [TIMEOUT_RELEASE] = {"release", 10000},  [TIMEOUT_RESELECT] = {"reselect", 30000},
+    [TIMEOUT_RESUME] = {"resume", 10000},    [TIMEOUT_DETACH] = {"detach", 30000},
+    [TIMEOUT_UNPLUG] = {"unplug", 30000},    [TIMEOUT_PREPARE] = {"prepare", 60000},
+    [TIMEOUT_COPY] = {"copy", 3600000},      [TIMEOUT_START] = {"start", 30000},
+    [TIMEOUT_PLUG] = {"plug", 30000},        [TIMEOUT_ATTACH] = {"attach", 60000},
+    [TIMEOUT_LINK] = {"link", 60000},        [TIMEOUT_QUIT] = {"quit", 10000},
+    [TIMEOUT_RECOVER] = {"recover", 600000}, [TIMEOUT_RECONNECT] = {"reconnect", 135000},
 };
 _Static_assert(sizeof(timeouts) / sizeof(timeouts[0]) == TIMEOUTS, "a time-out has no name");
 
@@ -347,6 +348,7 @@ static bool read_migration(const struct reader *reader, const config_setting_t *
     const struct key keys[] = {
         {"bandwidth", NUMBER, false, &reader->cluster->bandwidth_mib, 0, 1000000},
         {"downtime-limit", NUMBER, false, &reader->cluster->downtime_limit_ms, 1, 2000000},
+        {"post-copy", NUMBER, false, &reader->cluster->post_copy_after, 0, 1000},
         {0},
     };
     return read_group(reader, group, keys, "\"migration\"");
@@ -444,6 +446,7 @@ static struct cluster *cluster_new(const char *file)
     struct cluster *cluster = calloc(1, sizeof(*cluster));
     cluster->file = strdup(file);
     cluster->downtime_limit_ms = 300;
+    cluster->post_copy_after = -1;
     cluster->quiesce_attempts = 3;
     cluster->quiesce_pause_ms = 500;
     for (int i = 0; i < TIMEOUTS; i++) {

@@ -31,6 +31,8 @@ enum timeout {
     TIMEOUT_ATTACH,
     TIMEOUT_LINK,
     TIMEOUT_QUIT,
+    TIMEOUT_RECOVER,
+    TIMEOUT_RECONNECT,
     TIMEOUTS,
 };
 
@@ -57,6 +59,7 @@ struct cluster {
     int n_sites;
     int bandwidth_mib; /* 0: no limit */
     int downtime_limit_ms;
+    int post_copy_after; /* passes over the memory; -1: never */
     int quiesce_attempts;
     int quiesce_pause_ms;
     int timeouts[TIMEOUTS]; /* ms */

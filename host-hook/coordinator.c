@@ -174,6 +174,23 @@ static enum outcome judge(const struct migration *m)
     return !m->touched && refusal ? OUTCOME_REFUSED : OUTCOME_ROLLED_BACK;
 }
 
+static void enter_last(struct migration *m, enum migration_state state)
+{
+    m->ended = true;
+    report_time(m->ended_at, sizeof(m->ended_at));
+    state_set(&m->states, state);
+}
+
+/* Without an outcome in the journal it is one that was interrupted. */
+void suspend(struct migration *m)
+{
+    m->outcome = OUTCOME_OPERATOR;
+    add_reason(m, m->err.message);
+    ninja_log_error("%s", m->err.message);
+    enter_last(m, STATE_NEEDS_OPERATOR);
+    m->handler->done(m->arg);
+}
+
 static void end(struct migration *m)
 {
     size_t i;
@@ -187,9 +204,8 @@ static void end(struct migration *m)
         add_reason(m, json_string_value(warning));
     }
     bool arrived = m->outcome == OUTCOME_DONE || m->outcome == OUTCOME_DEGRADED;
-    m->ended = true;
-    report_time(m->ended_at, sizeof(m->ended_at));
-    state_set(&m->states, arrived ? STATE_DONE : STATE_FAILED);
+    bool decided = m->outcome != OUTCOME_OPERATOR;
+    enter_last(m, arrived ? STATE_DONE : decided ? STATE_FAILED : STATE_NEEDS_OPERATOR);
     journal_write(m->journal, json_pack("{s:s, s:o}", "outcome", outcome_name(m->outcome), "reason",
                                         json_text(m->reason)));
     m->handler->done(m->arg);
@@ -434,6 +450,8 @@ static struct migration *make(struct event_base *base, const struct cluster *clu
                                     .had_device = surveyed[i].vmm->has_device,
                                     .before = json_incref(surveyed[i].interconnects),
                                     .stage = STAGES};
+        vm->vmm->on_moved = vm_arrived;
+        vm->vmm->on_moved_arg = vm;
         for (int s = 0; s < STAGES; s++) {
             vm->stages[s].ms = -1;
         }

@@ -250,6 +250,16 @@ static void cancel_all_copies(struct migration *m)
     }
 }
 
+void vm_arrived(void *arg)
+{
+    struct migration_vm *vm = arg;
+    if (!vm->arrived) {
+        vm->arrived = true;
+        journal_write(vm->m->journal, json_pack("{s:s, s:s}", "vm", agent_vm(vm->agent), "runs_at",
+                                                vm->m->cluster->sites[vm->vmm->site].name));
+    }
+}
+
 static void on_copied(void *arg, const struct ninja_error *err)
 {
     struct migration_vm *vm = arg;
@@ -257,9 +267,11 @@ static void on_copied(void *arg, const struct ninja_error *err)
     vm->copying = false;
     stage_end(vm);
     if (err == NULL) {
-        journal_write(m->journal, json_pack("{s:s, s:s}", "vm", agent_vm(vm->agent), "runs_at",
-                                            m->cluster->sites[vm->vmm->site].name));
-    } else if (!m->cancelling) {
+        vm_arrived(vm);
+    } else if (vm->vmm->split && !m->cancelling) {
+        m->suspended = true;
+        m->err = *err;
+    } else if (!m->cancelling && !m->suspended) {
         ninja_log_warning("%s", err->message);
         m->err = *err;
         cancel_copy(vm);
@@ -269,6 +281,11 @@ static void on_copied(void *arg, const struct ninja_error *err)
         }
     }
     gather_done(&m->gather, NULL);
+}
+
+static bool is_split(const struct migration_vm *vm)
+{
+    return vm->vmm->split;
 }
 
 /* Past the point of no return, for all or for as many as would. */
@@ -285,7 +302,11 @@ static void on_round_over(void *arg, const struct ninja_error *unused)
     for (int i = 0; i < m->n; i++) {
         moving += m->vms[i].moves;
     }
-    if (moved == moving) {
+    if (m->suspended) {
+        suspend(m);
+    } else if (any_vm(m, is_split)) {
+        begin_copy_round(m); /* it was too late to take it back */
+    } else if (moved == moving) {
         m->err = (struct ninja_error)NINJA_ERROR_INIT;
         leave_copying(m);
     } else if (moved == 0) {
@@ -345,7 +366,7 @@ static void begin_copy_round(struct migration *m)
     gather_begin(&m->gather, m->base, on_round_over, m);
     for (int i = 0; i < m->n; i++) {
         struct migration_vm *vm = &m->vms[i];
-        if (!vm->moves || vm->vmm->moved) {
+        if (!vm->moves || (vm->vmm->moved && !vm->vmm->split)) {
             continue;
         }
         gather_add(&m->gather);

@@ -34,6 +34,7 @@ struct migration_vm {
     bool had_device;
     bool detached;    /* its detach scripts were run */
     bool copying;     /* its part of the copy step is going on */
+    bool arrived;     /* and the journal says so */
     bool fresh_agent; /* the agent was reached where the VM is now */
     bool attached;    /* its attach scripts were run, after the move or the rollback */
     enum link_kind link;
@@ -67,6 +68,7 @@ struct migration {
     struct gather gather;
     int copy_round;
     bool cancelling;
+    bool suspended; /* a VM is split, and stands still: not ended, but left as it is */
 
     struct transport_switch *sw; /* the one that is going on */
     bool held;                   /* paused mode: the ranks are released, sw goes on later */
@@ -75,8 +77,8 @@ struct migration {
     json_t *jobs_after;
 
     bool abort_requested, rolling_back, touched, ended, operator_needed;
-    char taken_on_in[24]; /* the state in which it was interrupted; empty: it was not */
-    bool taken_back;      /* taken on to be aborted, with copies on their way */
+    char taken_on_in[24];   /* the state in which it was interrupted; empty: it was not */
+    bool taken_back;        /* taken on to be aborted, with copies on their way */
     struct ninja_error err; /* what made it fail */
     json_t *warnings;
     enum outcome outcome;
@@ -103,6 +105,9 @@ void step_failed(struct migration *m, const struct ninja_error *err);
 /** For gather_begin(): done or failed. */
 void step_gathered(void *arg, const struct ninja_error *err);
 
+/** Ends for now: what was begun is left as it is, to be taken on when an operator has mended it. */
+void suspend(struct migration *m);
+
 /** Something is not as asked, but the migration goes on: it ends degraded. */
 void add_warning(struct migration *m, const struct ninja_error *err);
 
@@ -127,6 +132,8 @@ void begin_hold(struct migration *m);
 void begin_detach(struct migration *m);
 void begin_unplug(struct migration *m);
 void begin_copy(struct migration *m);
+/** Notes in the journal that a VM runs at the destination. */
+void vm_arrived(void *arg);
 /** Cancels prepare or copy, if one is going on. */
 void abort_drivers(struct migration *m);
 

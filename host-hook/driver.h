@@ -12,7 +12,10 @@
  *                   \__________\________________\___ cancel -> [plug]
  *     adopt ---------------------^----------------^--------^
  *
- * The point of no return is where `moved` becomes true: the VM runs at the destination.
+ * The point of no return is where `moved` becomes true: the VM runs at the destination. With
+ * post-copy that is before migrate() ends. If migrate() fails then, with class "Operator", the VM
+ * stays `split`: both sides are to be left as they are until migrate() is called again, by whoever
+ * adopts it.
  */
 #ifndef NINJA_DRIVER_H
 #define NINJA_DRIVER_H
@@ -44,10 +47,10 @@ struct vmm_driver {
     void (*locate)(struct vmm *vmm, vmm_done done, void *arg);
 
     /**
-     * In place of locate() for a VM whose move was interrupted: looks at both sides how far it is. Sets
-     * `site`, `from`, `to`, `moved` and `has_device`. From there cancel() leads back, prepare() and
-     * migrate() forward, also where its memory is on the way already. Class "Operator": it cannot be
-     * told at which side it is to run; nothing was touched.
+     * In place of locate() for a VM whose move was interrupted: looks at both sides how far it is.
+     * Sets `site`, `from`, `to`, `moved` and `has_device`. From there cancel() leads back,
+     * prepare() and migrate() forward, also where its memory is on the way already. Class
+     * "Operator": it cannot be told at which side it is to run; nothing was touched.
      *
      * @param ran_there  it was seen to run at `to`
      */
@@ -89,6 +92,11 @@ struct vmm {
     bool has_device; /* whether it has the device of `site` now */
     bool moved;
     bool on_its_way; /* as adopt() found it: its memory is being sent, or was */
+    bool split;      /* it moved, but a part of its memory did not yet: migrate() goes on */
+
+    /* If set, called when `moved` becomes true in the middle of migrate(). */
+    void (*on_moved)(void *arg);
+    void *on_moved_arg;
     struct vmm_progress progress;
 };
 

@@ -157,18 +157,33 @@ static void on_nobody_there(evutil_socket_t fd, short what, void *arg)
     reply(peer, NULL, &err);
 }
 
-void peer_execute_within(struct peer *peer, const char *command, json_t *arguments, int timeout_ms,
-                         qmp_reply reply)
+static void not_sent(struct peer *peer, json_t *arguments, qmp_reply reply)
 {
-    if (peer->qmp != NULL) {
-        qmp_execute(peer->qmp, command, arguments, timeout_ms, reply, peer);
-        return;
-    }
     json_decref(arguments);
     if (reply != NULL) { /* an operation waits for one reply at a time */
         peer->unsent = reply;
         timer_free(&peer->unsent_timer);
         peer->unsent_timer = timer_start(peer->owner->vmm.base, 0, on_nobody_there, peer);
+    }
+}
+
+void peer_execute_within(struct peer *peer, const char *command, json_t *arguments, int timeout_ms,
+                         qmp_reply reply)
+{
+    if (peer->qmp != NULL) {
+        qmp_execute(peer->qmp, command, arguments, timeout_ms, reply, peer);
+    } else {
+        not_sent(peer, arguments, reply);
+    }
+}
+
+void peer_execute_urgent(struct peer *peer, const char *command, json_t *arguments, qmp_reply reply)
+{
+    if (peer->qmp != NULL) {
+        qmp_execute_urgent(peer->qmp, command, arguments,
+                           peer->owner->vmm.cluster->timeouts[TIMEOUT_COMMAND], reply, peer);
+    } else {
+        not_sent(peer, arguments, reply);
     }
 }
 

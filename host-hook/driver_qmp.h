@@ -1,7 +1,7 @@
 /*
  * What the parts of the driver "qmp" share: driver_qmp.c (one QEMU: locate, unplug, plug,
- * finish), driver_qmp_move.c (two QEMUs: prepare, migrate), driver_qmp_cancel.c and
- * driver_qmp_adopt.c.
+ * finish), driver_qmp_move.c (two QEMUs: prepare, migrate), driver_qmp_postcopy.c,
+ * driver_qmp_cancel.c and driver_qmp_adopt.c.
  */
 #ifndef NINJA_DRIVER_QMP_H
 #define NINJA_DRIVER_QMP_H
@@ -34,7 +34,7 @@ struct peer {
     int site;
     struct qmp *qmp;
     char status[32];        /* QEMU's word at the last look; empty: not known */
-    char migration[32];     /* of its outgoing migration; "none": there is none; empty: not known */
+    char migration[32];     /* QEMU's word; "none": there is none; empty: not known */
     struct ninja_error err; /* why it could not be reached */
     bool has_device;
     bool asked;       /* locate waits for it */
@@ -68,6 +68,11 @@ struct qmp_vm {
     bool ran_there;        /* as the journal says: its memory at the source is of the past */
     bool prepared;         /* the command "prepare" ended well */
     bool copying;          /* "migrate" was given, its end was not seen */
+    bool post_copy_begun;  /* it was told to change sides, or may have been */
+    int64_t heard;         /* of post-copy: bytes, and when they became so many */
+    int64_t heard_at;      /* ms */
+    int64_t recover_by;    /* ms; 0: the connection is well */
+    int64_t reconnect_at;  /* ms; before that an attempt may be going on */
 };
 
 static inline struct peer *source_of(struct qmp_vm *v)
@@ -80,7 +85,8 @@ static inline struct peer *destination_of(struct qmp_vm *v)
     return &v->peers[v->vmm.to];
 }
 
-#define START_MS 30 /* between two looks at whether it runs at the destination */
+#define START_MS    30 /* between two looks at whether it runs at the destination */
+#define PROGRESS_MS 200
 
 static inline int qmp_vm_timeout(const struct qmp_vm *v, enum timeout timeout)
 {
@@ -114,6 +120,10 @@ void peer_execute(struct peer *peer, const char *command, json_t *arguments, qmp
 void peer_execute_within(struct peer *peer, const char *command, json_t *arguments, int timeout_ms,
                          qmp_reply reply);
 
+/** The same out of band, see qmp.h. */
+void peer_execute_urgent(struct peer *peer, const char *command, json_t *arguments,
+                         qmp_reply reply);
+
 /** Takes the "status" out of the answer of query-status. */
 void peer_set_status(struct peer *peer, json_t *result);
 /** The same of query-migrate; NULL: there was no answer. */
@@ -128,6 +138,17 @@ void peers_describe(struct qmp_vm *v, char *text, size_t size);
 
 /** It runs at the destination. */
 void qmp_vm_arrived(struct qmp_vm *v);
+/** Looks how far its memory is, and goes on from there. */
+void qmp_vm_ask_progress(struct qmp_vm *v);
+
+/** Whether the last look found its memory on both sides. */
+bool post_copy_is_on(const struct peer *peer);
+/** Has it change sides if that is wanted and it is time; result is query-migrate's. */
+void post_copy_begin_if_due(struct qmp_vm *v, json_t *result);
+/** While it is on: goes on from what query-migrate said. */
+void post_copy_progress(struct qmp_vm *v);
+/** The copy of a split VM ended, or cannot be watched (err); false: it is not split. */
+bool post_copy_ended(struct qmp_vm *v, const struct ninja_error *err);
 
 void qmp_vm_adopt(struct vmm *vmm, int from, int to, bool ran_there, vmm_done done, void *arg);
 void qmp_vm_prepare(struct vmm *vmm, int site, vmm_done done, void *arg);

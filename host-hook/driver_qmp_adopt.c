@@ -9,6 +9,7 @@
  *       its way
  *     sent, or no    does not run         runs                  moved
  *       answer
+ *     post-copy      does not run         runs                  moved, and split
  *
  * Everything else is for the operator: it may have run at the destination, and what the source has
  * is then of the past, or it may run there soon, unseen. The same for a VM which the journal says
@@ -50,7 +51,19 @@ static void adopt_at_source(struct qmp_vm *v, bool on_its_way)
     v->vmm.from = -1;
     v->vmm.has_device = v->peers[v->vmm.site].has_device;
     v->copying = v->vmm.on_its_way = on_its_way;
+    v->post_copy_begun =
+        on_its_way && v->vmm.cluster->post_copy_after >= 0; /* for all that is known */
     v->prepared = v->receiver_is_ours = is(destination_of(v), "inmigrate");
+    op_end(v, v->vmm.site, NULL);
+}
+
+static void adopt_at_destination(struct qmp_vm *v, bool split)
+{
+    v->vmm.site = v->vmm.to;
+    v->vmm.moved = true;
+    v->vmm.split = v->copying = v->vmm.on_its_way = split;
+    v->reconnect_at = now_ms() + qmp_vm_timeout(v, TIMEOUT_RECONNECT);
+    v->vmm.has_device = destination_of(v)->has_device;
     op_end(v, v->vmm.site, NULL);
 }
 
@@ -63,7 +76,9 @@ static void ask_operator(struct qmp_vm *v)
     char text[360];
     peers_describe(v, text, sizeof(text));
     const char *why = "";
-    if (v->ran_there) {
+    if (post_copy_is_on(destination)) {
+        why = ": it runs there without that part of its memory which is still here";
+    } else if (v->ran_there) {
         why = ": it has run there";
     } else if (is(source, "running") && is(destination, "running")) {
         why = ": it runs at both";
@@ -94,11 +109,9 @@ static void on_adopted(void *arg, const struct ninja_error *unused)
         /* The two answered one after the other, and it may have moved in between. */
         v->asked_again = true;
         peers_ask(v, OP_ADOPT, on_adopted, v->done, v->arg);
-    } else if (is(destination, "running") && !is(source, "running") && left) {
-        v->vmm.site = v->vmm.to;
-        v->vmm.moved = true;
-        v->vmm.has_device = destination->has_device;
-        op_end(v, v->vmm.site, NULL);
+    } else if (is(destination, "running") && !is(source, "running") && left &&
+               (answers(source) || !post_copy_is_on(destination))) {
+        adopt_at_destination(v, post_copy_is_on(source));
     } else if (!answers(source) || v->ran_there) {
         ask_operator(v);
     } else if (is(destination, "running") && !is(source, "running")) {
@@ -118,7 +131,8 @@ void qmp_vm_adopt(struct vmm *vmm, int from, int to, bool ran_there, vmm_done do
     vmm->from = from;
     vmm->to = to;
     v->copying = v->prepared = v->receiver_is_ours = v->receiver_stays = false;
-    v->receiver_ended = v->asked_again = false;
+    v->receiver_ended = v->asked_again = v->post_copy_begun = false;
+    vmm->split = false;
     v->ran_there = ran_there;
     peers_ask(v, OP_ADOPT, on_adopted, done, arg);
 }

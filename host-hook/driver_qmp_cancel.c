@@ -3,7 +3,7 @@
  * must not be lost. So a source whose memory may have arrived goes on only when its receiver, which
  * waited until then, ended after we told it to quit; and a receiver that does not wait any more, or
  * of which that is not known, is not told to quit. What cannot be decided so is left as it is, for
- * the operator.
+ * the operator. A VM that was told to change sides for post-copy cannot be called back.
  */
 #include <stdio.h>
 #include <string.h>
@@ -183,7 +183,10 @@ static void on_receiver_status(void *arg, json_t *result, const struct ninja_err
     }
     if (strcmp(peer->status, "running") == 0) {
         qmp_vm_arrived(v);
+        v->vmm.split = v->copying = post_copy_is_on(source_of(v));
         op_end(v, v->vmm.site, NULL);
+    } else if (v->copying && v->post_copy_begun && now_ms() >= v->give_up_at) {
+        cancel_failed(v, "it was told to change sides for post-copy, and did not yet", NULL);
     } else if (v->copying && strcmp(peer->status, "inmigrate") != 0) {
         cancel_failed(v, "the VM has run at the destination, and stands still there", NULL);
     } else if (v->copying && now_ms() < v->give_up_at) {
@@ -210,7 +213,8 @@ static void on_source_migration(void *arg, json_t *result, const struct ninja_er
     }
     peer_set_migration(peer, err == NULL ? result : NULL);
     bool over = peer_migration_is_over(peer);
-    if (err == NULL && !over && !was_sent(v) && now_ms() < v->give_up_at) {
+    bool goes_on = !over && !was_sent(v) && !post_copy_is_on(peer);
+    if (err == NULL && goes_on && now_ms() < v->give_up_at) {
         op_poll(v, RETRY_MS, ask_source_migration, v);
         return;
     }
@@ -254,7 +258,8 @@ void qmp_vm_cancel(struct vmm *vmm, vmm_done done, void *arg)
     op_wait(v, vmm->site, qmp_vm_timeout(v, TIMEOUT_QUIT) + qmp_vm_timeout(v, TIMEOUT_COMMAND),
             "the migration could not be cancelled");
     if (v->copying) {
-        peer_execute(source_of(v), "migrate_cancel", NULL, NULL);
+        peer_execute(source_of(v), v->post_copy_begun ? "migrate-start-postcopy" : "migrate_cancel",
+                     NULL, NULL);
     }
     ask_source_migration(-1, 0, v);
 }

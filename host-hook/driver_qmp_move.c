@@ -15,8 +15,7 @@
 #include "host-hook/device.h"
 #include "host-hook/driver_qmp.h"
 
-#define RETRY_MS    100
-#define PROGRESS_MS 200
+#define RETRY_MS 100
 
 static struct qmp_vm *of(struct vmm *vmm)
 {
@@ -60,8 +59,10 @@ static bool keep_capabilities(struct qmp_vm *v, json_t *result, struct ninja_err
     {
         const char *name = json_string_value(json_object_get(capability, "capability"));
         if (name != NULL) {
-            json_array_append_new(v->capabilities, json_pack("{s:s, s:b}", "capability", name,
-                                                             "state", strcmp(name, "events") == 0));
+            bool on = strcmp(name, "events") == 0 ||
+                      (strcmp(name, "postcopy-ram") == 0 && v->vmm.cluster->post_copy_after >= 0);
+            json_array_append_new(v->capabilities,
+                                  json_pack("{s:s, s:b}", "capability", name, "state", on));
         }
     }
     return true;
@@ -212,7 +213,8 @@ void qmp_vm_prepare(struct vmm *vmm, int site, vmm_done done, void *arg)
     vmm->to = site;
     vmm->moved = false;
     v->prepared = v->receiver_is_ours = v->receiver_stays = v->copying = false;
-    v->receiver_ended = false;
+    v->receiver_ended = v->post_copy_begun = false;
+    v->reconnect_at = 0;
     op_begin(v, OP_PREPARE, done, arg);
     v->peer_ready = on_receiver_ready;
     v->peer_ended = on_receiver_lost;
@@ -287,7 +289,12 @@ static void ask_whether_it_runs(evutil_socket_t fd, short what, void *arg)
     peer_execute(destination_of(v), "query-status", NULL, on_start_status);
 }
 
-static void ask_progress(evutil_socket_t fd, short what, void *arg);
+static void ask_progress(evutil_socket_t fd, short what, void *arg)
+{
+    struct qmp_vm *v = arg;
+    timer_free(&v->poll);
+    qmp_vm_ask_progress(v);
+}
 
 static void on_progress(void *arg, json_t *result, const struct ninja_error *err)
 {
@@ -298,32 +305,40 @@ static void on_progress(void *arg, json_t *result, const struct ninja_error *err
         return;
     }
     if (err != NULL) {
-        op_end(v, peer->site, err);
+        if (!post_copy_ended(v, err)) {
+            op_end(v, peer->site, err);
+        }
         return;
     }
-    const char *status = json_string_value(json_object_get(result, "status"));
     take_progress(&v->vmm.progress, result);
-    if (status != NULL && strcmp(status, "completed") == 0) {
+    peer_set_migration(peer, result);
+    const char *status = peer->migration;
+    if (post_copy_is_on(peer)) {
+        post_copy_progress(v);
+    } else if (strcmp(status, "completed") == 0) {
+        if (post_copy_ended(v, NULL)) {
+            return;
+        }
         op_wait(v, v->vmm.to, qmp_vm_timeout(v, TIMEOUT_START),
                 "the memory was copied, but the VM did not begin to run there in time");
         ask_whether_it_runs(-1, 0, v);
-    } else if (status != NULL &&
-               (strcmp(status, "failed") == 0 || strcmp(status, "cancelled") == 0)) {
+    } else if (strcmp(status, "failed") == 0 || strcmp(status, "cancelled") == 0) {
         const char *why = json_string_value(json_object_get(result, "error-desc"));
         v->copying = false;
         ninja_error_set(&failed, "Copy", "the migration of the memory %s: %s",
                         status[0] == 'f' ? "failed" : "was cancelled",
                         why ? why : "QEMU does not say why (see its log at the destination)");
-        op_end(v, peer->site, &failed);
+        if (!post_copy_ended(v, &failed)) {
+            op_end(v, peer->site, &failed);
+        }
     } else {
+        post_copy_begin_if_due(v, result);
         op_poll(v, PROGRESS_MS, ask_progress, v);
     }
 }
 
-static void ask_progress(evutil_socket_t fd, short what, void *arg)
+void qmp_vm_ask_progress(struct qmp_vm *v)
 {
-    struct qmp_vm *v = arg;
-    timer_free(&v->poll);
     peer_execute(source_of(v), "query-migrate", NULL, on_progress);
 }
 
@@ -355,7 +370,7 @@ static void on_migrate(void *arg, json_t *result, const struct ninja_error *err)
         op_end(v, peer->site, err);
         return;
     }
-    ask_progress(-1, 0, v);
+    qmp_vm_ask_progress(v);
 }
 
 void qmp_vm_migrate(struct vmm *vmm, vmm_done done, void *arg)
@@ -365,8 +380,10 @@ void qmp_vm_migrate(struct vmm *vmm, vmm_done done, void *arg)
     op_wait(v, vmm->site, qmp_vm_timeout(v, TIMEOUT_COPY),
             "the migration of the memory did not end in time");
     v->peer_event = on_migrate_event;
+    v->heard_at = now_ms();
+    v->recover_by = 0;
     if (v->copying) { /* adopted */
-        ask_progress(-1, 0, v);
+        qmp_vm_ask_progress(v);
         return;
     }
     v->copying = true;

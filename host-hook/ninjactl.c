@@ -23,6 +23,7 @@ enum option_id {
     OPT_TIMEOUT,
     OPT_BANDWIDTH,
     OPT_DOWNTIME_LIMIT,
+    OPT_POSTCOPY,
     OPT_STRICT,
     OPT_BTL,
     OPT_RELEASE,
@@ -44,6 +45,8 @@ static const struct {
     {OPT_TIMEOUT, "timeout", "NAME=MS", "another time-out than the cluster file's; repeatable"},
     {OPT_BANDWIDTH, "bandwidth", "MIB", "MiB/s that a VM's migration may use; 0: no limit"},
     {OPT_DOWNTIME_LIMIT, "downtime-limit", "MS", "how long a VM may stand still at the end"},
+    {OPT_POSTCOPY, "postcopy", NULL,
+     "VMs change sides when all memory was sent once, and the rest follows"},
     {OPT_STRICT, "strict", NULL, "exit with 1 if not all that was asked is there at the end"},
     {OPT_BTL, "btl", "LIST|best|standby",
      "transports to choose from, e.g. vader,tcp,self (default best);" FURTHER
@@ -55,9 +58,11 @@ static const struct {
 };
 #define N_OPTIONS (sizeof(options) / sizeof(options[0]))
 
-#define BIT(id)   (1u << (id))
-#define COMMON    (BIT(OPT_CLUSTER) | BIT(OPT_STATE_DIR) | BIT(OPT_VERBOSE) | BIT(OPT_HELP))
-#define MIGRATING (BIT(OPT_MODE) | BIT(OPT_TIMEOUT) | BIT(OPT_BANDWIDTH) | BIT(OPT_DOWNTIME_LIMIT))
+#define BIT(id) (1u << (id))
+#define COMMON  (BIT(OPT_CLUSTER) | BIT(OPT_STATE_DIR) | BIT(OPT_VERBOSE) | BIT(OPT_HELP))
+#define MIGRATING                                                                                  \
+    (BIT(OPT_MODE) | BIT(OPT_TIMEOUT) | BIT(OPT_BANDWIDTH) | BIT(OPT_DOWNTIME_LIMIT) |             \
+     BIT(OPT_POSTCOPY))
 
 static const struct command {
     const char *name;
@@ -149,6 +154,9 @@ static bool set_option(struct args *args, enum option_id id, const char *value)
         return true;
     case OPT_VERBOSE:
         ninja_log_init("ninjactl", NINJA_LOG_DEBUG);
+        return true;
+    case OPT_POSTCOPY:
+        args->postcopy = true;
         return true;
     case OPT_STRICT:
         args->strict = true;

@@ -28,6 +28,7 @@ struct args {
     bool json, strict;
     const char *btl, *release;
     int bandwidth, downtime_limit; /* -1: as in the cluster file */
+    bool postcopy;                 /* or as in the cluster file */
     const char *timeouts[MAX_TIMEOUT_OPTIONS];
     int n_timeouts;
 };

@@ -25,8 +25,9 @@ struct qmp {
     void *arg;
     char *path;
     bool greeted, ready, ended;
-    bool busy; /* several replies are being called, any of which may free us */
-    bool dead; /* ... and did */
+    bool out_of_band; /* it executes urgent commands beside the others */
+    bool busy;        /* several replies are being called, any of which may free us */
+    bool dead;        /* ... and did */
     json_int_t last_id;
     struct event *greeting_timer;
     TAILQ_HEAD(, command) commands;
@@ -130,6 +131,28 @@ static void on_answer(struct qmp *qmp, json_t *object)
     answer(command, NULL, &err);
 }
 
+static void on_greeting(struct qmp *qmp, json_t *greeting)
+{
+    size_t i;
+    json_t *capability, *wanted = NULL;
+    if (greeting == NULL) {
+        struct ninja_error err = NINJA_ERROR_INIT;
+        ninja_error_set(&err, "Protocol", "this is not a QMP socket");
+        finish(qmp, &err);
+        return;
+    }
+    json_array_foreach(json_object_get(greeting, "capabilities"), i, capability)
+    {
+        const char *name = json_string_value(capability);
+        qmp->out_of_band |= name != NULL && strcmp(name, "oob") == 0;
+    }
+    if (qmp->out_of_band) {
+        wanted = json_pack("{s:[s]}", "enable", "oob");
+    }
+    qmp->greeted = true;
+    qmp_execute(qmp, "qmp_capabilities", wanted, 0, on_capabilities, qmp);
+}
+
 static void on_object(void *arg, json_t *object)
 {
     struct qmp *qmp = arg;
@@ -140,14 +163,7 @@ static void on_object(void *arg, json_t *object)
             qmp->handler->on_event(qmp->arg, event, json_object_get(object, "data"));
         }
     } else if (!qmp->greeted) {
-        if (json_object_get(object, "QMP") == NULL) {
-            struct ninja_error err = NINJA_ERROR_INIT;
-            ninja_error_set(&err, "Protocol", "this is not a QMP socket");
-            finish(qmp, &err);
-            return;
-        }
-        qmp->greeted = true;
-        qmp_execute(qmp, "qmp_capabilities", NULL, 0, on_capabilities, qmp);
+        on_greeting(qmp, json_object_get(object, "QMP"));
     } else {
         on_answer(qmp, object);
     }
@@ -195,8 +211,8 @@ static void on_already_ended(evutil_socket_t fd, short what, void *arg)
     answer(command, NULL, &err);
 }
 
-void qmp_execute(struct qmp *qmp, const char *name, json_t *arguments, int timeout_ms,
-                 qmp_reply reply, void *arg)
+static void execute(struct qmp *qmp, const char *how, const char *name, json_t *arguments,
+                    int timeout_ms, qmp_reply reply, void *arg)
 {
     struct command *command = calloc(1, sizeof(*command));
     if (command == NULL) {
@@ -216,12 +232,25 @@ void qmp_execute(struct qmp *qmp, const char *name, json_t *arguments, int timeo
     if (timeout_ms > 0) {
         command->timer = timer_start(qmp->base, timeout_ms, on_command_timeout, command);
     }
-    json_t *object = json_pack("{s:s, s:I}", "execute", name, "id", command->id);
+    json_t *object = json_pack("{s:s, s:I}", how, name, "id", command->id);
     if (arguments != NULL) {
         json_object_set_new(object, "arguments", arguments);
     }
     json_lines_send(qmp->lines, object, false);
     json_decref(object);
+}
+
+void qmp_execute(struct qmp *qmp, const char *name, json_t *arguments, int timeout_ms,
+                 qmp_reply reply, void *arg)
+{
+    execute(qmp, "execute", name, arguments, timeout_ms, reply, arg);
+}
+
+void qmp_execute_urgent(struct qmp *qmp, const char *name, json_t *arguments, int timeout_ms,
+                        qmp_reply reply, void *arg)
+{
+    execute(qmp, qmp->out_of_band ? "exec-oob" : "execute", name, arguments, timeout_ms, reply,
+            arg);
 }
 
 bool qmp_is_ready(const struct qmp *qmp)

@@ -47,6 +47,13 @@ struct qmp *qmp_connect(struct event_base *base, const char *path, int timeout_m
 void qmp_execute(struct qmp *qmp, const char *command, json_t *arguments, int timeout_ms,
                  qmp_reply reply, void *arg);
 
+/**
+ * The same for one of the few commands that QEMU can execute out of band, beside its main loop,
+ * which may hang in another command or wait for memory (docs/interop/qmp-spec of QEMU).
+ */
+void qmp_execute_urgent(struct qmp *qmp, const char *command, json_t *arguments, int timeout_ms,
+                        qmp_reply reply, void *arg);
+
 /** Whether on_ready was called and on_end was not. */
 bool qmp_is_ready(const struct qmp *qmp);
 

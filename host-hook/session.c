@@ -37,6 +37,9 @@ int session_open(struct session *session, const struct args *args)
     if (args->downtime_limit >= 0) {
         session->cluster->downtime_limit_ms = args->downtime_limit;
     }
+    if (args->postcopy && session->cluster->post_copy_after < 0) {
+        session->cluster->post_copy_after = 1;
+    }
     session->base = event_base_new();
     return EXIT_DONE;
 }

@@ -7,30 +7,39 @@
 #include "host-hook/timer.h"
 
 static const char *const names[] = {
-    [STATE_PLANNED] = "PLANNED",     [STATE_QUIESCING] = "QUIESCING",
-    [STATE_RELEASING] = "RELEASING", [STATE_DETACHING] = "DETACHING",
-    [STATE_COPYING] = "COPYING",     [STATE_ATTACHING] = "ATTACHING",
-    [STATE_RESUMING] = "RESUMING",   [STATE_DONE] = "DONE",
-    [STATE_FAILED] = "FAILED",       [STATE_ROLLING_BACK] = "ROLLING_BACK",
+    [STATE_PLANNED] = "PLANNED",
+    [STATE_QUIESCING] = "QUIESCING",
+    [STATE_RELEASING] = "RELEASING",
+    [STATE_DETACHING] = "DETACHING",
+    [STATE_COPYING] = "COPYING",
+    [STATE_ATTACHING] = "ATTACHING",
+    [STATE_RESUMING] = "RESUMING",
+    [STATE_DONE] = "DONE",
+    [STATE_FAILED] = "FAILED",
+    [STATE_ROLLING_BACK] = "ROLLING_BACK",
+    [STATE_NEEDS_OPERATOR] = "NEEDS_OPERATOR",
 };
 _Static_assert(sizeof(names) / sizeof(names[0]) == STATES, "a state has no name");
 
 #define TO(state) (1u << STATE_##state)
 
+/* The ends that a migration may come to after it has done something. */
+#define TO_ITS_END (TO(DONE) | TO(FAILED) | TO(NEEDS_OPERATOR))
+
 static const unsigned may_follow[STATES] = {
     /* RELEASING: of ranks that another coordinator left in the middle of a switch */
     [STATE_PLANNED] =
         TO(QUIESCING) | TO(RELEASING) | TO(DETACHING) | TO(COPYING) | TO(ROLLING_BACK) | TO(FAILED),
-    [STATE_QUIESCING] = TO(RELEASING) | TO(RESUMING) | TO(DONE) | TO(FAILED) | TO(ROLLING_BACK),
+    [STATE_QUIESCING] = TO(RELEASING) | TO(RESUMING) | TO(ROLLING_BACK) | TO_ITS_END,
     [STATE_RELEASING] = TO(RESUMING) | TO(DETACHING) | TO(COPYING) | TO(ROLLING_BACK),
     [STATE_DETACHING] = TO(COPYING) | TO(ROLLING_BACK),
-    [STATE_COPYING] = TO(ATTACHING) | TO(ROLLING_BACK),
-    [STATE_ATTACHING] = TO(QUIESCING) | TO(RELEASING) | TO(RESUMING) | TO(DONE) | TO(FAILED),
-    [STATE_RESUMING] =
-        TO(DETACHING) | TO(COPYING) | TO(QUIESCING) | TO(DONE) | TO(FAILED) | TO(ROLLING_BACK),
+    [STATE_COPYING] = TO(ATTACHING) | TO(ROLLING_BACK) | TO(NEEDS_OPERATOR),
+    [STATE_ATTACHING] = TO(QUIESCING) | TO(RELEASING) | TO(RESUMING) | TO_ITS_END,
+    [STATE_RESUMING] = TO(DETACHING) | TO(COPYING) | TO(QUIESCING) | TO(ROLLING_BACK) | TO_ITS_END,
     [STATE_DONE] = 0,
-    [STATE_ROLLING_BACK] = TO(FAILED) | TO(DONE), /* it was too late: all had arrived */
+    [STATE_ROLLING_BACK] = TO_ITS_END, /* DONE: it was too late, all had arrived */
     [STATE_FAILED] = 0,
+    [STATE_NEEDS_OPERATOR] = 0,
 };
 
 void state_begin(struct state_machine *machine,

@@ -17,8 +17,9 @@ enum migration_state {
     STATE_ATTACHING, /* VMs are at the destination and get what it has */
     STATE_RESUMING,  /* ranks choose transports and run */
     STATE_DONE,
-    STATE_ROLLING_BACK, /* all that was done is taken back, where the VMs are */
-    STATE_FAILED,       /* it is rolled back, or nothing had been done */
+    STATE_ROLLING_BACK,   /* all that was done is taken back, where the VMs are */
+    STATE_FAILED,         /* it is rolled back, or nothing had been done */
+    STATE_NEEDS_OPERATOR, /* what is to become of a VM or a job, only a person can decide */
     STATES,
 };
 

@@ -48,6 +48,7 @@ vm_qemu() {
         -device virtio-serial-pci \
         -chardev "socket,id=agent,path=$(vm_file "$site" "$vm" agent),server=on,wait=off" \
         -device virtserialport,chardev=agent,name=org.ninja.agent.0 \
+        -d guest_errors -D "$(vm_file "$site" "$vm" log)" \
         -daemonize -pidfile "$(vm_file "$site" "$vm" pid)" "$@"
 }
 

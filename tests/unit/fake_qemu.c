@@ -98,6 +98,74 @@ static void on_copied(evutil_socket_t fd, short what, void *arg)
     }
 }
 
+/* ---- post-copy ---- */
+
+static void on_rest_copied(evutil_socket_t fd, short what, void *arg)
+{
+    struct fake_qemu *qemu = arg;
+    if (qemu->breaks > 0) {
+        qemu->breaks--;
+        set_migration(qemu, "postcopy-paused");
+        qemu->destination->incoming[0] = '\0';
+        if (!qemu->breaks_unseen) {
+            set_migration(qemu->destination, "postcopy-paused");
+        }
+        return;
+    }
+    set_status(qemu, "postmigrate");
+    set_migration(qemu, "completed");
+    set_migration(qemu->destination, "completed");
+}
+
+static void start_postcopy(struct fake_qemu *qemu)
+{
+    if (strcmp(qemu->migration, "active") == 0) {
+        set_status(qemu, "finish-migrate");
+        set_migration(qemu, "postcopy-active");
+        set_migration(qemu->destination, "postcopy-active");
+        later(qemu->destination, COPY_MS, on_starts);
+        later(qemu, qemu->rest_ms ? qemu->rest_ms : 3 * COPY_MS, on_rest_copied);
+    }
+}
+
+static void pause_migration(struct fake_qemu *qemu)
+{
+    if (strcmp(qemu->migration, "postcopy-active") == 0) {
+        set_migration(qemu, "postcopy-paused");
+    }
+}
+
+static void recover(struct fake_qemu *qemu, json_t *request)
+{
+    json_t *uri = json_object_get(json_object_get(request, "arguments"), "uri");
+    if (strcmp(qemu->migration, "postcopy-paused") != 0) {
+        fake_peer_error(qemu->peer, request, "GenericError",
+                        "Migrate recover can only be run when postcopy is paused.");
+        return;
+    }
+    snprintf(qemu->incoming, sizeof(qemu->incoming), "%s", json_string_value(uri));
+    fake_peer_return(qemu->peer, request, json_object());
+}
+
+/* What fails, fails unseen. */
+static void resume(struct fake_qemu *qemu, json_t *request)
+{
+    json_t *uri = json_object_get(json_object_get(request, "arguments"), "uri");
+    bool heard = strcmp(json_string_value(uri), qemu->destination->incoming) == 0;
+    if (strcmp(qemu->migration, "postcopy-paused") != 0) {
+        fake_peer_error(qemu->peer, request, "GenericError",
+                        "Cannot resume if there is no paused migration");
+        return;
+    }
+    fake_peer_return(qemu->peer, request, json_object());
+    if (heard && qemu->fail_resumes == 0) {
+        set_migration(qemu, "postcopy-active");
+        set_migration(qemu->destination, "postcopy-active");
+        later(qemu, COPY_MS, on_rest_copied);
+    }
+    qemu->fail_resumes -= qemu->fail_resumes > 0;
+}
+
 static void migrate(struct fake_qemu *qemu, json_t *request)
 {
     json_t *uri = json_object_get(json_object_get(request, "arguments"), "uri");
@@ -122,9 +190,10 @@ static json_t *query_migrate(const struct fake_qemu *qemu)
     if (qemu->migration[0] != '\0') {
         json_object_set_new(result, "status", json_string(qemu->migration));
         json_object_set_new(result, "ram",
-                            json_pack("{s:I, s:I, s:I, s:f}", "transferred", (json_int_t)5000000,
-                                      "total", (json_int_t)268435456, "remaining", (json_int_t)0,
-                                      "mbps", 800.0));
+                            json_pack("{s:I, s:I, s:I, s:f, s:i}", "transferred",
+                                      (json_int_t)5000000, "total", (json_int_t)268435456,
+                                      "remaining", (json_int_t)0, "mbps", 800.0, "dirty-sync-count",
+                                      1));
     }
     if (strcmp(qemu->migration, "completed") == 0) {
         json_object_set_new(result, "downtime", json_integer(42));
@@ -238,12 +307,21 @@ static void log_capabilities(struct fake_qemu *qemu, json_t *request)
 static void on_object(void *arg, json_t *request)
 {
     struct fake_qemu *qemu = arg;
-    const char *name = json_string_value(json_object_get(request, "execute"));
-    if (qemu->deaf || name == NULL || answer_query(qemu, name, request)) {
+    const char *urgent = json_string_value(json_object_get(request, "exec-oob"));
+    const char *name =
+        urgent != NULL ? urgent : json_string_value(json_object_get(request, "execute"));
+    bool hangs = qemu->hangs_when_paused && strcmp(qemu->migration, "postcopy-paused") == 0;
+    if (qemu->deaf || (hangs && urgent == NULL) || name == NULL ||
+        answer_query(qemu, name, request)) {
         return;
     }
     fake_log("%s %s", qemu->name, name);
-    if (strcmp(name, "migrate") == 0) {
+    if (strcmp(name, "migrate") == 0 &&
+        json_is_true(json_object_get(json_object_get(request, "arguments"), "resume"))) {
+        resume(qemu, request);
+    } else if (strcmp(name, "migrate-recover") == 0) {
+        recover(qemu, request);
+    } else if (strcmp(name, "migrate") == 0) {
         migrate(qemu, request);
     } else if (strcmp(name, "device_del") == 0) {
         device_del(qemu, request);
@@ -263,6 +341,10 @@ static void on_object(void *arg, json_t *request)
             log_capabilities(qemu, request);
         } else if (strcmp(name, "migrate_cancel") == 0) {
             migrate_cancel(qemu);
+        } else if (strcmp(name, "migrate-start-postcopy") == 0) {
+            start_postcopy(qemu);
+        } else if (strcmp(name, "migrate-pause") == 0) {
+            pause_migration(qemu);
         } else if (strcmp(name, "cont") == 0) {
             set_status(qemu, "running");
         }
@@ -280,8 +362,8 @@ static void on_connect(void *arg)
         return;
     }
     fake_peer_send(qemu->peer,
-                   json_pack("{s:{s:{s:{s:i, s:i, s:i}}, s:[]}}", "QMP", "version", "qemu", "major",
-                             7, "minor", 2, "micro", 0, "capabilities"),
+                   json_pack("{s:{s:{s:{s:i, s:i, s:i}}, s:[s]}}", "QMP", "version", "qemu",
+                             "major", 7, "minor", 2, "micro", 0, "capabilities", "oob"),
                    false);
 }
 

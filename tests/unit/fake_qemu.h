@@ -33,11 +33,16 @@ struct fake_qemu {
     bool add_fails;      /* device_add */
     bool unknown_device; /* device-list-properties */
     bool refuses_incoming;
-    int fail_copies;     /* so many migrations fail */
-    int copy_ms;         /* how long a migration takes; 0: a little */
-    bool deaf;           /* accepts connections, and answers nothing */
-    bool ignores_cancel; /* migrate_cancel */
-    bool begins_again;   /* a receiver that ended waits again: somebody starts a new one */
+    int fail_copies;        /* so many migrations fail */
+    int copy_ms;            /* how long a migration takes; 0: a little */
+    bool deaf;              /* accepts connections, and answers nothing */
+    bool ignores_cancel;    /* migrate_cancel */
+    int rest_ms;            /* of post-copy: how long the rest takes; 0: a little */
+    int breaks;             /* of post-copy: so many times the connection breaks before the end */
+    bool breaks_unseen;     /* by the destination, until it is told to pause */
+    bool hangs_when_paused; /* as a destination: executes nothing but out of band then */
+    int fail_resumes;       /* so many attempts to connect again fail */
+    bool begins_again;      /* a receiver that ended waits again: somebody starts a new one */
 };
 
 /* status: "running", or "inmigrate" for a receiver */
