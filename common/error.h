@@ -10,10 +10,13 @@
 
 struct ninja_error {
     char class[32];    /* e.g. "Timeout", "Refused", "Protocol"; empty: no error */
-    char message[480]; /* what, where and what to do next, in one sentence or two */
+    char message[480]; /* what, where and what to do next, in one sentence or two; one line */
 };
 
-#define NINJA_ERROR_INIT {"", ""}
+#define NINJA_ERROR_INIT                                                                           \
+    {                                                                                              \
+        "", ""                                                                                     \
+    }
 
 /**
  * Sets an error unless one is set already.

@@ -7,6 +7,10 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "common/printable.h"
+
+#define MAX_MESSAGE 2048
+
 static const struct {
     const char *name;
     int sd_priority;
@@ -49,14 +53,15 @@ void ninja_log(enum ninja_log_level level, const char *fmt, ...)
         return;
     }
     int saved = errno;
-    flockfile(stderr);
-    write_prefix(level);
+    char message[MAX_MESSAGE];
     va_list ap;
     va_start(ap, fmt);
-    errno = saved;
-    vfprintf(stderr, fmt, ap);
+    vsnprintf(message, sizeof(message), fmt, ap);
     va_end(ap);
-    fputc('\n', stderr);
+    ninja_printable(message);
+    flockfile(stderr);
+    write_prefix(level);
+    fprintf(stderr, "%s\n", message);
     funlockfile(stderr);
     errno = saved;
 }
