@@ -34,22 +34,22 @@ static void send_message(int fd, const uint8_t *data, size_t size)
 {
     static const char *const texts[] = {"J\n0.1.0", "K\n1", "tcp,self", "", "a b", ","};
     struct ninja_rank_pair pairs[2][8];
-    struct ninja_rank_msg msg = {
-        .type = (uint16_t)fuzz_byte(&data, &size),
-        .round = (uint16_t)number(&data, &size),
-        .epoch = number(&data, &size),
-        .status = number(&data, &size),
-        .arg = number(&data, &size),
-        .micros = number(&data, &size),
-        .text = (char *)texts[fuzz_byte(&data, &size) % 6],
-        .a = pairs[0],
-        .b = pairs[1],
-        .n_a = fuzz_byte(&data, &size) % 8,
-        .n_b = fuzz_byte(&data, &size) % 8,
-    };
+    struct ninja_rank_msg msg = {.a = pairs[0], .b = pairs[1]};
+    /* One after the other: an initializer may be evaluated in another order. */
+    msg.type = (uint16_t)fuzz_byte(&data, &size);
+    msg.round = (uint16_t)number(&data, &size);
+    msg.epoch = number(&data, &size);
+    msg.status = number(&data, &size);
+    msg.arg = number(&data, &size);
+    msg.micros = number(&data, &size);
+    msg.text = (char *)texts[fuzz_byte(&data, &size) % 6];
+    msg.n_a = fuzz_byte(&data, &size) % 8;
+    msg.n_b = fuzz_byte(&data, &size) % 8;
     for (uint32_t i = 0; i < 8; i++) {
-        pairs[0][i] = (struct ninja_rank_pair){number(&data, &size), number(&data, &size)};
-        pairs[1][i] = (struct ninja_rank_pair){number(&data, &size), number(&data, &size)};
+        for (int table = 0; table < 2; table++) {
+            pairs[table][i].peer = number(&data, &size);
+            pairs[table][i].value = number(&data, &size);
+        }
     }
     msg.addresses = (void *)data;
     msg.n_addresses = (uint32_t)size;

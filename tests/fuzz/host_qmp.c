@@ -20,7 +20,8 @@ struct host {
     struct vmm *vmm;
     const uint8_t *operations;
     int n_operations;
-    bool busy, failed, prepared;
+    int pending; /* operations; a second one is a cancel */
+    bool failed, prepared, cancelling;
     struct event *next;
 };
 
@@ -54,9 +55,10 @@ static void on_done(void *arg, const struct ninja_error *err)
     static const struct timeval now = {0, 0};
     struct host *host = arg;
     const struct vmm_progress *copy = &host->vmm->progress;
-    FUZZ_CHECK(host->busy);
+    FUZZ_CHECK(host->pending > 0);
     FUZZ_CHECK(copy->total >= 0 && copy->remaining >= 0 && copy->transferred >= 0);
-    host->busy = false;
+    host->pending--;
+    host->cancelling &= host->pending > 0;
     host->failed = err != NULL;
     event_add(host->next, &now);
 }
@@ -67,7 +69,7 @@ static void begin(struct host *host, uint8_t operation)
     const struct vmm_driver *driver = host->vmm->driver;
     struct vmm *vmm = host->vmm;
     bool located = vmm->site >= 0;
-    host->busy = true;
+    host->pending++;
     if (operation == 0 && located && vmm->has_device) {
         driver->unplug(vmm, on_done, host);
     } else if (operation == 1 && located && !vmm->moved) {
@@ -76,23 +78,30 @@ static void begin(struct host *host, uint8_t operation)
     } else if (operation == 2 && host->prepared && !host->failed && !vmm->moved) {
         driver->migrate(vmm, on_done, host);
     } else if (operation == 3 && host->prepared && !vmm->moved) {
+        host->cancelling = true;
         driver->cancel(vmm, on_done, host);
     } else if (operation == 4 && vmm->moved) {
         driver->finish(vmm, on_done, host);
     } else if (operation == 5 && located && !vmm->has_device) {
         driver->plug(vmm, on_done, host);
     } else {
-        host->busy = false;
+        host->pending--;
     }
 }
 
 static void on_next(evutil_socket_t fd, short what, void *arg)
 {
     struct host *host = arg;
-    while (!host->busy && host->n_operations > 0) {
+    while (host->pending == 0 && host->n_operations > 0) {
         host->n_operations--;
-        begin(host, *host->operations++ % 6);
+        begin(host, *host->operations++);
     }
+}
+
+static bool may_cancel(const struct host *host)
+{
+    return host->pending == 1 && !host->cancelling && host->n_operations > 0 &&
+           *host->operations == 3;
 }
 
 static void converse(struct host *host)
@@ -101,6 +110,11 @@ static void converse(struct host *host)
         event_base_loop(host->base, EVLOOP_NONBLOCK);
         bool any = scripted_peer_serve(&peers[0]);
         any |= scripted_peer_serve(&peers[1]);
+        if (!any && may_cancel(host)) { /* what waits for a timer, too */
+            host->n_operations--;
+            begin(host, *host->operations++);
+            any = true;
+        }
         quiet = any || scripted_peer_say(&peers[n % 2]) ? 0 : quiet + 1;
     }
 }
@@ -123,7 +137,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         .base = fuzz_event_base(), .operations = data, .n_operations = MAX_OPERATIONS};
     host.vmm = driver_qmp.open(host.base, cluster, 0);
     host.next = evtimer_new(host.base, on_next, &host);
-    host.busy = true;
+    host.pending = 1;
     if (first & 1) {
         host.prepared = true;
         driver_qmp.adopt(host.vmm, 0, 1, (first & 2) != 0, on_done, &host);

@@ -34,35 +34,34 @@ void scripted_peer_hang_up(struct scripted_peer *peer)
     peer->len = 0;
 }
 
+/* Whether the rest of a line begins with a word. */
+static bool begins(const uint8_t *line, size_t len, const char *word)
+{
+    return len >= strlen(word) && memcmp(line, word, strlen(word)) == 0;
+}
+
 /* Sends a line with the words replaced. */
 static bool send_line(struct scripted_peer *peer, const uint8_t *line, size_t len)
 {
-    static const char id[] = "$ID", token[] = "$TOKEN";
+    char text[16384];
+    size_t n = 0;
     bool asked = false;
-    while (len > 0) {
-        const uint8_t *dollar = memchr(line, '$', len);
-        size_t plain = dollar != NULL ? (size_t)(dollar - line) : len;
-        send(peer->fd, line, plain, MSG_NOSIGNAL | MSG_DONTWAIT);
-        line += plain;
-        len -= plain;
-        const char *value = NULL;
-        if (len >= sizeof(id) - 1 && memcmp(line, id, sizeof(id) - 1) == 0) {
-            value = peer->id;
-            plain = sizeof(id) - 1;
-            asked = true;
-        } else if (len >= sizeof(token) - 1 && memcmp(line, token, sizeof(token) - 1) == 0) {
-            value = peer->token;
-            plain = sizeof(token) - 1;
-        } else if (len > 0) {
-            value = "$";
-            plain = 1;
-        } else {
-            break;
+    while (len > 0 && n < sizeof(text) - sizeof(peer->id)) {
+        const char *word = begins(line, len, "$ID")      ? "$ID"
+                           : begins(line, len, "$TOKEN") ? "$TOKEN"
+                                                         : NULL;
+        if (word == NULL) {
+            text[n++] = (char)*line++;
+            len--;
+            continue;
         }
-        send(peer->fd, value, strlen(value), MSG_NOSIGNAL | MSG_DONTWAIT);
-        line += plain;
-        len -= plain;
+        bool is_id = strcmp(word, "$ID") == 0;
+        n += (size_t)sprintf(text + n, "%s", is_id ? peer->id : peer->token);
+        asked |= is_id;
+        line += strlen(word);
+        len -= strlen(word);
     }
+    send(peer->fd, text, n, MSG_NOSIGNAL | MSG_DONTWAIT);
     return asked;
 }
 
