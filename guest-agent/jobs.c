@@ -329,6 +329,8 @@ static bool hello_fits(const struct jobs *jobs, const struct job *job, uid_t uid
                  size, NINJA_RANK_MAX_PAIRS);
     } else if (msg->status >= NINJA_RANK_STATES) {
         snprintf(why, why_size, "%u is not a state of a rank", msg->status);
+    } else if (msg->epoch > NINJA_RANK_MAX_EPOCH) {
+        snprintf(why, why_size, "%u is not possible as an epoch", msg->epoch);
     } else if (job == NULL && jobs->n_jobs >= JOBS_MAX) {
         snprintf(why, why_size, "%d jobs are here already", JOBS_MAX);
     } else if (job == NULL && own_jobs >= JOBS_MAX_USER) {

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/printable.h"
+#include "common/rank_proto.h"
 #include "host-hook/guest_answer.h"
 #include "host-hook/timer.h"
 
@@ -54,7 +55,7 @@ static bool add_rank(struct job *job, int vm, json_t *json, struct ninja_error *
     }
     integer_between(json, "pid", 0, INT32_MAX, &pid);
     if (json_object_get(json, "epoch") != NULL &&
-        !integer_between(json, "epoch", 0, JOBS_MAX_EPOCH, &epoch)) {
+        !integer_between(json, "epoch", 0, NINJA_RANK_MAX_EPOCH, &epoch)) {
         return ninja_error_set(err, "Protocol", "rank %d of job %s is in an impossible epoch",
                                (int)rank, job->name);
     }

@@ -14,7 +14,6 @@
 #define JOBS_MAX       64
 #define JOBS_MAX_RANKS 20000
 #define JOBS_MAX_NAME  255
-#define JOBS_MAX_EPOCH (UINT32_MAX - 65536) /* of a rank, so that there is always a higher one */
 
 struct job_rank {
     int vm; /* index of its agent; -1: no agent knows it */

@@ -100,8 +100,8 @@ static void the_job_of_another_is_out_of_reach(struct fixture *f)
     rank_expect_end(fd);
     close(fd);
     /* Its own job is at a high epoch; that is nothing to others. */
-    fd = rank_rejoin(f, "K", 0, 1, NINJA_RANK_RUNNING, UINT32_MAX);
-    rank_report(fd, NINJA_RANK_RELEASE, UINT32_MAX, 0, NINJA_RANK_OK, "");
+    fd = rank_rejoin(f, "K", 0, 1, NINJA_RANK_RUNNING, NINJA_RANK_MAX_EPOCH);
+    rank_report(fd, NINJA_RANK_RELEASE, NINJA_RANK_MAX_EPOCH, 0, NINJA_RANK_OK, "");
     close(fd);
 }
 
