@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/printable.h"
+
 bool ninja_error_set(struct ninja_error *err, const char *class, const char *fmt, ...)
 {
     if (err == NULL || ninja_error_is_set(err)) {
@@ -14,6 +16,7 @@ bool ninja_error_set(struct ninja_error *err, const char *class, const char *fmt
     va_start(ap, fmt);
     vsnprintf(err->message, sizeof(err->message), fmt, ap);
     va_end(ap);
+    ninja_printable(err->message); /* it may tell what another party said */
     return false;
 }
 

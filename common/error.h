@@ -10,7 +10,7 @@
 
 struct ninja_error {
     char class[32];    /* e.g. "Timeout", "Refused", "Protocol"; empty: no error */
-    char message[640]; /* what, where and what to do next, in one sentence or two */
+    char message[640]; /* what, where and what to do next, in one sentence or two; one line */
 };
 
 #define NINJA_ERROR_INIT {"", ""}

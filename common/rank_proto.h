@@ -36,6 +36,8 @@
 #define NINJA_RANK_MAX_MESSAGE (192u * 1024)
 #define NINJA_RANK_MAX_TEXT    4096u
 #define NINJA_RANK_MAX_PAIRS   20000u
+#define NINJA_RANK_MAX_EPOCH   (UINT32_MAX - 65536u) /* of a rank: a higher one is always possible \
+                                                      */
 
 enum ninja_rank_type {
     /* from the rank */

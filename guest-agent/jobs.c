@@ -18,6 +18,7 @@ struct jobs {
     struct events *events;
     TAILQ_HEAD(job_list, job) list;
     int n_jobs, n_ranks;
+    size_t reports_size; /* of all jobs */
 };
 
 static const char *const phase_names[] = {
@@ -96,6 +97,22 @@ struct jobs *jobs_new(struct event_base *base, struct events *events)
 struct events *jobs_events(struct jobs *jobs)
 {
     return jobs->events;
+}
+
+bool job_reserve_report(struct job *job, size_t size)
+{
+    if (job->jobs->reports_size + size > JOBS_MAX_REPORTS) {
+        return false;
+    }
+    job->jobs->reports_size += size;
+    job->step.reports_size += size;
+    return true;
+}
+
+void job_release_reports(struct job *job)
+{
+    job->jobs->reports_size -= job->step.reports_size;
+    job->step.reports_size = 0;
 }
 
 static int local_ranks(const struct job *job)
@@ -280,18 +297,47 @@ static struct job *job_new(struct jobs *jobs, const char *name, uid_t uid, uint3
     return job;
 }
 
+/* Of all jobs of that user; how many jobs these are is given in n_jobs. */
+static int ranks_of_user(const struct jobs *jobs, uid_t uid, int *n_jobs)
+{
+    int n = 0;
+    const struct job *job;
+    const struct rank *rank;
+    *n_jobs = 0;
+    TAILQ_FOREACH(job, &jobs->list, entry)
+    {
+        if (job->uid != uid) {
+            continue;
+        }
+        (*n_jobs)++;
+        TAILQ_FOREACH(rank, &job->ranks, entry)
+        {
+            n++;
+        }
+    }
+    return n;
+}
+
 /* Checks what a HELLO says against the job of that name, NULL: a new one. */
 static bool hello_fits(const struct jobs *jobs, const struct job *job, uid_t uid,
                        const struct ninja_rank_msg *msg, char *why, size_t why_size)
 {
     uint32_t number = msg->a[0].peer, size = msg->a[0].value;
+    int own_jobs, own_ranks = ranks_of_user(jobs, uid, &own_jobs);
     if (size == 0 || size > NINJA_RANK_MAX_PAIRS || number >= size) {
         snprintf(why, why_size, "rank %u of %u is not possible (at most %u ranks a job)", number,
                  size, NINJA_RANK_MAX_PAIRS);
     } else if (msg->status >= NINJA_RANK_STATES) {
         snprintf(why, why_size, "%u is not a state of a rank", msg->status);
+    } else if (msg->epoch > NINJA_RANK_MAX_EPOCH) {
+        snprintf(why, why_size, "%u is not possible as an epoch", msg->epoch);
     } else if (job == NULL && jobs->n_jobs >= JOBS_MAX) {
         snprintf(why, why_size, "%d jobs are here already", JOBS_MAX);
+    } else if (job == NULL && own_jobs >= JOBS_MAX_USER) {
+        snprintf(why, why_size, "%d jobs of this user are here already", JOBS_MAX_USER);
+    } else if (own_ranks >= JOBS_MAX_RANKS_USER) {
+        snprintf(why, why_size, "%d ranks of this user are in this VM already",
+                 JOBS_MAX_RANKS_USER);
     } else if (jobs->n_ranks >= JOBS_MAX_RANKS) {
         snprintf(why, why_size, "%d ranks are in this VM already", JOBS_MAX_RANKS);
     } else if (job != NULL && job->uid != uid) {

@@ -17,9 +17,15 @@
 #include "common/rank_proto.h"
 #include "guest-agent/events.h"
 
-#define JOBS_MAX       64
-#define JOBS_MAX_RANKS 1024
-#define JOB_NAME_MAX   256
+/* In all, and of one user: no user takes the room of all others. */
+#define JOBS_MAX            64
+#define JOBS_MAX_USER       48
+#define JOBS_MAX_RANKS      3072
+#define JOBS_MAX_RANKS_USER 1024
+#define JOB_NAME_MAX        256
+/* Of the reports that are kept as JSON; what is more does not fit into a line by far. */
+#define JOBS_MAX_REPORTS    (128u * 1024 * 1024)
+#define JOBS_MAX_TRANSPORTS 16 /* of a rank */
 
 struct jobs;
 struct rank_conn;
@@ -60,7 +66,8 @@ struct step {
     uint16_t round;
     uint32_t epoch;
     bool in_progress, replay;
-    json_t *reports; /* array, as in NINJA_STEP */
+    json_t *reports;     /* array, as in NINJA_STEP */
+    size_t reports_size; /* about so many bytes */
     struct event *timer;
 };
 
@@ -115,6 +122,10 @@ void jobs_rank_gone(struct rank *rank);
 /* For steps.c. */
 
 struct events *jobs_events(struct jobs *jobs);
+/** Takes so many bytes for a report of the job's step; false: there are too many already. */
+bool job_reserve_report(struct job *job, size_t size);
+/** Gives back what all reports of the job's step took. */
+void job_release_reports(struct job *job);
 void rank_set_state(struct rank *rank, enum ninja_rank_state state);
 /** Sets the phase; JOB_IDLE ends the epoch: lost ranks are forgotten, leaving ones may go. */
 void job_set_phase(struct job *job, enum job_phase phase);

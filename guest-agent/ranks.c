@@ -3,8 +3,9 @@
  *
  * Any process of the VM may connect, so nothing that one does may hold up another: sockets do not
  * block, each has a bounded queue, a HELLO has to come within HELLO_S, and connections without one
- * are few. The kernel's credentials tell which process and user it is; what the process says of its
- * pid only counts where the kernel has none (another pid namespace).
+ * are few, of which a user who has many gives up the first. The kernel's credentials tell which
+ * process and user it is; what the process says of its pid only counts where the kernel has none
+ * (another pid namespace).
  *
  * A connection is ended from its own timer, never from within a send: the caller of a send may be
  * walking over the ranks.
@@ -26,7 +27,7 @@
 
 #define HELLO_S      10
 #define RETURN_S     5   /* after the agent was lost, ranks look for it every 2 seconds */
-#define MAX_STRANGER 128 /* connections that did not say HELLO yet */
+#define MAX_STRANGER 128 /* connections that did not say HELLO yet; see make_room() */
 #define MAX_QUEUED   32
 #define MAX_BYTES    (8u * 1024 * 1024)
 #define SEND_BUFFER  (1024 * 1024)
@@ -255,6 +256,43 @@ static bool conn_start(struct rank_conn *conn, struct event_base *base)
            event_add(conn->readable, NULL) == 0 && evtimer_add(conn->timer, &patience) == 0;
 }
 
+static int strangers_of(const struct ranks *server, uid_t uid)
+{
+    int n = 0;
+    const struct rank_conn *conn;
+    LIST_FOREACH(conn, &server->conns, entry)
+    {
+        n += !conn->greeted && !conn->ending && conn->peer.uid == uid;
+    }
+    return n;
+}
+
+/*
+ * When strangers take all places, the oldest one of the user who has the most of them gives up its
+ * own: so no user keeps the others out by connecting and saying nothing.
+ */
+static void make_room(struct ranks *server)
+{
+    struct rank_conn *conn, *oldest = NULL;
+    int most = 0;
+    LIST_FOREACH(conn, &server->conns, entry)
+    {
+        if (conn->greeted || conn->ending) {
+            continue;
+        }
+        bool same = oldest != NULL && oldest->peer.uid == conn->peer.uid;
+        int n = same ? most : strangers_of(server, conn->peer.uid);
+        if (n >= most) { /* the oldest is the last of the list */
+            most = n;
+            oldest = conn;
+        }
+    }
+    if (oldest != NULL) {
+        end(oldest, "too many processes have not said hello");
+        conn_free(oldest);
+    }
+}
+
 static void on_acceptable(evutil_socket_t listener, short what, void *arg)
 {
     struct ranks *server = arg;
@@ -269,12 +307,13 @@ static void on_acceptable(evutil_socket_t listener, short what, void *arg)
         return;
     }
     struct rank_conn *conn = calloc(1, sizeof(*conn));
-    if (conn == NULL || server->n_strangers >= MAX_STRANGER) {
-        ninja_log_warning("a connection is refused: %d others have not said hello yet",
-                          server->n_strangers);
-        free(conn);
+    if (conn == NULL) {
+        ninja_log_error("cannot serve a rank: out of memory");
         close(fd);
         return;
+    }
+    if (server->n_strangers >= MAX_STRANGER) {
+        make_room(server);
     }
     *conn = (struct rank_conn){.server = server, .fd = fd};
     STAILQ_INIT(&conn->queue);

@@ -186,6 +186,7 @@ void steps_clear(struct job *job)
         event_free(job->step.timer);
     }
     json_decref(job->step.reports);
+    job_release_reports(job);
 }
 
 void steps_end_now(struct job *job)
@@ -221,7 +222,7 @@ static json_t *transports_json(const struct ninja_rank_msg *msg)
 {
     json_t *map = json_object();
     const char *name = msg->text;
-    for (uint32_t i = 0; i < msg->n_a && *name != '\0'; i++) {
+    for (uint32_t i = 0; i < msg->n_a && i < JOBS_MAX_TRANSPORTS && *name != '\0'; i++) {
         size_t len = strcspn(name, ",");
         char key[64];
         if (len > 0 && len < sizeof(key)) {
@@ -252,8 +253,15 @@ static json_t *report_json(const struct rank *rank, const struct ninja_rank_msg 
     return report;
 }
 
+/* About what report_json() takes: a pair of numbers is an array of two. */
+static size_t report_size(const struct ninja_rank_msg *msg)
+{
+    return 1024 + (size_t)200 * (msg->n_a + msg->n_b) + (size_t)2 * msg->n_addresses +
+           strlen(msg->text);
+}
+
 /* What a report says about the rank, whether or not somebody still waits for it. */
-static void learn(struct rank *rank, const struct ninja_rank_msg *msg, json_t *report)
+static void learn(struct rank *rank, const struct ninja_rank_msg *msg)
 {
     if (msg->status != NINJA_RANK_OK) {
         return;
@@ -267,8 +275,26 @@ static void learn(struct rank *rank, const struct ninja_rank_msg *msg, json_t *r
     if (msg->arg == NINJA_RANK_CONNECT) {
         json_decref(rank->transports);
         rank->transports = transports_json(msg);
+    }
+}
+
+/* Keeps what the step was waiting for. */
+static const char *keep_report(struct rank *rank, const struct ninja_rank_msg *msg)
+{
+    struct job *job = rank->job;
+    if (!job_reserve_report(job, report_size(msg))) {
+        put_own_report(job, rank, "failed", "the reports of this VM take too much memory");
+        return NULL;
+    }
+    json_t *report = report_json(rank, msg);
+    if (report == NULL) {
+        return "its report cannot be kept: out of memory";
+    }
+    if (msg->arg == NINJA_RANK_CONNECT && rank->transports != NULL) {
         json_object_set(report, "transports", rank->transports);
     }
+    put_report(job, rank->number, report);
+    return NULL;
 }
 
 /* Whether the step has ended with a timeout for this rank. */
@@ -298,23 +324,18 @@ const char *steps_report(struct rank *rank, const struct ninja_rank_msg *msg)
     }
     bool current = step->type == msg->arg && step->round == msg->round &&
                    step->epoch == msg->epoch && (rank->owes || was_silent(rank));
-    json_t *report = report_json(rank, msg);
-    if (report == NULL) {
-        return "its report cannot be kept: out of memory";
-    }
     ninja_log_debug("job %s rank %u: %s epoch %u round %u: %s %s%s", job->name, rank->number,
                     ninja_rank_type_name((uint16_t)msg->arg), msg->epoch, msg->round,
                     ninja_rank_status_name(msg->status), msg->text,
                     current ? "" : " (not asked for)");
     /* Reports come in the order of the steps, so only that of an older epoch says nothing new. */
     if (msg->epoch == job->epoch) {
-        learn(rank, msg, report);
+        learn(rank, msg);
     }
-    if (!current) {
-        json_decref(report);
-        return NULL;
+    const char *wrong = current ? keep_report(rank, msg) : NULL;
+    if (!current || wrong != NULL) {
+        return wrong;
     }
-    put_report(job, rank->number, report);
     rank->owes = false;
     finish_if_complete(job);
     return NULL;
@@ -433,6 +454,7 @@ static void begin(struct job *job, const struct step_args *args, struct ninja_ra
         finish(job, "stale", "another step was given before the report");
     }
     json_decref(job->step.reports);
+    job_release_reports(job);
     job->step.reports = reports;
     job->step.type = args->type;
     job->step.round = args->round;

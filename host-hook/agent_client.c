@@ -16,6 +16,7 @@
 
 #include "common/fault.h"
 #include "common/log.h"
+#include "common/printable.h"
 #include "host-hook/json_lines.h"
 #include "host-hook/timer.h"
 
@@ -23,6 +24,8 @@
 #define SYNC_AGAIN_MS 500
 #define HELLO_MS      5000
 #define MAX_LISTENERS 4
+#define MAX_WARNINGS  16          /* in its life; a guest must not fill the log */
+#define MAX_SEQ       (1ll << 53) /* of an event; no agent lives so long */
 
 enum agent_state {
     DOWN,       /* not connected, and not trying */
@@ -57,6 +60,8 @@ struct agent {
     void *arg;
     json_int_t first_sync, last_sync, last_id, last_seq;
     bool known;
+    bool filling_gap; /* ninja-events was given, and is not answered */
+    int warnings;     /* that were logged */
     char instance[AGENT_INSTANCE_SIZE], version[40], hostname[72];
     struct json_traffic traffic;
     TAILQ_HEAD(, command) commands;
@@ -72,13 +77,15 @@ static struct command *give(struct agent *agent, const char *name, json_t *argum
 
 static void copy_text(char *to, size_t size, json_t *object, const char *key)
 {
-    const char *text = json_string_value(json_object_get(object, key));
-    snprintf(to, size, "%s", text ? text : "");
-    for (char *c = to; *c != '\0'; c++) {
-        if ((unsigned char)*c < ' ') {
-            *c = '?'; /* a guest's text must not steer the user's terminal */
-        }
+    ninja_printable_copy(to, size, json_string_value(json_object_get(object, key)));
+}
+
+static bool may_warn(struct agent *agent)
+{
+    if (++agent->warnings == MAX_WARNINGS) {
+        ninja_log_warning("%s: no further warnings about its agent follow", agent->vm);
     }
+    return agent->warnings < MAX_WARNINGS;
 }
 
 /* ---- commands ---- */
@@ -189,6 +196,7 @@ static void disconnect(struct agent *agent)
         }
         command = next;
     }
+    agent->filling_gap = false;
     timer_free(&agent->retry);
     json_lines_free(agent->lines);
     agent->lines = NULL;
@@ -267,16 +275,22 @@ static void send_sync(evutil_socket_t fd, short what, void *arg)
     agent->retry = timer_start(agent->base, SYNC_AGAIN_MS, send_sync, agent);
 }
 
+/* 0: it has none that can be. */
+static json_int_t seq_of(json_t *object)
+{
+    json_int_t seq = json_integer_value(json_object_get(object, "seq"));
+    return seq > 0 && seq <= MAX_SEQ ? seq : 0;
+}
+
 static void on_event(struct agent *agent, json_t *object)
 {
     const char *name = json_string_value(json_object_get(object, "event"));
-    json_t *seq = json_object_get(object, "seq");
+    json_int_t seq = seq_of(object);
     json_t *data = json_object_get(object, "data");
-    if (name == NULL || !json_is_integer(seq) || !json_is_object(data) ||
-        json_integer_value(seq) <= agent->last_seq) {
+    if (name == NULL || !json_is_object(data) || seq <= agent->last_seq) {
         return;
     }
-    agent->last_seq = json_integer_value(seq);
+    agent->last_seq = seq;
     for (int i = 0; i < MAX_LISTENERS; i++) {
         if (agent->listeners[i].callback != NULL) {
             agent->listeners[i].callback(agent->listeners[i].arg, agent, name, data);
@@ -304,7 +318,7 @@ static void on_events(struct agent *agent, json_t *result)
 {
     size_t i;
     json_t *event;
-    if (json_is_true(json_object_get(result, "lost"))) {
+    if (json_is_true(json_object_get(result, "lost")) && may_warn(agent)) {
         ninja_log_warning("%s: the agent no longer has all events that were missed", agent->vm);
     }
     json_incref(result);
@@ -317,21 +331,27 @@ static void on_events(struct agent *agent, json_t *result)
 
 static void on_gap_filled(void *arg, json_t *result, const struct ninja_error *err)
 {
+    struct agent *agent = arg;
+    agent->filling_gap = false;
     if (err != NULL) {
-        try_later(arg, err);
+        try_later(agent, err);
     } else {
-        on_events(arg, result);
+        on_events(agent, result);
     }
 }
 
-/* One that is not the next: those before it are missing, or come late. */
+/*
+ * One that is not the next: those before it are missing, or come late. All are asked for once;
+ * what comes until the answer is in it too, if there is a gap before it.
+ */
 static void on_event_or_gap(struct agent *agent, json_t *object)
 {
-    json_int_t seq = json_integer_value(json_object_get(object, "seq"));
-    if (seq > agent->last_seq + 1) {
+    bool gap = seq_of(object) > agent->last_seq + 1;
+    if (gap && !agent->filling_gap) {
+        agent->filling_gap = true;
         internal_command(agent, "ninja-events", json_pack("{s:I}", "after", agent->last_seq),
                          on_gap_filled);
-    } else {
+    } else if (!gap) {
         on_event(agent, object);
     }
 }
@@ -374,7 +394,8 @@ static void on_hello(void *arg, json_t *result, const struct ninja_error *err)
     }
     json_t *protocol = json_object_get(result, "protocol");
     json_t *seq = json_object_get(result, "seq");
-    if (json_integer_value(protocol) != AGENT_PROTOCOL || !json_is_integer(seq)) {
+    if (json_integer_value(protocol) != AGENT_PROTOCOL || !json_is_integer(seq) ||
+        json_integer_value(seq) < 0 || json_integer_value(seq) > MAX_SEQ) {
         ninja_error_set(&wrong, "ProtocolMismatch",
                         "its agent speaks protocol %lld and this ninjactl %d; install the same "
                         "version on both sides",
@@ -386,7 +407,7 @@ static void on_hello(void *arg, json_t *result, const struct ninja_error *err)
     copy_text(agent->version, sizeof(agent->version), result, "version");
     copy_text(agent->hostname, sizeof(agent->hostname), result, "hostname");
     bool same = agent->known && strcmp(agent->instance, instance) == 0;
-    if (agent->known && !same) {
+    if (agent->known && !same && may_warn(agent)) {
         ninja_log_warning("%s: its agent was started again meanwhile", agent->vm);
     }
     memcpy(agent->instance, instance, sizeof(instance));

@@ -455,6 +455,39 @@ static struct cluster *cluster_new(const char *file)
     return cluster;
 }
 
+/* All of a file, malloc'ed; NULL with err. */
+static char *read_file(const struct reader *reader)
+{
+    char *text = malloc(CLUSTER_MAX_FILE + 1);
+    FILE *stream = fopen(reader->file, "re");
+    size_t size = 0;
+    bool ok = false;
+    if (stream == NULL || text == NULL) {
+        ninja_error_set(reader->err, "ClusterFile",
+                        "%s: %m; name the cluster file with --cluster FILE", reader->file);
+    } else {
+        size = fread(text, 1, CLUSTER_MAX_FILE + 1, stream);
+        if (ferror(stream)) {
+            ninja_error_set(reader->err, "ClusterFile", "%s: %m", reader->file);
+        } else if (size > CLUSTER_MAX_FILE) {
+            wrong_at(reader, 1, "the file is longer than %d bytes", CLUSTER_MAX_FILE);
+        } else if (memchr(text, '\0', size) != NULL) {
+            wrong_at(reader, 1, "the file holds a NUL, so it is no text");
+        } else {
+            text[size] = '\0';
+            ok = true;
+        }
+    }
+    if (stream != NULL) {
+        fclose(stream);
+    }
+    if (!ok) {
+        free(text);
+        text = NULL;
+    }
+    return text;
+}
+
 struct cluster *cluster_read(const char *file, struct ninja_error *err)
 {
     struct cluster *cluster = cluster_new(file);
@@ -462,19 +495,14 @@ struct cluster *cluster_read(const char *file, struct ninja_error *err)
     bool ok = false;
     config_t config;
     config_init(&config);
-    FILE *stream = fopen(file, "re");
-    if (stream == NULL) {
-        ninja_error_set(err, "ClusterFile", "%s: %m; name the cluster file with --cluster FILE",
-                        file);
-    } else if (!config_read(&config, stream)) {
+    char *text = read_file(&reader);
+    if (text != NULL && !config_read_string(&config, text)) {
         wrong_at(&reader, config_error_line(&config), "%s before here (expected: key = value;)",
                  config_error_text(&config));
-    } else {
+    } else if (text != NULL) {
         ok = read_root(&reader, config_root_setting(&config));
     }
-    if (stream != NULL) {
-        fclose(stream);
-    }
+    free(text);
     config_destroy(&config);
     if (!ok) {
         cluster_free(cluster);

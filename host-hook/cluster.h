@@ -12,6 +12,7 @@
 #define CLUSTER_MAX_VMS      256
 #define CLUSTER_MAX_SITES    64
 #define CLUSTER_MAX_NAME     63
+#define CLUSTER_MAX_FILE     (1024 * 1024)
 
 /* What a wait is for; the names and defaults are in cluster.c, the meanings in the docs. */
 enum timeout {

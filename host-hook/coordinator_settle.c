@@ -7,6 +7,7 @@
 
 #include "common/log.h"
 #include "host-hook/coordinator_private.h"
+#include "host-hook/guest_answer.h"
 
 bool is_rolling_back(const struct migration *m)
 {
@@ -98,7 +99,7 @@ static void on_baseline(void *arg, json_t *result, const struct ninja_error *err
 {
     struct migration_vm *vm = arg;
     json_decref(vm->standby);
-    vm->standby = json_incref(result);
+    vm->standby = guest_interconnects(result);
     vm_over(vm, err);
 }
 
@@ -106,7 +107,7 @@ static void on_after(void *arg, json_t *result, const struct ninja_error *err)
 {
     struct migration_vm *vm = arg;
     json_decref(vm->after);
-    vm->after = json_incref(result);
+    vm->after = guest_interconnects(result);
     vm_over(vm, err);
 }
 

@@ -229,10 +229,18 @@ void qmp_vm_prepare(struct vmm *vmm, int site, vmm_done done, void *arg)
 
 /* ---- migrate ---- */
 
-static int64_t integer_in(json_t *object, const char *name)
+/* Above all that a VM can have, and small enough to calculate with. */
+#define MAX_FIGURE 1e15
+
+/* No figure is believed that cannot be. */
+static int64_t figure(double value)
 {
-    json_t *value = json_object_get(object, name);
-    return json_is_number(value) ? (int64_t)json_number_value(value) : 0;
+    return value > 0 && value <= MAX_FIGURE ? (int64_t)value : 0;
+}
+
+static int64_t figure_in(json_t *object, const char *name)
+{
+    return figure(json_number_value(json_object_get(object, name)));
 }
 
 /* The figures of query-migrate; QEMU leaves out what it does not know yet. */
@@ -240,14 +248,14 @@ static void take_progress(struct vmm_progress *progress, json_t *result)
 {
     json_t *ram = json_object_get(result, "ram");
     if (ram != NULL) {
-        progress->transferred = integer_in(ram, "transferred");
-        progress->total = integer_in(ram, "total");
-        progress->remaining = integer_in(ram, "remaining");
+        progress->transferred = figure_in(ram, "transferred");
+        progress->total = figure_in(ram, "total");
+        progress->remaining = figure_in(ram, "remaining");
         double mbps = json_number_value(json_object_get(ram, "mbps"));
-        progress->bytes_per_s = (int64_t)(mbps * 1e6 / 8);
+        progress->bytes_per_s = figure(mbps * 1e6 / 8);
     }
     if (json_object_get(result, "downtime") != NULL) {
-        progress->downtime_ms = integer_in(result, "downtime");
+        progress->downtime_ms = figure_in(result, "downtime");
     }
 }
 

@@ -4,20 +4,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/printable.h"
+#include "common/rank_proto.h"
+#include "host-hook/guest_answer.h"
 #include "host-hook/timer.h"
 
 /* ---- what one agent said ---- */
-
-/* A guest's text, without what would steer a terminal. */
-static void copy_text(char *to, size_t size, const char *text)
-{
-    snprintf(to, size, "%s", text ? text : "");
-    for (char *c = to; *c != '\0'; c++) {
-        if ((unsigned char)*c < ' ') {
-            *c = '?';
-        }
-    }
-}
 
 static bool integer_between(json_t *object, const char *key, json_int_t min, json_int_t max,
                             json_int_t *value)
@@ -46,7 +38,7 @@ static struct job *add_job(struct jobs *jobs, const char *name, int size)
     jobs->jobs = realloc(jobs->jobs, ((size_t)jobs->n + 1) * sizeof(*jobs->jobs));
     struct job *job = &jobs->jobs[jobs->n++];
     *job = (struct job){.size = size};
-    copy_text(job->name, sizeof(job->name), name);
+    ninja_printable_copy(job->name, sizeof(job->name), name);
     job->ranks = calloc((size_t)size, sizeof(*job->ranks));
     for (int i = 0; i < size; i++) {
         job->ranks[i].vm = -1;
@@ -62,29 +54,40 @@ static bool add_rank(struct job *job, int vm, json_t *json, struct ninja_error *
                                job->size - 1);
     }
     integer_between(json, "pid", 0, INT32_MAX, &pid);
-    integer_between(json, "epoch", 0, UINT32_MAX, &epoch);
+    if (json_object_get(json, "epoch") != NULL &&
+        !integer_between(json, "epoch", 0, NINJA_RANK_MAX_EPOCH, &epoch)) {
+        return ninja_error_set(err, "Protocol", "rank %d of job %s is in an impossible epoch",
+                               (int)rank, job->name);
+    }
     struct job_rank *it = &job->ranks[rank];
     if (it->vm >= 0) {
         return ninja_error_set(err, "Refused", "rank %d of job %s is there twice", (int)rank,
                                job->name);
     }
-    json_t *transports = json_object_get(json, "transports");
     it->vm = vm;
     it->pid = (int)pid;
-    it->transports = json_is_object(transports) ? json_incref(transports) : NULL;
-    copy_text(it->state, sizeof(it->state), json_string_value(json_object_get(json, "state")));
+    it->transports = guest_transports(json_object_get(json, "transports"));
+    ninja_printable_copy(it->state, sizeof(it->state),
+                         json_string_value(json_object_get(json, "state")));
     if (epoch > job->epoch) {
         job->epoch = (uint32_t)epoch;
     }
     return true;
 }
 
+/* It fits, and is without what would steer a terminal. */
+static bool is_name(const char *text)
+{
+    char clean[JOBS_MAX_NAME + 1];
+    ninja_printable_copy(clean, sizeof(clean), text);
+    return text != NULL && text[0] != '\0' && strcmp(clean, text) == 0;
+}
+
 static bool add_one_job(struct jobs *jobs, int vm, json_t *json, struct ninja_error *err)
 {
     const char *name = json_string_value(json_object_get(json, "job"));
     json_int_t size;
-    if (name == NULL || strlen(name) > JOBS_MAX_NAME ||
-        !integer_between(json, "size", 1, JOBS_MAX_RANKS, &size)) {
+    if (!is_name(name) || !integer_between(json, "size", 1, JOBS_MAX_RANKS, &size)) {
         return ninja_error_set(err, "Protocol", "a job without a name or with an impossible size");
     }
     struct job *job = find_job(jobs, name);
@@ -120,11 +123,11 @@ static void add_unmanaged(struct jobs *jobs, int vm, json_t *json)
         realloc(jobs->unmanaged, ((size_t)jobs->n_unmanaged + 1) * sizeof(*jobs->unmanaged));
     struct unmanaged *it = &jobs->unmanaged[jobs->n_unmanaged++];
     *it = (struct unmanaged){.vm = vm, .pid = (int)pid};
-    copy_text(it->command, sizeof(it->command),
-              json_string_value(json_object_get(json, "command")));
-    copy_text(it->job, sizeof(it->job), json_string_value(json_object_get(json, "job")));
-    copy_text(it->open, sizeof(it->open),
-              json_string_value(json_array_get(json_object_get(json, "open"), 0)));
+    ninja_printable_copy(it->command, sizeof(it->command),
+                         json_string_value(json_object_get(json, "command")));
+    ninja_printable_copy(it->job, sizeof(it->job), json_string_value(json_object_get(json, "job")));
+    ninja_printable_copy(it->open, sizeof(it->open),
+                         json_string_value(json_array_get(json_object_get(json, "open"), 0)));
 }
 
 bool jobs_add(struct jobs *jobs, int vm, json_t *answer, struct ninja_error *err)

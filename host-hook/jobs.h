@@ -20,6 +20,7 @@ struct job_rank {
     int pid;
     char state[16];
     json_t *transports; /* NULL: not reported yet */
+    bool reported;      /* for the step in progress */
 };
 
 struct job {

@@ -240,8 +240,9 @@ int lock_take(const char *state_dir, const char *cluster, struct ninja_error *er
     if (find_held(path) != NULL) {
         return lock_busy(cluster, getpid(), err);
     }
-    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-    if (fd < 0) {
+    /* Who can read it can lock it, and so keep us from it. */
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (fd < 0 || fchmod(fd, 0600) != 0) {
         return lock_failed(fd, path, err);
     }
     if (fcntl(fd, F_SETLK, &lock) < 0) {

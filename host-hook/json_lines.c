@@ -16,6 +16,7 @@ struct json_lines {
     struct bufferevent *bev;
     const struct json_lines_handler *handler;
     void *arg;
+    size_t searched; /* bytes of the input in which there is no end of a line */
     bool skipping;
     bool ended;
     bool busy;                    /* callbacks are running, any of which may free us */
@@ -35,10 +36,10 @@ static void end(struct json_lines *lines, const char *class, const char *what)
     lines->handler->on_end(lines->arg, &err);
 }
 
-/* jansson recurses; a guest must not choose how deep. */
-static bool too_deep(const char *text, size_t len)
+/* jansson recurses, and makes much of little; a guest must not choose how deep and how much. */
+static bool too_deep_or_many(const char *text, size_t len)
 {
-    int depth = 0;
+    int depth = 0, objects = 0;
     bool in_string = false;
     for (size_t i = 0; i < len; i++) {
         char c = text[i];
@@ -51,7 +52,8 @@ static bool too_deep(const char *text, size_t len)
         } else if (c == '"') {
             in_string = true;
         } else if (c == '{' || c == '[') {
-            if (++depth > JSON_LINES_MAX_DEPTH) {
+            objects += c == '{';
+            if (++depth > JSON_LINES_MAX_DEPTH || objects > JSON_LINES_MAX_OBJECTS) {
                 return true;
             }
         } else if (c == '}' || c == ']') {
@@ -85,8 +87,8 @@ static void one_line(struct json_lines *lines, const char *text, size_t len)
     if (lines->skipping || strspn(text, " \t\r") == len) {
         return;
     }
-    if (too_deep(text, len)) {
-        end(lines, "Protocol", "it sent JSON that is nested too deeply");
+    if (too_deep_or_many(text, len)) {
+        end(lines, "Protocol", "it sent JSON that is nested too deeply, or of too many objects");
         return;
     }
     json_error_t error;
@@ -100,6 +102,32 @@ static void one_line(struct json_lines *lines, const char *text, size_t len)
     json_decref(object);
 }
 
+/*
+ * The next line, without its end, or NULL. Each byte is looked at once: a peer that sends a long
+ * line byte by byte must not have us search all of it each time.
+ */
+static char *next_line(struct json_lines *lines, struct evbuffer *in, size_t *len)
+{
+    struct evbuffer_ptr at;
+    char *line = NULL;
+    if (evbuffer_ptr_set(in, &at, lines->searched, EVBUFFER_PTR_SET) == 0) {
+        at = evbuffer_search(in, "\n", 1, &at);
+    }
+    if (at.pos < 0) {
+        lines->searched = evbuffer_get_length(in);
+        return NULL;
+    }
+    *len = (size_t)at.pos;
+    line = malloc(*len + 1);
+    if (line == NULL) {
+        abort();
+    }
+    evbuffer_remove(in, line, *len + 1);
+    line[*len] = '\0';
+    lines->searched = 0;
+    return line;
+}
+
 static void on_read(struct bufferevent *bev, void *arg)
 {
     struct json_lines *lines = arg;
@@ -107,7 +135,7 @@ static void on_read(struct bufferevent *bev, void *arg)
     lines->busy = true;
     while (!lines->dead && !lines->ended) {
         size_t len;
-        char *line = evbuffer_readln(in, &len, EVBUFFER_EOL_LF);
+        char *line = next_line(lines, in, &len);
         if (line == NULL) {
             break;
         }

@@ -15,6 +15,8 @@
 
 #define JSON_LINES_MAX_LINE  (4u * 1024 * 1024)
 #define JSON_LINES_MAX_DEPTH 32
+/* Of one line: an empty object takes 3 bytes of it and 300 of memory. Any honest line has fewer. */
+#define JSON_LINES_MAX_OBJECTS 65536
 
 struct json_lines;
 

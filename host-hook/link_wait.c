@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "host-hook/guest_answer.h"
 #include "host-hook/timer.h"
 
 #define POLL_MS 500
@@ -81,11 +82,13 @@ static void end(struct link_wait *wait, enum link_kind kind, const char *name,
     wait->done(wait->arg, kind, name, err);
 }
 
-static void look_at(struct link_wait *wait, json_t *now)
+static void look_at(struct link_wait *wait, json_t *answer)
 {
     char name[32];
     bool port_is_coming;
+    json_t *now = guest_interconnects(answer);
     enum link_kind kind = link_compare(wait->before, now, &port_is_coming, name, sizeof(name));
+    json_decref(now);
     if (kind == LINK_RDMA) {
         end(wait, kind, name, NULL);
         return;

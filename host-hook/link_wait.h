@@ -18,7 +18,8 @@ enum link_kind {
 };
 
 /**
- * What is new, of two answers of ninja-interconnects.
+ * What is new, of two answers to ninja-interconnects as guest_interconnects() leaves them: the time
+ * grows with the square of their length.
  *
  * @param port_is_coming  out: an RDMA port is there that was not, and is not ACTIVE yet
  * @param name            out: the port's or interface's

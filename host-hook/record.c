@@ -36,7 +36,10 @@ static bool take_vm(struct record *record, const struct cluster *cluster, json_t
                     struct ninja_error *err)
 {
     int vm = vm_named(cluster, text_in(json, "name"));
-    int from = vm >= 0 ? cluster_find_site(cluster, text_in(json, "at"), err) : -1;
+    if (vm >= 0 && record->vms[vm].from >= 0) {
+        return ninja_error_set(err, "State", "VM \"%.100s\" is there twice", cluster->vms[vm]);
+    }
+    int from = vm >= 0 ? cluster_find_site(cluster, text_in(json, "at"), NULL) : -1;
     if (from < 0) {
         return ninja_error_set(err, "State",
                                "VM \"%.100s\" at \"%.100s\" is not in the cluster file",
@@ -54,9 +57,10 @@ static bool take_begin(struct record *record, const struct cluster *cluster, jso
 {
     size_t i;
     json_t *vm, *vms = json_object_get(line, "vms");
-    record->to = cluster_find_site(cluster, text_in(line, "to"), err);
+    record->to = cluster_find_site(cluster, text_in(line, "to"), NULL);
     if (record->to < 0) {
-        return false;
+        return ninja_error_set(err, "State", "the site \"%.100s\" is not in the cluster file",
+                               text_in(line, "to"));
     }
     if (json_array_size(vms) != (size_t)cluster->n_vms) {
         return ninja_error_set(err, "State", "it was begun with %zu VMs, the cluster file has %d",
@@ -65,9 +69,15 @@ static bool take_begin(struct record *record, const struct cluster *cluster, jso
     record->paused = strcmp(text_in(line, "mode"), "paused") == 0;
     snprintf(record->began, sizeof(record->began), "%s", text_in(line, "time"));
     record->vms = calloc((size_t)cluster->n_vms, sizeof(*record->vms));
+    if (record->vms == NULL) {
+        return ninja_error_set(err, "NoMemory", "out of memory");
+    }
+    for (int n = 0; n < cluster->n_vms; n++) {
+        record->vms[n].from = -1;
+    }
     json_array_foreach(vms, i, vm)
     {
-        if (record->vms == NULL || !take_vm(record, cluster, vm, err)) {
+        if (!take_vm(record, cluster, vm, err)) {
             return false;
         }
     }

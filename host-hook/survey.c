@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "host-hook/guest_answer.h"
 #include "host-hook/json_text.h"
 #include "host-hook/timer.h"
 
@@ -52,7 +53,7 @@ static void on_interconnects(void *arg, json_t *result, const struct ninja_error
         vm_over(ref, err);
         return;
     }
-    survey->vms[ref->vm].interconnects = json_incref(result);
+    survey->vms[ref->vm].interconnects = guest_interconnects(result);
     agent_execute(survey->vms[ref->vm].agent, "ninja-jobs", NULL,
                   survey->cluster->timeouts[TIMEOUT_COMMAND], on_jobs, ref);
 }
@@ -78,7 +79,8 @@ static void on_located(void *arg, const struct ninja_error *err)
         vm_over(ref, err);
         return;
     }
-    if (vm->vmm->on_its_way) { /* its guest stands still, perhaps: it is asked when it has arrived */
+    if (vm->vmm
+            ->on_its_way) { /* its guest stands still, perhaps: it is asked when it has arrived */
         vm_over(ref, NULL);
         return;
     }

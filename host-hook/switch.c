@@ -335,13 +335,17 @@ static void make_parts(struct transport_switch *sw, enum step begin_with)
     struct jobs *jobs = sw->jobs;
     sw->switched = calloc((size_t)jobs->n, sizeof(*sw->switched));
     sw->parts = calloc((size_t)jobs->n * (size_t)sw->n, sizeof(*sw->parts));
+    /* Above what its ranks know, and what an attempt before this one may have given to some of
+     * them. */
+    sw->given_epochs++;
     for (int j = 0; j < jobs->n; j++) {
         struct job *job = &jobs->jobs[j];
         sw->switched[j].job = job;
         sw->switched[j].sent = counts_new(job->size);
         sw->switched[j].held = counts_new(job->size);
-        if (job->epoch > sw->epoch) {
-            sw->epoch = job->epoch;
+        sw->switched[j].epoch = job->epoch + sw->given_epochs;
+        if (sw->switched[j].epoch > sw->epoch) {
+            sw->epoch = sw->switched[j].epoch;
         }
         for (int vm = 0; vm < sw->n; vm++) {
             bool takes_part = begin_with == STOP || !job_is_running(job);
@@ -354,7 +358,6 @@ static void make_parts(struct transport_switch *sw, enum step begin_with)
             }
         }
     }
-    sw->epoch++;
 }
 
 static void begin_steps(struct transport_switch *sw, enum step first)

@@ -36,6 +36,7 @@ struct part {
 
 struct switched_job {
     struct job *job;
+    uint32_t epoch; /* of this attempt: that of one job is nothing to another */
     struct counts *sent, *held;
     json_t *addresses; /* by rank, of the last `open`; NULL: none yet */
     bool changed, quiet;
@@ -60,7 +61,8 @@ struct transport_switch {
 
     enum step step;
     int round, attempt;
-    uint32_t epoch;
+    uint32_t given_epochs; /* of every job */
+    uint32_t epoch;        /* the highest, for the report */
     bool released_again, taking_over, stopped, aborted, giving_up, ended, step_failed;
     bool released;     /* in this attempt */
     bool has_released; /* in any */

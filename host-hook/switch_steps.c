@@ -10,6 +10,7 @@
 #include "common/base64.h"
 #include "common/fault.h"
 #include "common/log.h"
+#include "host-hook/guest_answer.h"
 #include "host-hook/json_lines.h"
 #include "host-hook/switch_private.h"
 
@@ -136,10 +137,12 @@ static bool take_rank(struct part *part, json_t *report, int *n, struct ninja_er
     const char *text = json_string_value(json_object_get(report, "text"));
     json_int_t micros = json_integer_value(json_object_get(report, "micros"));
     json_t *transports = json_object_get(report, "transports");
-    if (rank < 0 || rank >= job->size || job->ranks[rank].vm != part->vm || status == NULL) {
+    if (rank < 0 || rank >= job->size || job->ranks[rank].vm != part->vm || status == NULL ||
+        job->ranks[rank].reported) {
         return ninja_error_set(err, "Protocol", "%s: a malformed report of step %s",
                                agent_vm(sw->agents[part->vm]), switch_step_names[sw->step]);
     }
+    job->ranks[rank].reported = true;
     if (strcmp(status, "ok") != 0) {
         *err = rank_error(part, (int)rank, status, text ? text : "");
         return false;
@@ -149,7 +152,7 @@ static bool take_rank(struct part *part, json_t *report, int *n, struct ninja_er
     }
     if (sw->step == CONNECT && json_is_object(transports)) {
         json_decref(job->ranks[rank].transports);
-        job->ranks[rank].transports = json_incref(transports);
+        job->ranks[rank].transports = guest_transports(transports);
     }
     (*n)++;
     return take_counts(part, (int)rank, report, err) &&
@@ -168,9 +171,13 @@ int switch_ranks_in(const struct job *job, int vm)
 static void on_step_event(struct part *part, json_t *data)
 {
     struct ninja_error err = NINJA_ERROR_INIT;
+    const struct job *job = part->sw->switched[part->job].job;
     size_t i;
     json_t *report;
     int n = 0;
+    for (int r = 0; r < job->size; r++) {
+        job->ranks[r].reported = false;
+    }
     json_array_foreach(json_object_get(data, "ranks"), i, report)
     {
         struct ninja_error one = NINJA_ERROR_INIT;
@@ -178,7 +185,7 @@ static void on_step_event(struct part *part, json_t *data)
             err = one;
         }
     }
-    int expected = switch_ranks_in(part->sw->switched[part->job].job, part->vm);
+    int expected = switch_ranks_in(job, part->vm);
     if (!ninja_error_is_set(&err) && n != expected) {
         ninja_error_set(&err, "Lost", "%s: %d of %d ranks of job %s reported for step %s",
                         agent_vm(part->sw->agents[part->vm]), n, expected,
@@ -194,13 +201,13 @@ void switch_on_event(void *arg, struct agent *agent, const char *name, json_t *d
     const char *step = json_string_value(json_object_get(data, "step"));
     json_t *epoch = json_object_get(data, "epoch"), *round = json_object_get(data, "round");
     if (strcmp(name, "NINJA_STEP") != 0 || sw->ended || job == NULL || step == NULL ||
-        strcmp(step, switch_step_names[sw->step]) != 0 || json_integer_value(epoch) != sw->epoch ||
-        json_integer_value(round) != sw->round) {
+        strcmp(step, switch_step_names[sw->step]) != 0 || json_integer_value(round) != sw->round) {
         return;
     }
     for (int i = 0; i < sw->n_parts; i++) {
         struct part *part = &sw->parts[i];
         if (part->waiting && sw->agents[part->vm] == agent &&
+            json_integer_value(epoch) == sw->switched[part->job].epoch &&
             strcmp(sw->jobs->jobs[part->job].name, job) == 0) {
             on_step_event(part, data);
             return;
@@ -416,7 +423,7 @@ static void give(struct part *part, int timeout_ms)
     struct transport_switch *sw = part->sw;
     struct switched_job *job = &sw->switched[part->job];
     json_t *arguments = json_pack("{s:s, s:I, s:i, s:s, s:i}", "job", job->job->name, "epoch",
-                                  (json_int_t)sw->epoch, "round", sw->round, "step",
+                                  (json_int_t)job->epoch, "round", sw->round, "step",
                                   switch_step_names[sw->step], "timeout-ms", timeout_ms);
     if (sw->step == STOP) {
         json_object_set_new(

@@ -10,6 +10,10 @@ PACKAGES=(gcc g++ make autoconf automake libtool pkg-config libevent-dev libjans
     libibverbs-dev libpmix-dev libopenmpi-dev openmpi-bin python3-mpi4py zlib1g-dev libcmocka-dev shellcheck iproute2 gfortran
     valgrind jq socat procps)
 
+# What the part fuzz needs beside them.
+# shellcheck disable=SC2034
+FUZZ_PACKAGES=(clang libclang-rt-dev)
+
 # Installs what is missing; quiet if nothing is.
 install_packages() {
     local missing=() package

@@ -225,6 +225,9 @@ static void do_step(struct fake_agent *agent, json_t *request)
     json_t *ranks = json_array();
     for (int i = 0; i < agent->n_ranks; i++) {
         json_array_append_new(ranks, rank_report(agent, agent->ranks[i], step, arguments));
+        if (agent->repeats_first_rank) {
+            json_array_set(ranks, (size_t)i, json_array_get(ranks, 0));
+        }
     }
     json_t *data = json_object();
     static const char *const keys[] = {"job", "epoch", "round", "step"};

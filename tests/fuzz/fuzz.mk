@@ -1,0 +1,39 @@
+# Builds the libFuzzer targets into the directory OUT, from the sources in TOP, with the config.h of
+# the configured tree CONFIG. Used by tests/fuzz/run.
+CC = clang
+PACKAGES = libevent jansson libconfig
+FLAGS = -std=gnu11 -g -O1 -fno-omit-frame-pointer -Wall -Wextra -Wno-unused-parameter -Werror \
+    -fsanitize=address,undefined -fno-sanitize-recover=undefined \
+    -D_GNU_SOURCE -DSCRIPTS_DIR='"/nowhere"' -I$(TOP) -I$(CONFIG) \
+    $(shell pkg-config --cflags $(PACKAGES))
+LIBS = $(shell pkg-config --libs $(PACKAGES))
+
+COMMON = $(wildcard $(TOP)/common/*.c)
+AGENT = $(filter-out %/main.c,$(wildcard $(TOP)/guest-agent/*.c))
+# All but the command ninjactl.
+HOST = $(filter-out %/ninjactl.c %/progress.c %/session.c $(wildcard $(TOP)/host-hook/cmd_*.c),\
+    $(wildcard $(TOP)/host-hook/*.c))
+
+AGENT_TARGETS = agent_host agent_ranks rank_agent addresses
+HOST_TARGETS = host_agent host_qmp cluster journal
+TARGETS = $(AGENT_TARGETS) $(HOST_TARGETS)
+
+all: $(addprefix $(OUT)/,$(TARGETS))
+
+objects = $(patsubst $(TOP)/%.c,$(OUT)/%.o,$(1))
+of_agent = $(call objects,$(COMMON) $(AGENT) $(TOP)/tests/fuzz/fuzz.c $(TOP)/tests/fuzz/agent_bench.c)
+of_host = $(call objects,$(COMMON) $(HOST) $(TOP)/tests/fuzz/fuzz.c $(TOP)/tests/fuzz/scripted_peer.c)
+
+$(addprefix $(OUT)/,$(AGENT_TARGETS)): $(OUT)/%: $(OUT)/tests/fuzz/%.o $(of_agent)
+	@$(CC) -fsanitize=fuzzer,address,undefined -o $@ $^ $(LIBS)
+
+$(addprefix $(OUT)/,$(HOST_TARGETS)): $(OUT)/%: $(OUT)/tests/fuzz/%.o $(of_host)
+	@$(CC) -fsanitize=fuzzer,address,undefined -o $@ $^ $(LIBS)
+
+$(OUT)/%.o: $(TOP)/%.c
+	@mkdir -p $(@D)
+	@$(CC) $(FLAGS) -fsanitize=fuzzer-no-link -MMD -c -o $@ $<
+
+# What is compiled anew when a header changes.
+-include $(shell find $(OUT) -name '*.d' 2>/dev/null)
+.PHONY: all

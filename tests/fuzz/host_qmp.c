@@ -1,0 +1,155 @@
+/*
+ * The host as a broken or hostile QEMU speaks to it: the driver "qmp" with a QEMU at each of two
+ * sites. The first bytes say which operations the host does, one after the other; the rest is what
+ * the QEMUs say, a line each, in turn as they are asked (scripted_peer.h).
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "host-hook/cluster.h"
+#include "host-hook/driver.h"
+#include "tests/fuzz/fuzz.h"
+#include "tests/fuzz/scripted_peer.h"
+
+#define MAX_OPERATIONS 6
+
+struct host {
+    struct event_base *base;
+    struct vmm *vmm;
+    const uint8_t *operations;
+    int n_operations;
+    int pending; /* operations; a second one is a cancel */
+    bool failed, prepared, cancelling;
+    struct event *next;
+};
+
+static struct scripted_peer peers[2];
+static struct cluster *cluster;
+
+static const char cluster_text[] =
+    "driver = \"qmp\"; vms = ( { name = \"vm1\"; } );\n"
+    "sites = ( { name = \"a\"; vms = ( { name = \"vm1\"; qmp = \"%s\"; agent = \"/nowhere/a\";\n"
+    "  receive = \"tcp:127.0.0.1:1\"; device = \"x,id=d,bus=b\"; } ); },\n"
+    "  { name = \"b\"; vms = ( { name = \"vm1\"; qmp = \"%s\"; agent = \"/nowhere/b\";\n"
+    "  receive = \"tcp:127.0.0.1:2\"; device = \"y,id=d,bus=b\"; } ); } );\n";
+
+static void set_up(void)
+{
+    struct ninja_error err = NINJA_ERROR_INIT;
+    char *path = fuzz_path("cluster");
+    scripted_peer_open(&peers[0], "a");
+    scripted_peer_open(&peers[1], "b");
+    FILE *out = fopen(path, "w");
+    FUZZ_CHECK(out != NULL);
+    fprintf(out, cluster_text, peers[0].path, peers[1].path);
+    fclose(out);
+    cluster = cluster_read(path, &err);
+    free(path);
+    FUZZ_CHECK(cluster != NULL);
+}
+
+static void on_done(void *arg, const struct ninja_error *err)
+{
+    static const struct timeval now = {0, 0};
+    struct host *host = arg;
+    const struct vmm_progress *copy = &host->vmm->progress;
+    FUZZ_CHECK(host->pending > 0);
+    FUZZ_CHECK(copy->total >= 0 && copy->remaining >= 0 && copy->transferred >= 0);
+    host->pending--;
+    host->cancelling &= host->pending > 0;
+    host->failed = err != NULL;
+    event_add(host->next, &now);
+}
+
+/* What the life of a VM in driver.h allows; anything else is left out. */
+static void begin(struct host *host, uint8_t operation)
+{
+    const struct vmm_driver *driver = host->vmm->driver;
+    struct vmm *vmm = host->vmm;
+    bool located = vmm->site >= 0;
+    host->pending++;
+    if (operation == 0 && located && vmm->has_device) {
+        driver->unplug(vmm, on_done, host);
+    } else if (operation == 1 && located && !vmm->moved) {
+        host->prepared = true;
+        driver->prepare(vmm, 1 - vmm->site, on_done, host);
+    } else if (operation == 2 && host->prepared && !host->failed && !vmm->moved) {
+        driver->migrate(vmm, on_done, host);
+    } else if (operation == 3 && host->prepared && !vmm->moved) {
+        host->cancelling = true;
+        driver->cancel(vmm, on_done, host);
+    } else if (operation == 4 && vmm->moved) {
+        driver->finish(vmm, on_done, host);
+    } else if (operation == 5 && located && !vmm->has_device) {
+        driver->plug(vmm, on_done, host);
+    } else {
+        host->pending--;
+    }
+}
+
+static void on_next(evutil_socket_t fd, short what, void *arg)
+{
+    struct host *host = arg;
+    while (host->pending == 0 && host->n_operations > 0) {
+        host->n_operations--;
+        begin(host, *host->operations++);
+    }
+}
+
+static bool may_cancel(const struct host *host)
+{
+    return host->pending == 1 && !host->cancelling && host->n_operations > 0 &&
+           *host->operations == 3;
+}
+
+static void converse(struct host *host)
+{
+    for (int quiet = 0, n = 0; quiet < 3 && n < 400; n++) {
+        event_base_loop(host->base, EVLOOP_NONBLOCK);
+        bool any = scripted_peer_serve(&peers[0]);
+        any |= scripted_peer_serve(&peers[1]);
+        if (!any && may_cancel(host)) { /* what waits for a timer, too */
+            host->n_operations--;
+            begin(host, *host->operations++);
+            any = true;
+        }
+        quiet = any || scripted_peer_say(&peers[n % 2]) ? 0 : quiet + 1;
+    }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    uint8_t first = fuzz_byte(&data, &size);
+    if (size < MAX_OPERATIONS) {
+        return 0;
+    }
+    if (cluster == NULL) {
+        set_up();
+    }
+    struct script script = {data + MAX_OPERATIONS, size - MAX_OPERATIONS};
+    for (int i = 0; i < 2; i++) {
+        peers[i].greets = true;
+        peers[i].script = &script;
+    }
+    struct host host = {
+        .base = fuzz_event_base(), .operations = data, .n_operations = MAX_OPERATIONS};
+    host.vmm = driver_qmp.open(host.base, cluster, 0);
+    host.next = evtimer_new(host.base, on_next, &host);
+    host.pending = 1;
+    if (first & 1) {
+        host.prepared = true;
+        driver_qmp.adopt(host.vmm, 0, 1, (first & 2) != 0, on_done, &host);
+    } else {
+        driver_qmp.locate(host.vmm, on_done, &host);
+    }
+    converse(&host);
+    driver_qmp.close(host.vmm);
+    event_free(host.next);
+    event_base_free(host.base);
+    for (int i = 0; i < 2; i++) {
+        scripted_peer_hang_up(&peers[i]);
+    }
+    return 0;
+}

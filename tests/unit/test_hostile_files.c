@@ -1,0 +1,201 @@
+/* Files that no ninjactl wrote: the cluster file, the journal, and who may take the lock. */
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "host-hook/cluster.h"
+#include "host-hook/journal.h"
+#include "host-hook/record.h"
+#include "tests/unit/fake_peer.h"
+
+#define ID "20260101-000000-1"
+
+static int teardown(void **state)
+{
+    fake_dir_remove();
+    return 0;
+}
+
+static void write_file(const char *path, const char *bytes, size_t size)
+{
+    FILE *out = fopen(path, "w");
+    assert_non_null(out);
+    assert_int_equal(fwrite(bytes, 1, size, out), size);
+    fclose(out);
+}
+
+static char *repeated(const char *begin, const char *part, int n, const char *end)
+{
+    char *text = malloc(strlen(begin) + strlen(part) * (size_t)n + strlen(end) + 1);
+    char *at = stpcpy(text, begin);
+    for (int i = 0; i < n; i++) {
+        at = stpcpy(at, part);
+    }
+    strcpy(at, end);
+    return text;
+}
+
+/* ---- the cluster file ---- */
+
+static struct cluster *read_cluster(const char *bytes, size_t size, struct ninja_error *err)
+{
+    char path[128];
+    snprintf(path, sizeof(path), "%s/cluster.conf", fake_dir());
+    write_file(path, bytes, size);
+    return cluster_read(path, err);
+}
+
+static void expect_wrong(const char *bytes, size_t size, const char *words)
+{
+    struct ninja_error err = NINJA_ERROR_INIT;
+    assert_null(read_cluster(bytes, size, &err));
+    assert_string_equal(err.class, "ClusterFile");
+    if (strstr(err.message, words) == NULL) {
+        fail_msg("'%s' expected: %s", words, err.message);
+    }
+}
+
+static void expect_wrong_text(char *text, const char *words)
+{
+    expect_wrong(text, strlen(text), words);
+    free(text);
+}
+
+static void a_cluster_file_is_bounded(void **state)
+{
+    static const char nul[] = "name = \"a\0b\";\n";
+    expect_wrong_text(repeated("name = \"", "x", 10000000, "\";\n"), "longer than 1048576");
+    expect_wrong_text(repeated("", "name = \"x\"; ", 200000, "\n"), "longer than 1048576");
+    expect_wrong_text(repeated("a = ", "(", 500000, "\n"), "cluster.conf:1");
+    expect_wrong_text(repeated("a = ", "{ b = ", 100000, "\n"), "cluster.conf:1");
+    expect_wrong(nul, sizeof(nul) - 1, "NUL");
+    expect_wrong_text(repeated("name = \"", "\xff\xfe", 10, "\";\n"), "expected");
+    expect_wrong_text(strdup("quiesce-attempts = 99999999999999999999;\n"), "cluster.conf:1");
+    expect_wrong_text(strdup("quiesce-attempts = -1;\n"), "whole number");
+    expect_wrong_text(strdup("name = \"a\"; name = \"b\";\n"), "duplicate");
+}
+
+/* ---- the journal ---- */
+
+static struct cluster *two_vms(void)
+{
+    static const char text[] =
+        "name = \"c\"; driver = \"local\"; vms = ( { name = \"vm1\"; }, { name = \"vm2\"; } );\n"
+        "sites = ( { name = \"a\"; vms = ( { name = \"vm1\"; agent = \"/a1\"; },\n"
+        "  { name = \"vm2\"; agent = \"/a2\"; } ); },\n"
+        "{ name = \"b\"; vms = ( { name = \"vm1\"; agent = \"/b1\"; },\n"
+        "  { name = \"vm2\"; agent = \"/b2\"; } ); } );\n";
+    struct ninja_error err = NINJA_ERROR_INIT;
+    struct cluster *cluster = read_cluster(text, sizeof(text) - 1, &err);
+    assert_non_null(cluster);
+    return cluster;
+}
+
+/* The state that the record has, or the class of the error. */
+static const char *found_in(struct cluster *cluster, const char *bytes, size_t size)
+{
+    static char found[32];
+    struct ninja_error err = NINJA_ERROR_INIT;
+    struct record record;
+    char path[128];
+    snprintf(path, sizeof(path), "%s/" ID, fake_dir());
+    assert_true(mkdir(path, 0700) == 0 || errno == EEXIST);
+    strcat(path, "/journal");
+    write_file(path, bytes, size);
+    if (!record_find(fake_dir(), cluster, NULL, &record, &err)) {
+        snprintf(found, sizeof(found), "%s", err.class);
+        return found;
+    }
+    snprintf(found, sizeof(found), "%s", record.state);
+    for (int i = 0; i < cluster->n_vms; i++) {
+        assert_in_range(record.vms[i].from, 0, cluster->n_sites - 1);
+    }
+    record_clear(&record);
+    return found;
+}
+
+#define VM1   "{\"name\":\"vm1\",\"at\":\"a\",\"moves\":true}"
+#define VM2   "{\"name\":\"vm2\",\"at\":\"b\"}"
+#define BEGIN "{\"cluster\":\"c\",\"to\":\"b\",\"state\":\"PLANNED\",\"vms\":[" VM1 "," VM2 "]}\n"
+
+static void a_journal_is_bounded(void **state)
+{
+    static const char nul[] = BEGIN "{\"state\":\"COPY\0ING\"}\n";
+    struct cluster *cluster = two_vms();
+    char *longest = repeated(BEGIN "{\"state\":\"", "x", 10000000, "\"}\n");
+    char *deepest = repeated(BEGIN "{\"state\":\"COPYING\"}\n{\"x\":", "[", 900000, "\n");
+#define FOUND(text) found_in(cluster, text, strlen(text))
+    assert_string_equal(FOUND(BEGIN), "PLANNED");
+    assert_string_equal(FOUND(longest), "PLANNED");
+    assert_string_equal(FOUND(deepest), "COPYING");
+    assert_string_equal(found_in(cluster, nul, sizeof(nul) - 1), "PLANNED");
+    assert_string_equal(FOUND(BEGIN "{\"state\":\"COPYING\"}\n{\"outcome\":\"do"), "COPYING");
+    assert_string_equal(FOUND(BEGIN "{\"state\":\"CO\xff\"}\n{\"unknown\":[1e999]}\n"), "PLANNED");
+    assert_string_equal(FOUND(BEGIN "{\"state\":-1,\"state\":\"COPYING\"}\n"), "COPYING");
+    assert_string_equal(FOUND(BEGIN "{\"outcome\":\"done\"}\n"), "None");
+    assert_string_equal(FOUND(""), "None");
+    assert_string_equal(FOUND("\n\n\n" BEGIN), "None");
+    free(longest);
+    free(deepest);
+    cluster_free(cluster);
+}
+
+static void a_vm_of_which_nothing_is_said_is_at_no_site(void **state)
+{
+    struct cluster *cluster = two_vms();
+    assert_string_equal(FOUND("{\"cluster\":\"c\",\"to\":\"b\",\"vms\":[" VM1 "," VM1 "]}\n"),
+                        "State");
+    assert_string_equal(FOUND("{\"cluster\":\"c\",\"to\":\"b\",\"vms\":[" VM1 "]}\n"), "State");
+    assert_string_equal(FOUND("{\"cluster\":\"c\",\"to\":\"b\",\"vms\":[" VM1 ",{\"name\":\"vm3\","
+                              "\"at\":\"a\"}]}\n"),
+                        "State");
+    assert_string_equal(FOUND("{\"cluster\":\"c\",\"to\":7,\"vms\":[" VM1 "," VM2 "]}\n"), "State");
+    cluster_free(cluster);
+}
+
+/* ---- the lock ---- */
+
+/* A lock for reading would do to keep all others out. */
+static void another_user_cannot_lock_a_cluster(void **state)
+{
+    struct ninja_error err = NINJA_ERROR_INIT;
+    char path[128];
+    int status;
+    if (geteuid() != 0) {
+        skip();
+    }
+    snprintf(path, sizeof(path), "%s/c.lock", fake_dir());
+    assert_int_equal(chmod(fake_dir(), 0755), 0);
+    write_file(path, "", 0); /* as an earlier version left it */
+    assert_int_equal(chmod(path, 0644), 0);
+    lock_release(lock_take(fake_dir(), "c", &err));
+    pid_t child = fork();
+    if (child == 0) {
+        _exit(setuid(65534) != 0 || open(path, O_RDONLY) >= 0 || errno != EACCES);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+}
+
+#define TEST(f) cmocka_unit_test_teardown(f, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(a_cluster_file_is_bounded),
+        TEST(a_journal_is_bounded),
+        TEST(a_vm_of_which_nothing_is_said_is_at_no_site),
+        TEST(another_user_cannot_lock_a_cluster),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
