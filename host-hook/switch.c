@@ -89,8 +89,9 @@ static bool may_try_again(const struct transport_switch *sw)
 static void attempt_given_up(struct transport_switch *sw)
 {
     json_array_append_new(sw->given_up,
-                          json_pack("{s:o, s:i, s:I}", "reason", json_text(sw->err.message),
-                                    "rounds", sw->round, "stall_ms", (json_int_t)sw->stall_ms));
+                          json_pack("{s:o, s:i, s:I, s:I}", "reason", json_text(sw->err.message),
+                                    "rounds", sw->round, "stall_ms", (json_int_t)sw->stall_ms,
+                                    "stopped_at_us", (json_int_t)sw->stopped_at_us));
     if (!may_try_again(sw)) {
         finish(sw);
         return;
@@ -366,6 +367,7 @@ static void begin_steps(struct transport_switch *sw, enum step first)
     int quiesce_ms = sw->options.cluster->timeouts[TIMEOUT_QUIESCE];
     sw->stopped = true;
     sw->stopped_at = now_ms();
+    sw->stopped_at_us = wall_clock_us();
     sw->budget_end = sw->stopped_at + quiesce_ms;
     sw->lease_end = sw->budget_end + LEASE_SLACK_MS;
     if (first != STOP) {
@@ -417,7 +419,7 @@ static void begin_attempt(struct transport_switch *sw)
     json_array_clear(sw->steps);
     sw->attempt++;
     sw->round = 0;
-    sw->stall_ms = 0;
+    sw->stall_ms = sw->stopped_at_us = 0;
     sw->released = sw->released_again = sw->left_out = false;
     sw->query = jobs_query_start(sw->base, sw->agents, sw->n, &options, on_jobs, sw);
 }
@@ -521,6 +523,7 @@ json_t *switch_report(const struct transport_switch *sw)
         json_text(failed ? sw->err.message : ""), "attempts", sw->attempt, "rounds", sw->round,
         "epoch", (json_int_t)sw->epoch, "stall_ms", (json_int_t)sw->stall_ms, "steps", sw->steps,
         "given_up", sw->given_up, "jobs", jobs_to_json(sw->jobs, sw->agents));
+    json_object_set_new(report, "stopped_at_us", json_integer(sw->stopped_at_us));
     json_object_set_new(report, "lines", json_integer(now.lines - sw->traffic_before.lines));
     json_object_set_new(report, "bytes", json_integer(now.bytes - sw->traffic_before.bytes));
     return report;

@@ -75,6 +75,7 @@ struct transport_switch {
     struct event *deadline, *next;
     json_t *steps, *given_up;
     int64_t stall_ms;
+    int64_t stopped_at_us; /* wall clock; 0: this attempt stopped nobody */
 };
 
 extern const char *const switch_step_names[];

@@ -12,6 +12,9 @@
 /** Milliseconds of the monotonic clock. */
 int64_t now_ms(void);
 
+/** Microseconds since 1970, for a reader who compares with other logs; it may jump. */
+int64_t wall_clock_us(void);
+
 /** Calls back once after ms milliseconds; free it with timer_free(). Aborts if out of memory. */
 struct event *timer_start(struct event_base *base, int64_t ms, event_callback_fn callback,
                           void *arg);

@@ -33,8 +33,11 @@ refused 'cannot be released' --release tcp,self "${START[@]}"
 refused 'whole number' --every 1.5 "${START[@]}"
 refused 'whole number' --every -1 "${START[@]}"
 refused 'whole number' --seed 99999999999999999999 "${START[@]}"
+refused 'whole number' --at 100,x "${START[@]}"
+refused 'whole number' --at '' "${START[@]}"
 refused 'live or paused' --mode fast "${START[@]}"
 refused 'needs a value' --sets
+refused 'cannot be written' --reports "$DIR/nothing/reports" "${START[@]}"
 
 # is FILTER: holds for the last line of the output.
 is() {
@@ -50,10 +53,12 @@ grep -qx three "$DIR/errors" || die "the errors are not the command's"
 is '.exit == 9 and .seed == 7 and .switches == 0 and .failed == 0 and .stall_ms.median == null'
 
 # a job is switched, by any command that starts it, and its result is its own
-harass -- sh -c "\"\$@\"; \"\$@\"" - "${RUN[@]}" "$BUILD/mpi/p2p" 1500 >"$DIR/output" 2>"$DIR/errors" || die "failed"
+harass --reports "$DIR/reports" -- sh -c "\"\$@\"; \"\$@\"" - "${RUN[@]}" "$BUILD/mpi/p2p" 1500 >"$DIR/output" 2>"$DIR/errors" || die "failed"
 grep -q -- '--seed [0-9]' "$DIR/errors" || die "does not tell the seed"
 [ "$(grep -c '^p2p: ok' "$DIR/output")" -eq 2 ] && [ "$(wc -l <"$DIR/output")" -eq 3 ] || die "wrong output"
 is '.exit == 0 and .switches > 1 and .failed == 0 and .refused == 0 and .stall_ms.max >= .stall_ms.median'
+[ "$(jq -s 'map(select(.outcome == "done" and .stopped_at_us > 0)) | length' "$DIR/reports")" = "$(tail -1 "$DIR/output" | jq .switches)" ] ||
+    die "other reports than switches"
 for mode in live paused; do
     harass --mode $mode -- "${RUN[@]}" "$BUILD/mpi/p2p" 1500 >"$DIR/output" || die "failed in mode $mode"
     is '.exit == 0 and .switches > 1 and .failed == 0'
@@ -78,6 +83,13 @@ for n in 1 2; do
     rm -r "$kept"
 done
 [ "$(wc -l <"$DIR/choices.1")" -eq 8 ] && cmp "$DIR/choices.1" "$DIR/choices.2" || die "other choices with the same seed"
+
+# the moments can be chosen: two turns, and no more
+harass --keep --at 50,400 -- sleep 1.5 >"$DIR/output" 2>"$DIR/errors" || die "failed"
+kept=$(sed -n 's/.*the logs are in //p' "$DIR/errors")
+sed 's/ us: .*//' "$kept/turns.log" >"$DIR/moments"
+rm -r "$kept"
+[ "$(cat "$DIR/moments")" = $'after 50000\nafter 400000' ] || die "turns at other moments: $(cat "$DIR/moments")"
 
 # a command that hangs is ended, with all that it started
 status=0

@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "host-hook/timer.h"
+
 static json_int_t stage(const struct world *world, int vm, const char *name)
 {
     json_t *stages = json_object_get(
@@ -85,6 +87,7 @@ static void live_to_a_site_with_device(void **state)
 static void paused_to_a_site_without_device(void **state)
 {
     struct world *world = *state;
+    int64_t before = wall_clock_us();
     assert_int_equal(migrate(world, ETH, MODE_PAUSED), OUTCOME_DONE);
     assert_at(world, ETH, false);
     assert_job_runs_on(world, "openib"); /* what the fake calls @best */
@@ -94,8 +97,12 @@ static void paused_to_a_site_without_device(void **state)
     assert_order("vm2 open @best", "vm1 resume");
     json_t *switches = json_object_get(world->report, "switches");
     assert_int_equal(json_array_size(switches), 1);
-    assert_true(json_integer_value(json_object_get(json_array_get(switches, 0), "stall_ms")) >=
-                stage(world, 0, "copy"));
+    json_t *sw = json_array_get(switches, 0);
+    int64_t stall_ms = json_integer_value(json_object_get(sw, "stall_ms"));
+    int64_t stopped_at_us = json_integer_value(json_object_get(sw, "stopped_at_us"));
+    assert_true(stall_ms >= stage(world, 0, "copy"));
+    assert_true(stopped_at_us >= before &&
+                stopped_at_us + stall_ms * 1000 <= wall_clock_us() + 1000);
 }
 
 static void paused_to_a_site_with_device(void **state)

@@ -1,0 +1,189 @@
+/*
+ * The life of a benchmark run.
+ *
+ * A run is: setup, an untimed iteration that touches all memory and opens the connections, then
+ * repetitions of prepare, run (timed) and verify. There is one repetition as the specification
+ * says, or as many as --seconds needs: a class that takes 50 ms is over before anything
+ * can be done to it while it runs. Every repetition must verify.
+ */
+#include "npb.h"
+
+#include <getopt.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define CACHE_LINE 64
+
+int npb_rank, npb_ranks;
+struct npb_size npb_size;
+
+struct options {
+    char class;
+    double seconds;
+};
+
+uint64_t npb_power(uint64_t a, uint64_t n)
+{
+    uint64_t result = 1;
+
+    for (; n > 0; n >>= 1) {
+        if (n & 1)
+            result = (result * a) & (NPB_MODULUS - 1);
+        a = (a * a) & (NPB_MODULUS - 1);
+    }
+    return result;
+}
+
+void *npb_allocate(size_t count, size_t size)
+{
+    size_t bytes = (count * size + CACHE_LINE) / CACHE_LINE * CACHE_LINE;
+    void *p = aligned_alloc(CACHE_LINE, bytes);
+
+    if (p == NULL) {
+        fprintf(stderr, "rank %d: no memory for %zu MB\n", npb_rank, bytes >> 20);
+        MPI_Abort(MPI_COMM_WORLD, 1);
+        exit(1);
+    }
+    memset(p, 0, bytes);
+    return p;
+}
+
+int npb_class_index(char class)
+{
+    return (int)(strchr("SWABCD", class) - "SWABCD");
+}
+
+int npb_log2(int64_t n)
+{
+    int log = 0;
+
+    while ((INT64_C(1) << log) < n)
+        log++;
+    return (INT64_C(1) << log) == n ? log : -1;
+}
+
+bool npb_agrees(bool print, const char *name, double value, double official, double epsilon)
+{
+    double error = fabs((value - official) / official);
+    bool agrees = error <= epsilon; /* false for NaN */
+
+    if (print && npb_rank == 0)
+        printf(" %-14s = %22.14e  official %22.14e%s\n", name, value, official,
+               agrees ? "" : "  WRONG");
+    return agrees;
+}
+
+static void usage(const char *name)
+{
+    if (npb_rank == 0)
+        fprintf(stderr,
+                "usage: %s S|W|A|B|C|D [--seconds N]\n"
+                "  --seconds N   repeat the benchmark until N seconds have passed\n",
+                name);
+}
+
+static bool parse(int argc, char **argv, struct options *o)
+{
+    static const struct option options[] = {{"seconds", required_argument, NULL, 's'},
+                                            {NULL, 0, NULL, 0}};
+    int option;
+
+    opterr = npb_rank == 0;
+    while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
+        char *end = NULL;
+
+        if (option != 's')
+            return false;
+        o->seconds = strtod(optarg, &end);
+        if (end == optarg || *end != '\0' || !(o->seconds >= 0 && o->seconds <= 1e6))
+            return false;
+    }
+    if (optind != argc - 1 || strlen(argv[optind]) != 1 || !strchr("SWABCD", argv[optind][0]))
+        return false;
+    o->class = argv[optind][0];
+    return true;
+}
+
+static double timed_run(const struct npb_benchmark *b)
+{
+    double seconds, longest;
+
+    b->prepare();
+    MPI_Barrier(MPI_COMM_WORLD);
+    seconds = MPI_Wtime();
+    b->run(npb_size.iterations);
+    seconds = MPI_Wtime() - seconds;
+    MPI_Allreduce(&seconds, &longest, 1, MPI_DOUBLE, MPI_MAX, MPI_COMM_WORLD);
+    return longest;
+}
+
+static void report(const struct npb_benchmark *b, char class, double seconds, int repetitions,
+                   bool verified)
+{
+    double rate = seconds > 0 ? npb_size.mop * repetitions / seconds : 0;
+
+    if (npb_rank != 0)
+        return;
+    printf("\n %s Benchmark Completed.\n", b->name);
+    printf(" Class           = %24c\n", class);
+    printf(" Size            = %24s\n", npb_size.text);
+    printf(" Iterations      = %24d\n", npb_size.iterations);
+    if (repetitions > 1)
+        printf(" Repetitions     = %24d\n", repetitions);
+    printf(" Time in seconds = %24.4f\n", seconds / repetitions);
+    printf(" Total processes = %24d\n", npb_ranks);
+    printf(" Mop/s total     = %24.2f\n", rate);
+    printf(" Mop/s/process   = %24.2f\n", rate / npb_ranks);
+    printf(" Operation type  = %24s\n", b->operations);
+    printf(" Verification    = %24s\n", verified ? "SUCCESSFUL" : "UNSUCCESSFUL");
+    fflush(stdout);
+}
+
+static bool benchmark(const struct npb_benchmark *b, const struct options *o)
+{
+    double sum = 0, begin;
+    int repetitions = 0, again;
+    bool verified = true;
+
+    b->prepare();
+    b->run(1);
+    begin = MPI_Wtime();
+    do {
+        double seconds = timed_run(b);
+        bool right = b->verify(repetitions == 0);
+
+        sum += seconds;
+        repetitions++;
+        if (!right && npb_rank == 0)
+            printf(" Repetition %d is wrong.\n", repetitions);
+        verified = verified && right;
+        again = MPI_Wtime() - begin < o->seconds;
+        MPI_Bcast(&again, 1, MPI_INT, 0, MPI_COMM_WORLD);
+    } while (again);
+    report(b, o->class, sum, repetitions, verified);
+    return verified;
+}
+
+int npb_main(int argc, char **argv, const struct npb_benchmark *b)
+{
+    struct options o = {0};
+    const char *reason;
+    int status = 64;
+
+    MPI_Init(&argc, &argv);
+    MPI_Comm_rank(MPI_COMM_WORLD, &npb_rank);
+    MPI_Comm_size(MPI_COMM_WORLD, &npb_ranks);
+    if (!parse(argc, argv, &o)) {
+        usage(argv[0]);
+    } else if ((reason = b->setup(o.class)) != NULL) {
+        if (npb_rank == 0)
+            fprintf(stderr, "%s, class %c, on %d ranks: %s\n", b->name, o.class, npb_ranks, reason);
+    } else {
+        status = benchmark(b, &o) ? 0 : 1;
+    }
+    MPI_Finalize();
+    return status;
+}
