@@ -465,20 +465,43 @@ static void on_source_gone(evutil_socket_t fd, short what, void *arg)
     on_source_ended(arg, NULL);
 }
 
+/* The source is the only other copy. It is not ended before the VM was seen at the destination. */
+static void on_still_there(void *arg, json_t *result, const struct ninja_error *err)
+{
+    struct peer *peer = arg;
+    struct qmp_vm *v = peer->owner;
+    struct ninja_error lost = NINJA_ERROR_INIT;
+    if (v->op != OP_FINISH) {
+        return;
+    }
+    if (err != NULL) {
+        ninja_error_set(
+            &lost, "Operator",
+            "it began to run there, and its QEMU does not answer any more (%s). If it has "
+            "ended, \"cont\" is for the QEMU at %s, which has the VM as it was when it "
+            "left, and its jobs must be started again; if not, \"quit\" is",
+            err->message, v->vmm.cluster->sites[v->vmm.from].name);
+        op_end(v, v->vmm.site, &lost);
+        return;
+    }
+    if (qmp_is_ready(source_of(v)->qmp)) {
+        v->peer_ended = on_source_ended;
+        peer_execute(source_of(v), "quit", NULL, NULL);
+    } else {
+        op_poll(v, 0, on_source_gone, source_of(v));
+    }
+}
+
 static void qmp_vm_finish(struct vmm *vmm, vmm_done done, void *arg)
 {
     struct qmp_vm *v = of(vmm);
     struct peer *peer = source_of(v);
     op_begin(v, OP_FINISH, done, arg);
-    op_wait(v, peer->site, vmm->cluster->timeouts[TIMEOUT_QUIT],
+    op_wait(v, peer->site,
+            vmm->cluster->timeouts[TIMEOUT_QUIT] + vmm->cluster->timeouts[TIMEOUT_COMMAND],
             "QEMU was told to quit and did not; the VM runs at \"%s\", so this one can be killed",
             vmm->cluster->sites[vmm->site].name);
-    v->peer_ended = on_source_ended;
-    if (qmp_is_ready(peer->qmp)) {
-        peer_execute(peer, "quit", NULL, NULL);
-    } else {
-        op_poll(v, 0, on_source_gone, peer);
-    }
+    peer_execute(&v->peers[vmm->site], "query-status", NULL, on_still_there);
 }
 
 /* ---- the object ---- */

@@ -13,6 +13,7 @@
 #include "common/log.h"
 #include "host-hook/report.h"
 
+#define STAMP    15 /* characters of an ID before the number that counts within a second */
 #define MAX_PATH 4096
 
 struct journal {
@@ -56,27 +57,43 @@ static bool sync_dir(const char *path)
     return ok;
 }
 
-struct journal *journal_new(const char *state_dir, struct ninja_error *err)
+/*
+ * The order of IDs is the order in which migrations began, as the last one may have been
+ * interrupted. So where the clock was set back, the stamp of the ID before is used again. 0: made.
+ */
+static int make_own_dir(struct journal *journal, const char *state_dir)
 {
-    char path[MAX_PATH + 64];
-    struct journal *journal = calloc(1, sizeof(*journal));
+    char stamp[16], (*ids)[JOURNAL_ID_SIZE];
     time_t now = time(NULL);
     struct tm tm;
-    gmtime_r(&now, &tm); /* the order of IDs is that of time, also when clocks are put back */
-    if (!make_dirs(state_dir, err)) {
-        free(journal);
-        return NULL;
+    gmtime_r(&now, &tm);
+    strftime(stamp, sizeof(stamp), "%Y%m%d-%H%M%S", &tm);
+    int n = journal_list(state_dir, &ids), first = 1, made = -1;
+    if (n > 0 && strncmp(ids[n - 1], stamp, STAMP) >= 0) {
+        snprintf(stamp, sizeof(stamp), "%.*s", STAMP, ids[n - 1]);
+        first = atoi(ids[n - 1] + STAMP + 1) + 1;
     }
-    int made = -1;
-    for (int n = 1; made < 0 && n < 1000; n++) {
-        size_t len = strftime(journal->id, sizeof(journal->id), "%Y%m%d-%H%M%S", &tm);
-        snprintf(journal->id + len, sizeof(journal->id) - len, "-%d", n);
+    free(ids);
+    for (int i = first; made < 0 && i < first + 1000; i++) {
+        snprintf(journal->id, sizeof(journal->id), "%s-%d", stamp, i);
         snprintf(journal->dir, sizeof(journal->dir), "%s/%s", state_dir, journal->id);
         made = mkdir(journal->dir, 0755);
         if (made < 0 && errno != EEXIST) {
             break;
         }
     }
+    return made;
+}
+
+struct journal *journal_new(const char *state_dir, struct ninja_error *err)
+{
+    char path[MAX_PATH + 64];
+    struct journal *journal = calloc(1, sizeof(*journal));
+    if (!make_dirs(state_dir, err)) {
+        free(journal);
+        return NULL;
+    }
+    int made = make_own_dir(journal, state_dir);
     snprintf(path, sizeof(path), "%s/journal", journal->dir);
     journal->fd = made < 0 ? -1 : open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
     if (journal->fd < 0 || !sync_dir(journal->dir) || !sync_dir(state_dir)) {
@@ -298,8 +315,8 @@ pid_t lock_holder(const char *state_dir, const char *cluster)
 /* IDs are of one length up to their last number, which counts within a second. */
 static int by_id(const struct dirent **a, const struct dirent **b)
 {
-    int order = strncmp((*a)->d_name, (*b)->d_name, 16);
-    return order ? order : atoi((*a)->d_name + 16) - atoi((*b)->d_name + 16);
+    int order = strncmp((*a)->d_name, (*b)->d_name, STAMP + 1);
+    return order ? order : atoi((*a)->d_name + STAMP + 1) - atoi((*b)->d_name + STAMP + 1);
 }
 
 static int is_id(const struct dirent *entry)

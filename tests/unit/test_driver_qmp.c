@@ -179,6 +179,19 @@ static void a_source_that_is_lost_leaves_the_receiver_alone(void **state)
     assert_int_equal(fake_log_count("eth quit"), 0);
 }
 
+/* Its memory at the source is then all that there is. */
+static void a_destination_that_ends_at_once_leaves_the_source_alone(void **state)
+{
+    struct world *world = *state;
+    found(world, "postmigrate", "completed", "running");
+    assert_int_equal(taken_for(world, true), MOVED);
+    fake_qemu_clear(&world->qemus[ETH]);
+    driver_qmp.finish(world->vmm, on_done, world);
+    assert_string_equal(wait_for_it(world), "Operator");
+    assert_non_null(strstr(world->err.message, "\"cont\" is for the QEMU at ib"));
+    assert_int_equal(fake_log_count("ib quit"), 0);
+}
+
 static void without_a_connection_a_command_fails(void **state)
 {
     struct world *world = *state;
@@ -226,6 +239,7 @@ int main(void)
         TEST(a_vm_that_ran_there_and_stands_still_is_not_ended),
         TEST(a_copy_that_goes_on_unseen_is_not_taken_for_cancelled),
         TEST(a_source_that_is_lost_leaves_the_receiver_alone),
+        TEST(a_destination_that_ends_at_once_leaves_the_source_alone),
         TEST(without_a_connection_a_command_fails),
         TEST(the_journal_says_which_vm_arrived),
     };

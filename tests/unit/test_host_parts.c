@@ -401,6 +401,21 @@ static void ids_do_not_depend_on_the_time_zone(void **state)
     free(list);
 }
 
+static void ids_do_not_go_back_with_the_clock(void **state)
+{
+    static const char *const expected[] = {"99980101-000000-8", "99980101-000000-9"};
+    struct ninja_error err = NINJA_ERROR_INIT;
+    char path[120];
+    snprintf(path, sizeof(path), "%s/99980101-000000-7", fake_dir());
+    assert_int_equal(mkdir(path, 0755), 0);
+    for (int i = 0; i < 2; i++) {
+        struct journal *journal = journal_new(fake_dir(), &err);
+        assert_non_null(journal);
+        assert_string_equal(journal_id(journal), expected[i]);
+        journal_free(journal);
+    }
+}
+
 static void the_last_report_is_found(void **state)
 {
     struct ninja_error err = NINJA_ERROR_INIT;
@@ -466,6 +481,7 @@ int main(void)
         TEST(the_lock_names_who_has_it),
         TEST(the_lock_is_of_the_process_that_has_it),
         TEST(ids_do_not_depend_on_the_time_zone),
+        TEST(ids_do_not_go_back_with_the_clock),
         TEST(the_last_report_is_found),
         TEST(a_state_directory_that_cannot_be_made),
         TEST(text_that_is_not_utf8_becomes_json),
