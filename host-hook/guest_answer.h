@@ -7,7 +7,7 @@
 
 #include <jansson.h>
 
-#define GUEST_MAX_INTERFACES 128 /* RDMA ports, and as many network interfaces */
+#define GUEST_MAX_INTERFACES 256 /* RDMA ports, and as many network interfaces */
 #define GUEST_MAX_ADDRESSES  16  /* of one interface */
 #define GUEST_MAX_COUNTERS   64  /* of one interface */
 #define GUEST_MAX_TEXT       63  /* bytes of a name, state, address */

@@ -21,7 +21,7 @@ struct host {
     const uint8_t *operations;
     int n_operations;
     int pending; /* operations; a second one is a cancel */
-    bool failed, prepared, cancelling;
+    bool adopting, failed, prepared, cancelling;
     struct event *next;
 };
 
@@ -60,6 +60,8 @@ static void on_done(void *arg, const struct ninja_error *err)
     host->pending--;
     host->cancelling &= host->pending > 0;
     host->failed = err != NULL;
+    host->prepared |= host->adopting && err == NULL;
+    host->adopting = false;
     event_add(host->next, &now);
 }
 
@@ -139,7 +141,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     host.next = evtimer_new(host.base, on_next, &host);
     host.pending = 1;
     if (first & 1) {
-        host.prepared = true;
+        host.adopting = true;
         driver_qmp.adopt(host.vmm, 0, 1, (first & 2) != 0, on_done, &host);
     } else {
         driver_qmp.locate(host.vmm, on_done, &host);
