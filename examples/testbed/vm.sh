@@ -8,6 +8,7 @@
 VMS=(vm1 vm2)
 VM_MEMORY=${VM_MEMORY:-384}
 VM_CPUS=${VM_CPUS:-2}
+VM_MACHINE=${VM_MACHINE:-q35}
 VM_BOOT_SECONDS=180
 VM_PORT_USER=5001
 VM_PORT_ROOT=5002
@@ -38,7 +39,7 @@ vm_qemu() {
     # shellcheck disable=SC2054
     [[ $site == ib ]] && rdma=(-netdev tap,id=rdma,ifname="rdma-$vm",script=no,downscript=no)
     net_exec "$site" qemu-system-x86_64 -name "$vm" -nodefaults -no-user-config -display none \
-        -machine q35,usb=off -accel "$ACCEL" -cpu "$(vm_cpu)" -smp "$VM_CPUS" -m "$VM_MEMORY" \
+        -machine "$VM_MACHINE,usb=off" -accel "$ACCEL" -cpu "$(vm_cpu)" -smp "$VM_CPUS" -m "$VM_MEMORY" \
         -kernel "$KERNEL" -initrd "$IMAGE" -append "$(vm_cmdline "$vm")" \
         -serial "file:$(vm_file "$site" "$vm" console)" \
         -qmp "unix:$(vm_file "$site" "$vm" qmp),server=on,wait=off" \
