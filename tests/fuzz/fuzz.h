@@ -3,7 +3,7 @@
  *
  * A target reads its whole input through the entry point that the real program has, and checks
  * what comes out where that can be told. Nothing of it waits: event loops are run without
- * blocking, so timers do not fire but those of 0 ms.
+ * blocking, so timers do not fire but those of 0 ms, and the short ones of the host (hurry.c).
  */
 #ifndef FUZZ_FUZZ_H
 #define FUZZ_FUZZ_H

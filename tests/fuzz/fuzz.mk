@@ -22,13 +22,14 @@ all: $(addprefix $(OUT)/,$(TARGETS))
 
 objects = $(patsubst $(TOP)/%.c,$(OUT)/%.o,$(1))
 of_agent = $(call objects,$(COMMON) $(AGENT) $(TOP)/tests/fuzz/fuzz.c $(TOP)/tests/fuzz/agent_bench.c)
-of_host = $(call objects,$(COMMON) $(HOST) $(TOP)/tests/fuzz/fuzz.c $(TOP)/tests/fuzz/scripted_peer.c)
+of_host = $(call objects,$(COMMON) $(HOST) $(TOP)/tests/fuzz/fuzz.c $(TOP)/tests/fuzz/scripted_peer.c \
+    $(TOP)/tests/fuzz/hurry.c)
 
 $(addprefix $(OUT)/,$(AGENT_TARGETS)): $(OUT)/%: $(OUT)/tests/fuzz/%.o $(of_agent)
 	@$(CC) -fsanitize=fuzzer,address,undefined -o $@ $^ $(LIBS)
 
 $(addprefix $(OUT)/,$(HOST_TARGETS)): $(OUT)/%: $(OUT)/tests/fuzz/%.o $(of_host)
-	@$(CC) -fsanitize=fuzzer,address,undefined -o $@ $^ $(LIBS)
+	@$(CC) -fsanitize=fuzzer,address,undefined -Wl,--wrap=timer_start -o $@ $^ $(LIBS)
 
 $(OUT)/%.o: $(TOP)/%.c
 	@mkdir -p $(@D)

@@ -26,28 +26,35 @@ struct host {
 };
 
 static struct scripted_peer peers[2];
-static struct cluster *cluster;
+static struct cluster *clusters[2]; /* the second one with post-copy */
 
 static const char cluster_text[] =
     "driver = \"qmp\"; vms = ( { name = \"vm1\"; } );\n"
     "sites = ( { name = \"a\"; vms = ( { name = \"vm1\"; qmp = \"%s\"; agent = \"/nowhere/a\";\n"
     "  receive = \"tcp:127.0.0.1:1\"; device = \"x,id=d,bus=b\"; } ); },\n"
     "  { name = \"b\"; vms = ( { name = \"vm1\"; qmp = \"%s\"; agent = \"/nowhere/b\";\n"
-    "  receive = \"tcp:127.0.0.1:2\"; device = \"y,id=d,bus=b\"; } ); } );\n";
+    "  receive = \"tcp:127.0.0.1:2\"; device = \"y,id=d,bus=b\"; } ); } );\n%s";
 
-static void set_up(void)
+static struct cluster *make_cluster(const char *more)
 {
     struct ninja_error err = NINJA_ERROR_INIT;
     char *path = fuzz_path("cluster");
-    scripted_peer_open(&peers[0], "a");
-    scripted_peer_open(&peers[1], "b");
     FILE *out = fopen(path, "w");
     FUZZ_CHECK(out != NULL);
-    fprintf(out, cluster_text, peers[0].path, peers[1].path);
+    fprintf(out, cluster_text, peers[0].path, peers[1].path, more);
     fclose(out);
-    cluster = cluster_read(path, &err);
-    free(path);
+    struct cluster *cluster = cluster_read(path, &err);
     FUZZ_CHECK(cluster != NULL);
+    free(path);
+    return cluster;
+}
+
+static void set_up(void)
+{
+    scripted_peer_open(&peers[0], "a");
+    scripted_peer_open(&peers[1], "b");
+    clusters[0] = make_cluster("");
+    clusters[1] = make_cluster("migration = { post-copy = 0; };\n");
 }
 
 static void on_done(void *arg, const struct ninja_error *err)
@@ -79,12 +86,14 @@ static void begin(struct host *host, uint8_t operation)
         driver->prepare(vmm, 1 - vmm->site, on_done, host);
     } else if (operation == 2 && host->prepared && !host->failed && !vmm->moved) {
         driver->migrate(vmm, on_done, host);
+    } else if (operation == 2 && vmm->split) {
+        driver->migrate(vmm, on_done, host); /* goes on */
     } else if (operation == 3 && host->prepared && !vmm->moved) {
         host->cancelling = true;
         driver->cancel(vmm, on_done, host);
-    } else if (operation == 4 && vmm->moved) {
+    } else if (operation == 4 && vmm->moved && !vmm->split) {
         driver->finish(vmm, on_done, host);
-    } else if (operation == 5 && located && !vmm->has_device) {
+    } else if (operation == 5 && located && !vmm->has_device && !vmm->split) {
         driver->plug(vmm, on_done, host);
     } else {
         host->pending--;
@@ -127,7 +136,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size < MAX_OPERATIONS) {
         return 0;
     }
-    if (cluster == NULL) {
+    if (clusters[0] == NULL) {
         set_up();
     }
     struct script script = {data + MAX_OPERATIONS, size - MAX_OPERATIONS};
@@ -137,7 +146,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     struct host host = {
         .base = fuzz_event_base(), .operations = data, .n_operations = MAX_OPERATIONS};
-    host.vmm = driver_qmp.open(host.base, cluster, 0);
+    host.vmm = driver_qmp.open(host.base, clusters[(first & 4) != 0], 0);
     host.next = evtimer_new(host.base, on_next, &host);
     host.pending = 1;
     if (first & 1) {
