@@ -12,26 +12,6 @@
 #include "host-hook/json_text.h"
 #include "host-hook/ninjactl.h"
 
-/* A QMP socket serves one client, so looking would disturb, and wait in vain. */
-static pid_t busy(const struct session *session, const struct args *args)
-{
-    return lock_holder(args->state_dir, session->cluster->name);
-}
-
-static int open_to_look(struct session *session, const struct args *args)
-{
-    int code = session_open(session, args);
-    if (code == EXIT_DONE && busy(session, args) > 0) {
-        fprintf(stderr,
-                "ninjactl: a migration or switch of \"%s\" is running (process %d), so nobody "
-                "else can look now\n",
-                session->cluster->name, (int)busy(session, args));
-        session_close(session);
-        return EXIT_REFUSED;
-    }
-    return code;
-}
-
 /* ---- status ---- */
 
 static void print_interconnects(json_t *interconnects)
@@ -114,7 +94,7 @@ static void print_status(struct session *session)
 int cmd_status(const struct args *args)
 {
     struct session session;
-    int code = open_to_look(&session, args);
+    int code = session_open_to_look(&session, args);
     if (code != EXIT_DONE) {
         return code;
     }
@@ -129,8 +109,7 @@ int cmd_status(const struct args *args)
                                 json_pack("{s:s, s:s, s:s}", "id", record.id, "state", record.state,
                                           "to", session.cluster->sites[record.to].name));
         }
-        print_json(json);
-        json_decref(json);
+        print_object(json);
     } else {
         print_status(&session);
         if (interrupted) {
@@ -154,7 +133,7 @@ int cmd_plan(const struct args *args)
     struct session session;
     struct ninja_error err = NINJA_ERROR_INIT;
     struct migration_options options = {.mode = args->mode};
-    int code = open_to_look(&session, args);
+    int code = session_open_to_look(&session, args);
     if (code != EXIT_DONE) {
         return code;
     }
@@ -333,7 +312,7 @@ int cmd_check(const struct args *args)
     struct session session;
     struct ninja_error err = NINJA_ERROR_INIT;
     struct checks checks = {.list = json_array()};
-    int code = open_to_look(&session, args), to = -1;
+    int code = session_open_to_look(&session, args), to = -1;
     if (code != EXIT_DONE) {
         json_decref(checks.list);
         return code;

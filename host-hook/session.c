@@ -9,10 +9,19 @@ void complain(const struct ninja_error *err)
     fprintf(stderr, "ninjactl: %s\n", err->message);
 }
 
-void print_json(json_t *json)
+void print_json(const json_t *json)
 {
     json_dumpf(json, stdout, JSON_INDENT(2));
     printf("\n");
+}
+
+void print_object(json_t *object)
+{
+    json_t *out = json_pack("{s:i}", "version", NINJACTL_JSON_VERSION);
+    json_object_update_missing(out, object);
+    print_json(out);
+    json_decref(out);
+    json_decref(object);
 }
 
 int session_open(struct session *session, const struct args *args)
@@ -42,6 +51,22 @@ int session_open(struct session *session, const struct args *args)
     }
     session->base = event_base_new();
     return EXIT_DONE;
+}
+
+/* A QMP socket serves one client, so looking would disturb, and wait in vain. */
+int session_open_to_look(struct session *session, const struct args *args)
+{
+    int code = session_open(session, args);
+    pid_t busy = code == EXIT_DONE ? lock_holder(args->state_dir, session->cluster->name) : 0;
+    if (busy > 0) {
+        fprintf(stderr,
+                "ninjactl: a migration or switch of \"%s\" is running (process %d), so nobody "
+                "else can look now; see ninjactl watch\n",
+                session->cluster->name, (int)busy);
+        session_close(session);
+        return EXIT_REFUSED;
+    }
+    return code;
 }
 
 int session_lock(struct session *session, const struct args *args)
