@@ -26,7 +26,7 @@ static const char *text_of(json_t *object, const char *key)
 static void print_seconds(json_t *ms)
 {
     if (json_is_integer(ms)) {
-        printf(" %9.1f s", (double)json_integer_value(ms) / 1000.0);
+        printf(" %9.3f s", (double)json_integer_value(ms) / 1000.0);
     } else {
         printf(" %9s  ", "-");
     }

@@ -31,6 +31,7 @@ const struct option_info ninjactl_options[] = {
     {OPT_RELEASE, "release", "LIST|all|bypass", "transports to let go (default all)"},
     {OPT_WAIT_TIMEOUT, "timeout", "SECONDS", "how long to wait (default: until the end)"},
     {OPT_LAST, "last", "N", "only the last N"},
+    {OPT_SYSFS, "sysfs", "DIR", "where sysfs is mounted (default /sys)"},
     {OPT_JSON, "json", NULL, "print JSON (docs/ninjactl-json.md)"},
     {OPT_VERBOSE, "verbose", NULL, "log what is done in detail"},
     {OPT_HELP, "help", NULL, "show this help"},
@@ -51,9 +52,12 @@ const size_t ninjactl_n_options = sizeof(ninjactl_options) / sizeof(ninjactl_opt
 #define EXIT_65        "  65 the cluster file is wrong\n"
 
 const struct command ninjactl_commands[] = {
-    {"check", cmd_check, "[SITE]", LOOKING | BIT(BANDWIDTH) | BIT(DOWNTIME_LIMIT),
+    {"check", cmd_check, "[SITE]", LOOKING | BIT(BANDWIDTH) | BIT(DOWNTIME_LIMIT) | BIT(SYSFS),
      "look at host, guests and destinations, and say what is missing and how to mend it",
      "  1  something that a migration needs is missing\n" EXIT_2_LOOKING EXIT_65, "check eth"},
+    {"devices", cmd_devices, NULL, LOOKING | BIT(SYSFS),
+     "show the bypass devices and interconnects of guests, VMMs and sites",
+     "  1  a VM or its agent does not answer\n" EXIT_2_LOOKING EXIT_65, "devices --json"},
     {"plan", cmd_plan, "SITE", MIGRATING,
      "say what a migration would do, step by step, and estimate its time",
      "  2  a migration there would be refused\n" EXIT_65, "plan eth --mode paused"},

@@ -54,6 +54,9 @@ static bool set_option(struct args *args, enum option_id id, const char *value)
     case OPT_DRY_RUN:
         args->dry_run = true;
         return true;
+    case OPT_SYSFS:
+        args->sysfs = value;
+        return true;
     case OPT_BTL:
         args->btl = value;
         return true;
@@ -136,6 +139,7 @@ static int run(const struct command *command, int argc, char **argv)
         .bandwidth = -1,
         .downtime_limit = -1,
         .wait_seconds = -1,
+        .sysfs = "/sys",
     };
     int code = parse(command, argc, argv, &args);
     return code >= 0 ? code : command->run(&args);

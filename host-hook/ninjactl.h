@@ -27,6 +27,7 @@ enum exit_code {
 
 struct args {
     const char *cluster_file, *state_dir;
+    const char *sysfs;
     const char *word; /* SITE or ID; NULL if not given */
     enum migration_mode mode;
     bool json, strict, detach, dry_run;
@@ -71,6 +72,7 @@ enum option_id {
     OPT_RELEASE,
     OPT_WAIT_TIMEOUT,
     OPT_LAST,
+    OPT_SYSFS,
     OPT_HELP,
 };
 
@@ -104,6 +106,7 @@ void print_help(FILE *out, const struct command *command);
 struct session {
     struct event_base *base;
     struct cluster *cluster;
+    struct looks *looks; /* NULL: not looked */
     struct survey *survey;
     struct progress *progress; /* of the migration that runs; NULL: none does */
     int lock;                  /* -1: not taken */
@@ -120,6 +123,9 @@ int session_lock(struct session *session, const struct args *args);
 
 /** Says so if a migration of this cluster was interrupted. Returns an exit code. */
 int session_refuse_interrupted(const struct session *session, const struct args *args);
+
+/** Asks the QEMUs of all sites what they are; ends always. Before the survey, which needs them. */
+void session_look(struct session *session);
 
 /** Looks at the cluster; ends always. interrupted: as for survey_start(). */
 void session_survey(struct session *session, const struct record *interrupted);
@@ -139,6 +145,9 @@ void print_json(const json_t *json);
 
 /** Prints an object with the key "version" before its own; takes it over. */
 void print_object(json_t *object);
+
+/** Prints what an agent answered to ninja-interconnects, an indented line for each. */
+void show_interconnects(json_t *interconnects);
 
 /** The exit code of a migration with that outcome, by its name. */
 int exit_code_named(const char *outcome, bool strict);

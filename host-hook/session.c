@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "host-hook/looks.h"
 #include "host-hook/ninjactl.h"
 
 void complain(const struct ninja_error *err)
@@ -98,6 +99,18 @@ int session_refuse_interrupted(const struct session *session, const struct args 
     return EXIT_DONE;
 }
 
+static void on_looks(void *arg)
+{
+    struct session *session = arg;
+    event_base_loopbreak(session->base);
+}
+
+void session_look(struct session *session)
+{
+    session->looks = looks_start(session->base, session->cluster, on_looks, session);
+    event_base_dispatch(session->base);
+}
+
 static void on_survey(void *arg)
 {
     struct session *session = arg;
@@ -114,6 +127,7 @@ void session_survey(struct session *session, const struct record *interrupted)
 void session_close(struct session *session)
 {
     survey_free(session->survey);
+    looks_free(session->looks);
     cluster_free(session->cluster);
     if (session->lock >= 0) {
         lock_release(session->lock);

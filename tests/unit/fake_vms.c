@@ -104,6 +104,9 @@ static void make_vm(struct event_base *base, struct vm *vm, const char *dir, int
     fake_agent_init(&vm->agent, base, vm->name);
     vm->agent.rdma_after_attach = true;
     vm->agent.protocol = knobs.protocol;
+    json_decref(vm->agent.interconnects);
+    vm->agent.interconnects = json_pack("{s:[], s:[{s:s, s:s, s:[s]}]}", "rdma", "net", "name",
+                                        "eth0", "state", "up", "addresses", "10.0.0.1/24");
     if (!knobs.no_job) {
         fake_agent_add_ranks(&vm->agent, job, 2 * v, 2);
     }
