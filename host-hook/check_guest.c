@@ -157,6 +157,30 @@ void check_guest(struct checks *checks, int i)
 
 /* ---- jobs ---- */
 
+/* Ranks were started with a component, perhaps long before the agent and we were installed. */
+static void check_rank_versions(struct checks *checks, const struct job *job)
+{
+    int others = 0, first = -1, known = 0;
+    for (int r = 0; r < job->size; r++) {
+        const char *version = job->ranks[r].version;
+        known += version[0] != '\0';
+        if (version[0] != '\0' && strcmp(version, PACKAGE_VERSION) != 0) {
+            first = others++ == 0 ? r : first;
+        }
+    }
+    if (others > 0) {
+        check_miss(checks, OPTIONAL, "rank-version", "jobs",
+                   "install the same version of the Open MPI components in all VMs, and start the "
+                   "job again when it may end",
+                   "%d of %d ranks of job %s run another version of crcp/ninja than ours (%s): "
+                   "rank %d runs %s",
+                   others, job->size, job->name, PACKAGE_VERSION, first, job->ranks[first].version);
+    } else if (known > 0) {
+        check_ok(checks, "rank-version", "jobs", "%d of %d ranks of job %s run crcp/ninja %s",
+                 known, job->size, job->name, PACKAGE_VERSION);
+    }
+}
+
 void check_jobs(struct checks *checks)
 {
     const struct jobs *jobs = survey_jobs(checks->session->survey);
@@ -170,6 +194,9 @@ void check_jobs(struct checks *checks)
     } else {
         check_ok(checks, "ranks", "jobs", "%d MPI job%s can be switched", jobs->n,
                  jobs->n == 1 ? "" : "s");
+    }
+    for (int i = 0; i < jobs->n; i++) {
+        check_rank_versions(checks, &jobs->jobs[i]);
     }
     if (!jobs_none_unmanaged(jobs, NULL, agents, &unmanaged)) {
         check_miss(

@@ -30,12 +30,13 @@ finds 0 vm2 agent true true "protocol 2"
 finds 0 vm2 standby true true "network interface is up"
 finds 0 vm2 link false false "no RDMA port is ACTIVE"
 finds 0 jobs ranks true true "1 MPI job can be switched"
+finds 0 jobs rank-version false false "rank 0 runs 0.0.1"
 finds 0 eth receive true true "vm2 is received at tcp:127.0.0.2:4802"
 finds 0 eth receiver true true "a QEMU waits for vm1"
 finds 0 eth disk true true "/srv/shared.img there, too"
 finds 0 eth device true true "vm1 gets no bypass device"
 expect 0 check
-says "ok   vm1: QEMU 7.2.0" "note vm1: has a bypass device" "to mend it: look at its driver" "0 missing, 2 to be looked at"
+says "ok   vm1: QEMU 7.2.0" "note vm1: has a bypass device" "to mend it: look at its driver" "0 missing, 3 to be looked at"
 
 # Each thing that can be missing.
 start_vms 1 'more=migration = { downtime-limit = 1; };'
