@@ -2,7 +2,9 @@
  * On a terminal, a block of lines stays below all that is logged: it is erased before a line of the
  * log and drawn again after it. Lines never fill the last column, where terminals differ in what
  * they do. A terminal that has become narrower wraps what was drawn, so a line that was drawn
- * counts as many rows as it now needs when it is erased.
+ * counts as many rows as it now needs when it is erased. Terminals wrap first and tell of it a
+ * little later (tmux up to 250 ms); what is drawn in between is drawn for a width that is gone. So
+ * nothing is drawn for a while after a change of the size, as more may follow.
  *
  * The file "progress" is for those who look on from outside. It is not synced, and nothing depends
  * on it.
@@ -23,7 +25,8 @@
 #include "host-hook/timer.h"
 
 #define TICK_MS    250
-#define CHANGE_MS  40 /* changes within that time are shown together */
+#define CHANGE_MS  40  /* changes within that time are shown together */
+#define SETTLE_MS  400 /* after a change of the terminal's size */
 #define PLAIN_MS   5000
 #define RECORD_MS  1000 /* for 16 VMs; more of them are recorded less often */
 #define MAX_BLOCK  512
@@ -40,7 +43,7 @@ struct progress {
     const struct migration *migration;
     int n, name_width;
     struct progress_vm *vms;
-    int64_t began_ms, recorded_ms, told_ms;
+    int64_t began_ms, recorded_ms, told_ms, resized_ms;
     bool terminal, colours, changed;
     struct event *timer, *resized;
     int drawn[MAX_BLOCK]; /* lengths of the lines on the screen */
@@ -138,11 +141,12 @@ static void erase(struct progress *progress)
         up += progress->drawn[i] > 0 ? (progress->drawn[i] + columns - 1) / columns : 1;
     }
     up = up < rows - 1 ? up : rows - 1;
-    fprintf(progress->screen, "\r");
-    if (up > 0) {
-        fprintf(progress->screen, "\033[%dA", up);
+    /* Line by line: tmux takes the erasing of all of the screen as a page to keep in its history.
+     */
+    fprintf(progress->screen, "\r\033[2K");
+    for (; up > 0; up--) {
+        fprintf(progress->screen, "\033[A\033[2K");
     }
-    fprintf(progress->screen, "\033[J");
     progress->n_drawn = 0;
 }
 
@@ -308,7 +312,9 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
         record(progress);
     }
     if (progress->terminal) {
-        put_on_screen(progress, true, true);
+        if (now - progress->resized_ms >= SETTLE_MS) {
+            put_on_screen(progress, true, true);
+        }
     } else if (now - progress->told_ms >= PLAIN_MS) {
         progress->told_ms = now;
         tell(progress);
@@ -329,7 +335,8 @@ void progress_changed(struct progress *progress)
 
 static void on_resize(evutil_socket_t fd, short what, void *arg)
 {
-    put_on_screen(arg, true, true);
+    struct progress *progress = arg;
+    progress->resized_ms = now_ms();
 }
 
 static bool can_draw(void)
@@ -355,6 +362,7 @@ struct progress *progress_start(struct event_base *base, const struct migration 
     progress->n = n_vms;
     progress->vms = calloc((size_t)n_vms, sizeof(*progress->vms));
     progress->began_ms = progress->told_ms = now_ms();
+    progress->resized_ms = progress->began_ms - SETTLE_MS;
     progress->terminal = can_draw();
     progress->colours = no_colour == NULL || no_colour[0] == '\0';
     progress->record = open_record(dir);
