@@ -1,5 +1,5 @@
 /*
- * status: where VMs run, and the jobs in them.
+ * status: where VMs run, and the jobs in them. sites: what the cluster file names.
  */
 #include <stdio.h>
 
@@ -90,4 +90,32 @@ int cmd_status(const struct args *args)
     code = survey_is_complete(session.survey, NULL) ? EXIT_DONE : EXIT_FAILED;
     session_close(&session);
     return code;
+}
+
+int cmd_sites(const struct args *args)
+{
+    struct session session;
+    int code = session_open(&session, args);
+    if (code != EXIT_DONE) {
+        return code;
+    }
+    const struct cluster *cluster = session.cluster;
+    json_t *vms = json_array(), *sites = json_array();
+    for (int i = 0; i < cluster->n_vms; i++) {
+        json_array_append_new(vms, json_string(cluster->vms[i]));
+    }
+    for (int i = 0; i < cluster->n_sites; i++) {
+        json_array_append_new(sites, json_string(cluster->sites[i].name));
+        if (!args->json) {
+            printf("%s\n", cluster->sites[i].name);
+        }
+    }
+    json_t *all = json_pack("{s:s, s:s, s:o, s:o}", "cluster", cluster->name, "driver",
+                            cluster->driver, "vms", vms, "sites", sites);
+    if (args->json) {
+        print_object(json_incref(all));
+    }
+    json_decref(all);
+    session_close(&session);
+    return EXIT_DONE;
 }

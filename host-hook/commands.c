@@ -38,10 +38,13 @@ const struct option_info ninjactl_options[] = {
 };
 const size_t ninjactl_n_options = sizeof(ninjactl_options) / sizeof(ninjactl_options[0]);
 
+/* It reads none, and takes --cluster only as all commands do. */
+#define NO_CLUSTER_FILE (1u << 31)
+
 #define BIT(id)   OPTION_BIT(OPT_##id)
 #define COMMON    (BIT(CLUSTER) | BIT(STATE_DIR) | BIT(VERBOSE) | BIT(HELP))
 #define LOOKING   (COMMON | BIT(JSON) | BIT(TIMEOUT))
-#define HISTORY   (BIT(STATE_DIR) | BIT(HELP) | BIT(CLUSTER) | BIT(VERBOSE))
+#define HISTORY   (NO_CLUSTER_FILE | BIT(STATE_DIR) | BIT(HELP) | BIT(CLUSTER) | BIT(VERBOSE))
 #define MIGRATING (LOOKING | BIT(MODE) | BIT(BANDWIDTH) | BIT(DOWNTIME_LIMIT) | BIT(POSTCOPY))
 
 #define EXIT_1_STRICT  "  1  failed; with --strict also: degraded\n"
@@ -49,31 +52,31 @@ const size_t ninjactl_n_options = sizeof(ninjactl_options) / sizeof(ninjactl_opt
 #define EXIT_2         "  2  refused, nothing was touched\n"
 #define EXIT_3         "  3  rolled back: VMs and jobs run where they were\n"
 #define EXIT_4         "  4  needs an operator\n"
-#define EXIT_65        "  65 the cluster file is wrong\n"
 
 const struct command ninjactl_commands[] = {
     {"check", cmd_check, "[SITE]", LOOKING | BIT(BANDWIDTH) | BIT(DOWNTIME_LIMIT) | BIT(SYSFS),
      "look at host, guests and destinations, and say what is missing and how to mend it",
-     "  1  something that a migration needs is missing\n" EXIT_2_LOOKING EXIT_65, "check eth"},
+     "  1  something that a migration needs is missing\n" EXIT_2_LOOKING, "check eth"},
     {"devices", cmd_devices, NULL, LOOKING | BIT(SYSFS),
      "show the bypass devices and interconnects of guests, VMMs and sites",
-     "  1  a VM or its agent does not answer\n" EXIT_2_LOOKING EXIT_65, "devices --json"},
+     "  1  a VM or its agent does not answer\n" EXIT_2_LOOKING, "devices --json"},
     {"plan", cmd_plan, "SITE", MIGRATING,
      "say what a migration would do, step by step, and estimate its time",
-     "  2  a migration there would be refused\n" EXIT_65, "plan eth --mode paused"},
+     "  2  a migration there would be refused\n", "plan eth --mode paused"},
     {"migrate", cmd_migrate, "SITE", MIGRATING | BIT(STRICT) | BIT(DETACH) | BIT(DRY_RUN),
      "move all VMs, and the jobs in them, to a site",
      EXIT_1_STRICT EXIT_2 EXIT_3 EXIT_4
-     "     with --detach: 0 it was begun; ninjactl wait tells how it ends\n" EXIT_65,
+     "     with --detach: 0 it was begun; ninjactl wait tells how it ends\n",
      "migrate eth --timeout copy=600s --detach"},
     {"switch", cmd_switch, NULL, LOOKING | BIT(BTL) | BIT(RELEASE),
      "let the jobs choose their transports anew, without a migration",
-     "  1  failed after transports were let go; the jobs run on others\n" EXIT_2 EXIT_3 EXIT_4
-         EXIT_65,
+     "  1  failed after transports were let go; the jobs run on others\n" EXIT_2 EXIT_3 EXIT_4,
      "switch --btl vader,tcp:eth1,self"},
     {"status", cmd_status, NULL, LOOKING,
      "show where VMs run, and the jobs with their ranks and transports",
-     "  1  a VM or its agent does not answer\n" EXIT_2_LOOKING EXIT_65, "status"},
+     "  1  a VM or its agent does not answer\n" EXIT_2_LOOKING, "status"},
+    {"sites", cmd_sites, NULL, COMMON | BIT(JSON),
+     "list the sites of the cluster file; nobody is asked", "", "sites"},
     {"list", cmd_list, NULL, HISTORY | BIT(JSON) | BIT(LAST),
      "list migrations, those that run or were interrupted, too", "  1  failed\n", "list --last 5"},
     {"watch", cmd_watch, "[ID]", HISTORY | BIT(JSON) | BIT(STRICT) | BIT(WAIT_TIMEOUT),
@@ -91,11 +94,11 @@ const struct command ninjactl_commands[] = {
     {"abort", cmd_abort, "[ID]", LOOKING,
      "roll back the migration that is going on, or that was interrupted",
      EXIT_1_STRICT EXIT_2 EXIT_3 EXIT_4
-     "     of one that is going on: 0 it was told; ninjactl wait tells how it ends\n" EXIT_65,
+     "     of one that is going on: 0 it was told; ninjactl wait tells how it ends\n",
      "abort"},
     {"resume", cmd_resume, "[ID]", LOOKING | BIT(STRICT),
      "take on a migration that was interrupted, to the nearest safe end",
-     EXIT_1_STRICT EXIT_2 EXIT_3 EXIT_4 EXIT_65, "resume"},
+     EXIT_1_STRICT EXIT_2 EXIT_3 EXIT_4, "resume"},
     {"report", cmd_report, "[ID]", HISTORY | BIT(JSON),
      "show what the last migration, or that with the ID, did and took",
      "  1  there is no such report\n", "report --json"},
@@ -130,12 +133,15 @@ void print_help(FILE *out, const struct command *command)
     for (size_t i = 0; i < ninjactl_n_options; i++) {
         const struct option_info *option = &ninjactl_options[i];
         char left[48];
-        if (command->options & OPTION_BIT(option->id)) {
+        if ((command->options & OPTION_BIT(option->id)) &&
+            !(option->id == OPT_CLUSTER && (command->options & NO_CLUSTER_FILE))) {
             snprintf(left, sizeof(left), "--%s %s", option->name,
                      option->value ? option->value : "");
             fprintf(out, "  %-28s %s\n", left, option->help);
         }
     }
-    fprintf(out, "\nExit codes:\n  0  done\n%s  64 wrong usage\n\nExample:\n  ninjactl %s\n",
-            command->exits, command->example);
+    fprintf(out, "\nExit codes:\n  0  done\n%s  64 wrong usage\n%s\nExample:\n  ninjactl %s\n",
+            command->exits,
+            !(command->options & NO_CLUSTER_FILE) ? "  65 the cluster file is wrong\n" : "",
+            command->example);
 }

@@ -43,6 +43,7 @@ struct args {
 int cmd_check(const struct args *args);
 int cmd_devices(const struct args *args);
 int cmd_plan(const struct args *args);
+int cmd_sites(const struct args *args);
 int cmd_status(const struct args *args);
 int cmd_migrate(const struct args *args);
 int cmd_switch(const struct args *args);
@@ -89,7 +90,7 @@ struct command {
     const char *word;    /* its argument; in brackets if it may be left out; NULL: none */
     unsigned options;    /* OPTION_BIT() of each */
     const char *help;    /* begins with a lower-case letter */
-    const char *exits;   /* the exit codes besides 0 and 64, a line each */
+    const char *exits;   /* the exit codes besides 0, 64 and 65, a line each */
     const char *example; /* what follows "ninjactl " */
 };
 

@@ -1,17 +1,12 @@
 #include <stdio.h>
 
+#include "common/printable.h"
 #include "host-hook/ninjactl.h"
 
-/* A guest's text, without what would steer a terminal. */
 static const char *clean(json_t *value, char *text, size_t size)
 {
     const char *from = json_string_value(value);
-    snprintf(text, size, "%s", from ? from : "?");
-    for (char *c = text; *c != '\0'; c++) {
-        if ((unsigned char)*c < ' ' || *c == 0x7f) {
-            *c = '?';
-        }
-    }
+    ninja_printable_copy(text, size, from != NULL ? from : "?");
     return text;
 }
 

@@ -48,7 +48,7 @@ expect 64 "Usage: ninjactl COMMAND"
 expect 0 "Usage: ninjactl COMMAND" --help
 expect 0 "ninjactl 0." --version
 expect 64 'no command "fly"' fly
-for command in check plan migrate switch status abort resume report list watch wait; do
+for command in check plan migrate switch status abort resume report list watch wait sites devices; do
     expect 0 "Usage: ninjactl $command" $command --help
     expect 0 "Exit codes:" $command --help
     expect 0 "Example:" $command --help
@@ -73,6 +73,8 @@ expect 64 "expected a whole number" migrate b --bandwidth much
     expect 2 "no migration of" abort $good
     expect 1 "no report" report $good
     expect 0 "" list $good
+    expect 0 "b" sites $good
+    expect 0 '"driver": "local"' sites $good --json
 }
 expect 65 "bad.conf:2: unknown key \"vm\"" status --cluster "$dir/bad.conf"
 expect 65 "none.conf: No such file" status --cluster "$dir/none.conf"
