@@ -32,12 +32,22 @@ static bool to_journal;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static time_t window_began; /* monotonic */
 static unsigned lines;      /* of this window */
+static void (*before_line)(void *arg);
+static void (*after_line)(void *arg);
+static void *surround_arg;
 
 void ninja_log_init(const char *name, enum ninja_log_level level)
 {
     program = name;
     most_detailed = level;
     to_journal = getenv("JOURNAL_STREAM") != NULL;
+}
+
+void ninja_log_surround(void (*before)(void *arg), void (*after)(void *arg), void *arg)
+{
+    before_line = before;
+    after_line = after;
+    surround_arg = arg;
 }
 
 static void write_prefix(enum ninja_log_level level)
@@ -90,6 +100,9 @@ void ninja_log(enum ninja_log_level level, const char *fmt, ...)
     va_end(ap);
     ninja_printable(message);
     flockfile(stderr);
+    if (before_line != NULL) {
+        before_line(surround_arg);
+    }
     if (left_out > 0) {
         write_prefix(NINJA_LOG_WARNING);
         fprintf(stderr, "%u lines were left out: there were more than %d in %d s\n", left_out,
@@ -97,6 +110,9 @@ void ninja_log(enum ninja_log_level level, const char *fmt, ...)
     }
     write_prefix(level);
     fprintf(stderr, "%s\n", message);
+    if (after_line != NULL) {
+        after_line(surround_arg);
+    }
     funlockfile(stderr);
     errno = saved;
 }

@@ -19,6 +19,12 @@ enum ninja_log_level {
  */
 void ninja_log_init(const char *name, enum ninja_log_level level);
 
+/**
+ * Has something done before and after each line that is written, for a display on the same
+ * terminal. NULL for both: nothing any more. They may not log.
+ */
+void ninja_log_surround(void (*before)(void *arg), void (*after)(void *arg), void *arg);
+
 void ninja_log(enum ninja_log_level level, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 

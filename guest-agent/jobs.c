@@ -233,6 +233,9 @@ static json_t *rank_json(const struct rank *rank)
     json_t *json = json_pack("{s:I, s:i, s:I, s:s, s:I}", "rank", (json_int_t)rank->number, "pid",
                              (int)rank->pid, "uid", (json_int_t)rank->job->uid, "state",
                              ninja_rank_state_name(rank->state), "epoch", (json_int_t)rank->epoch);
+    if (rank->version[0] != '\0') {
+        json_object_set_new(json, "version", json_string(rank->version));
+    }
     if (rank->transports != NULL) {
         json_object_set(json, "transports", rank->transports);
     }
@@ -275,6 +278,22 @@ static bool job_name(const char *text, char name[JOB_NAME_MAX])
     }
     name[len] = '\0';
     return true;
+}
+
+/* Takes the second line, if it is a version; a rank without one is as good. */
+static void rank_version(const char *text, char version[RANK_VERSION_MAX])
+{
+    const char *line = strchr(text, '\n');
+    size_t len = line != NULL ? strcspn(++line, "\n") : 0;
+    version[0] = '\0';
+    for (size_t i = 0; i < len && len < RANK_VERSION_MAX; i++) {
+        if (!isgraph((unsigned char)line[i]) || (unsigned char)line[i] >= 0x80) {
+            version[0] = '\0';
+            return;
+        }
+        version[i] = line[i];
+        version[i + 1] = '\0';
+    }
 }
 
 static struct job *job_new(struct jobs *jobs, const char *name, uid_t uid, uint32_t size)
@@ -395,6 +414,7 @@ static struct rank *add_rank(struct job *job, struct rank_conn *conn, pid_t pid,
         .state = msg->status,
         .epoch = msg->epoch,
     };
+    rank_version(msg->text, rank->version);
     struct rank *after;
     TAILQ_FOREACH(after, &job->ranks, entry)
     {

@@ -45,12 +45,15 @@ enum job_phase {
 };
 
 /* One rank. conn NULL: it was lost in an epoch, and is kept until that ends. */
+#define RANK_VERSION_MAX 24
+
 struct rank {
     TAILQ_ENTRY(rank) entry;
     struct job *job;
     struct rank_conn *conn;
     uint32_t number;
     pid_t pid;
+    char version[RANK_VERSION_MAX]; /* of its component; empty: it did not say */
     enum ninja_rank_state state;
     uint32_t epoch;     /* the last one that it took part in */
     json_t *transports; /* of its last connect, or NULL */

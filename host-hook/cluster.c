@@ -563,6 +563,27 @@ int cluster_find_site(const struct cluster *cluster, const char *name, struct ni
     return -1;
 }
 
+/* "1500", "1500ms", "30s" or "10min"; 0: it is none of these. */
+static long long milliseconds(const char *text)
+{
+    static const struct {
+        const char *name;
+        int ms;
+    } units[] = {{"", 1}, {"ms", 1}, {"s", 1000}, {"min", 60000}};
+    char *end;
+    errno = 0;
+    long number = strtol(text, &end, 10);
+    if (end == text || errno != 0 || number < 1 || number > MAX_TIMEOUT_MS) {
+        return 0;
+    }
+    for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
+        if (strcmp(end, units[i].name) == 0) {
+            return (long long)number * units[i].ms;
+        }
+    }
+    return 0;
+}
+
 bool cluster_set_timeout(struct cluster *cluster, const char *assignment, struct ninja_error *err)
 {
     const char *equals = strchr(assignment, '=');
@@ -574,13 +595,11 @@ bool cluster_set_timeout(struct cluster *cluster, const char *assignment, struct
         if (strlen(timeouts[i].name) != len || strncmp(timeouts[i].name, assignment, len) != 0) {
             continue;
         }
-        char *end = NULL;
-        errno = 0;
-        long ms = equals ? strtol(equals + 1, &end, 10) : 0;
-        if (end == NULL || end == equals + 1 || *end != '\0' || errno != 0 || ms < 1 ||
-            ms > MAX_TIMEOUT_MS) {
-            return ninja_error_set(err, "Usage", "expected %s=MS with 1 to %d ms, found \"%s\"",
-                                   timeouts[i].name, MAX_TIMEOUT_MS, assignment);
+        long long ms = equals ? milliseconds(equals + 1) : 0;
+        if (ms < 1 || ms > MAX_TIMEOUT_MS) {
+            return ninja_error_set(err, "Usage",
+                                   "expected %s=MS with 1 to %d ms, or %s=30s, found \"%s\"",
+                                   timeouts[i].name, MAX_TIMEOUT_MS, timeouts[i].name, assignment);
         }
         cluster->timeouts[i] = (int)ms;
         return true;

@@ -77,7 +77,7 @@ void cluster_free(struct cluster *cluster);
 /** The index of the site with that name, or -1 with err naming those that there are. */
 int cluster_find_site(const struct cluster *cluster, const char *name, struct ninja_error *err);
 
-/** Sets a time-out from "NAME=MS", as on the command line. */
+/** Sets a time-out from "NAME=MS" or "NAME=30s", as on the command line. */
 bool cluster_set_timeout(struct cluster *cluster, const char *assignment, struct ninja_error *err);
 
 const char *cluster_timeout_name(enum timeout timeout);

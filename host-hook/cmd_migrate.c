@@ -8,7 +8,9 @@
 #include <string.h>
 
 #include "common/log.h"
+#include "host-hook/detach.h"
 #include "host-hook/ninjactl.h"
+#include "host-hook/progress.h"
 #include "host-hook/report.h"
 #include "host-hook/switch.h"
 #include "host-hook/timer.h"
@@ -37,26 +39,31 @@ static void interrupts_release(struct interrupts *interrupts)
 
 /* ---- migrate ---- */
 
-static int exit_code_of(enum outcome outcome, bool strict)
+int exit_code_named(const char *outcome, bool strict)
 {
-    switch (outcome) {
-    case OUTCOME_DONE:
-        return EXIT_DONE;
-    case OUTCOME_DEGRADED:
-        return strict ? EXIT_FAILED : EXIT_DONE;
-    case OUTCOME_REFUSED:
-        return EXIT_REFUSED;
-    case OUTCOME_ROLLED_BACK:
-        return EXIT_ROLLED_BACK;
-    case OUTCOME_OPERATOR:
-        return EXIT_OPERATOR;
+    static const enum exit_code codes[] = {
+        [OUTCOME_DONE] = EXIT_DONE,         [OUTCOME_DEGRADED] = EXIT_DONE,
+        [OUTCOME_REFUSED] = EXIT_REFUSED,   [OUTCOME_ROLLED_BACK] = EXIT_ROLLED_BACK,
+        [OUTCOME_OPERATOR] = EXIT_OPERATOR,
+    };
+    for (size_t i = 0; i < sizeof(codes) / sizeof(codes[0]); i++) {
+        if (strcmp(outcome, outcome_name((enum outcome)i)) == 0) {
+            return i == OUTCOME_DEGRADED && strict ? EXIT_FAILED : codes[i];
+        }
     }
     return EXIT_FAILED;
 }
 
+static void on_changed(void *arg)
+{
+    struct session *session = arg;
+    progress_changed(session->progress);
+}
+
 static void on_migrated(void *arg)
 {
-    event_base_loopbreak(arg);
+    struct session *session = arg;
+    event_base_loopbreak(session->base);
 }
 
 static void on_interrupt(evutil_socket_t fd, short what, void *arg)
@@ -64,7 +71,10 @@ static void on_interrupt(evutil_socket_t fd, short what, void *arg)
     migration_abort(arg);
 }
 
-const struct migration_handler session_migration_handler = {.done = on_migrated};
+const struct migration_handler session_migration_handler = {
+    .changed = on_changed,
+    .done = on_migrated,
+};
 
 static int finish_migration(struct migration *migration, struct journal *journal,
                             const struct args *args)
@@ -72,7 +82,7 @@ static int finish_migration(struct migration *migration, struct journal *journal
     struct ninja_error err = NINJA_ERROR_INIT;
     json_t *report = migration_report(migration);
     enum outcome outcome = migration_outcome(migration);
-    int code = exit_code_of(outcome, args->strict);
+    int code = exit_code_named(outcome_name(outcome), args->strict);
     if (!journal_write_report(journal, report, &err)) {
         complain(&err);
         code = code == EXIT_DONE ? EXIT_FAILED : code;
@@ -93,16 +103,25 @@ int session_run(struct session *session, struct migration *migration, struct jou
                 const struct args *args)
 {
     struct interrupts interrupts;
-    struct progress *progress = progress_start(session->base, migration, session->cluster->n_vms);
+    session->progress =
+        progress_start(session->base, migration, session->cluster->n_vms, journal_dir(journal));
     interrupts_catch(&interrupts, session->base, on_interrupt, migration);
     event_base_dispatch(session->base);
     interrupts_release(&interrupts);
-    progress_free(progress);
+    progress_free(session->progress);
+    session->progress = NULL;
     return finish_migration(migration, journal, args);
 }
 
+static bool log_to_its_directory(const struct journal *journal, struct ninja_error *err)
+{
+    char path[4200];
+    snprintf(path, sizeof(path), "%s/log", journal_dir(journal));
+    return detach_to_log(path, err);
+}
+
 static int run_migration(struct session *session, const struct migration_options *options,
-                         const struct args *args)
+                         const struct args *args, struct detach *detach)
 {
     struct ninja_error err = NINJA_ERROR_INIT;
     struct journal *journal = journal_new(args->state_dir, &err);
@@ -110,19 +129,27 @@ static int run_migration(struct session *session, const struct migration_options
         complain(&err);
         return EXIT_FAILED;
     }
+    if (detach != NULL && !log_to_its_directory(journal, &err)) {
+        complain(&err);
+        journal_free(journal);
+        return EXIT_FAILED;
+    }
     ninja_log_info("migration %s of %s to %s, %s", journal_id(journal), session->cluster->name,
                    session->cluster->sites[options->to].name, mode_name(options->mode));
     struct migration *migration =
         migration_start(session->base, session->cluster, session->survey, journal, options,
-                        &session_migration_handler, session->base);
+                        &session_migration_handler, session);
     session->survey = NULL;
+    if (detach != NULL) { /* now its journal says what it is */
+        detach_accept(detach, journal_id(journal));
+    }
     int code = session_run(session, migration, journal, args);
     migration_free(migration);
     journal_free(journal);
     return code;
 }
 
-int cmd_migrate(const struct args *args)
+static int migrate(const struct args *args, struct detach *detach)
 {
     struct session session;
     struct ninja_error err = NINJA_ERROR_INIT;
@@ -139,7 +166,7 @@ int cmd_migrate(const struct args *args)
                (code = session_refuse_interrupted(&session, args)) == EXIT_DONE) {
         session_survey(&session, NULL);
         if (migration_check(session.survey, session.cluster, &options, &err)) {
-            code = run_migration(&session, &options, args);
+            code = run_migration(&session, &options, args, detach);
         } else {
             complain(&err);
             code = strcmp(err.class, "Operator") == 0 ? EXIT_OPERATOR : EXIT_REFUSED;
@@ -147,6 +174,32 @@ int cmd_migrate(const struct args *args)
     }
     session_close(&session);
     return code;
+}
+
+static int migrate_detached(const struct args *args)
+{
+    struct detach detach;
+    struct args in_background = *args;
+    char id[JOURNAL_ID_SIZE];
+    int code;
+    if (detach_fork(&detach, id, sizeof(id), &code)) {
+        in_background.json = false; /* what it prints goes to the log, for people */
+        exit(migrate(&in_background, &detach));
+    }
+    if (id[0] != '\0' && args->json) {
+        print_object(json_pack("{s:s}", "id", id));
+    } else if (id[0] != '\0') {
+        printf("%s\n", id);
+    }
+    return code;
+}
+
+int cmd_migrate(const struct args *args)
+{
+    if (args->dry_run) {
+        return cmd_plan(args);
+    }
+    return args->detach ? migrate_detached(args) : migrate(args, NULL);
 }
 
 /* ---- switch ---- */
@@ -221,7 +274,7 @@ static int run_switch(struct session *session, const struct args *args)
     }
     json_t *report = switch_report(switching.sw);
     if (args->json) {
-        print_json(report);
+        print_object(json_incref(report));
     } else if (switch_jobs(switching.sw) > 0) {
         report_print_switch(stdout, report);
     }

@@ -42,7 +42,7 @@ static int take_on(struct session *session, const struct record *record, bool ba
                    session->cluster->name, session->cluster->sites[record->to].name, record->state);
     struct migration *migration =
         migration_take_on(session->base, session->cluster, session->survey, journal, record, back,
-                          &session_migration_handler, session->base);
+                          &session_migration_handler, session);
     session->survey = NULL;
     code = session_run(session, migration, journal, args);
     migration_free(migration);
@@ -78,11 +78,15 @@ int cmd_resume(const struct args *args)
     return code;
 }
 
-static int tell(pid_t pid)
+static int tell(pid_t pid, const struct args *args)
 {
     if (kill(pid, SIGTERM) < 0) {
         fprintf(stderr, "ninjactl: process %d: %s\n", (int)pid, strerror(errno));
         return EXIT_FAILED;
+    }
+    if (args->json) {
+        print_object(json_pack("{s:i}", "told", (int)pid));
+        return EXIT_DONE;
     }
     printf("process %d was told to abort; it rolls back, unless a VM has arrived\n", (int)pid);
     return EXIT_DONE;
@@ -94,7 +98,7 @@ int cmd_abort(const struct args *args)
     int code = session_open(&session, args);
     if (code == EXIT_DONE) {
         pid_t pid = lock_holder(args->state_dir, session.cluster->name);
-        code = pid > 0 ? tell(pid) : recover(&session, true, args);
+        code = pid > 0 ? tell(pid, args) : recover(&session, true, args);
         session_close(&session);
     }
     return code;

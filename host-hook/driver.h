@@ -33,7 +33,7 @@ typedef void (*vmm_done)(void *arg, const struct ninja_error *err);
 
 struct vmm_progress {
     int64_t transferred, total, remaining; /* bytes; total is the RAM's size */
-    int64_t bytes_per_s;
+    int64_t bytes_per_s, dirty_bytes_per_s;
     int64_t downtime_ms; /* -1: not known */
 };
 

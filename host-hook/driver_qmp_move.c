@@ -253,6 +253,8 @@ static void take_progress(struct vmm_progress *progress, json_t *result)
         progress->remaining = figure_in(ram, "remaining");
         double mbps = json_number_value(json_object_get(ram, "mbps"));
         progress->bytes_per_s = figure(mbps * 1e6 / 8);
+        progress->dirty_bytes_per_s = figure((double)figure_in(ram, "dirty-pages-rate") *
+                                             (double)figure_in(ram, "page-size"));
     }
     if (json_object_get(result, "downtime") != NULL) {
         progress->downtime_ms = figure_in(result, "downtime");

@@ -69,6 +69,8 @@ static bool add_rank(struct job *job, int vm, json_t *json, struct ninja_error *
     it->transports = guest_transports(json_object_get(json, "transports"));
     ninja_printable_copy(it->state, sizeof(it->state),
                          json_string_value(json_object_get(json, "state")));
+    ninja_printable_copy(it->version, sizeof(it->version),
+                         json_string_value(json_object_get(json, "version")));
     if (epoch > job->epoch) {
         job->epoch = (uint32_t)epoch;
     }

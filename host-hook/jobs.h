@@ -19,6 +19,7 @@ struct job_rank {
     int vm; /* index of its agent; -1: no agent knows it */
     int pid;
     char state[16];
+    char version[24]; /* of its component; empty: not known */
     json_t *transports; /* NULL: not reported yet */
     bool reported;      /* for the step in progress */
 };

@@ -138,6 +138,11 @@ const char *journal_id(const struct journal *journal)
     return journal->id;
 }
 
+const char *journal_dir(const struct journal *journal)
+{
+    return journal->dir;
+}
+
 void journal_write(struct journal *journal, json_t *entry)
 {
     char time_text[40];
@@ -331,6 +336,9 @@ int journal_list(const char *state_dir, char (**ids)[JOURNAL_ID_SIZE])
     struct dirent **entries = NULL;
     int n = scandir(state_dir, &entries, is_id, by_id), kept = 0;
     *ids = n > 0 ? calloc((size_t)n, sizeof(**ids)) : NULL;
+    if (n < 0) {
+        return -1;
+    }
     for (int i = 0; i < n; i++) {
         if (*ids != NULL) {
             strcpy((*ids)[kept++], entries[i]->d_name); /* is_id() looked at its length */
@@ -376,31 +384,4 @@ json_t *report_read(const char *state_dir, const char *id, struct ninja_error *e
         ninja_error_set(err, "State", "%s: there is no report of a migration here", state_dir);
     }
     return report;
-}
-
-json_t *report_list(const char *state_dir, struct ninja_error *err)
-{
-    struct dirent **entries = NULL;
-    int n = scandir(state_dir, &entries, is_id, by_id);
-    if (n < 0) {
-        ninja_error_set(err, "State", "%s: %m", state_dir);
-        return NULL;
-    }
-    static const char *const keys[] = {"id", "begin", "mode", "from", "to", "outcome", "reason"};
-    json_t *list = json_array();
-    for (int i = 0; i < n; i++) {
-        json_t *report = report_load(state_dir, entries[i]->d_name, NULL);
-        json_t *line = json_object();
-        for (size_t k = 0; report != NULL && k < sizeof(keys) / sizeof(keys[0]); k++) {
-            json_object_set(line, keys[k], json_object_get(report, keys[k]));
-        }
-        if (report != NULL) {
-            json_array_append(list, line);
-        }
-        json_decref(line);
-        json_decref(report);
-        free(entries[i]);
-    }
-    free(entries);
-    return list;
 }

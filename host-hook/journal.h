@@ -27,6 +27,8 @@ struct journal *journal_new(const char *state_dir, struct ninja_error *err);
 struct journal *journal_open(const char *state_dir, const char *id, struct ninja_error *err);
 
 const char *journal_id(const struct journal *journal);
+/** The migration's own directory. */
+const char *journal_dir(const struct journal *journal);
 
 /**
  * Appends an entry with the time added, and syncs it.
@@ -58,7 +60,7 @@ pid_t lock_holder(const char *state_dir, const char *cluster);
  * Lists the migrations of which there is a journal, oldest first.
  *
  * @param ids  out: malloc'ed, for the caller to free
- * @return how many
+ * @return how many, or -1 with errno: the state directory cannot be read
  */
 int journal_list(const char *state_dir, char (**ids)[JOURNAL_ID_SIZE]);
 
@@ -69,8 +71,5 @@ int journal_list(const char *state_dir, char (**ids)[JOURNAL_ID_SIZE]);
  * @return a new object, or NULL with err (class "State")
  */
 json_t *report_read(const char *state_dir, const char *id, struct ninja_error *err);
-
-/** A new array of all reports' id, mode, from, to, outcome and begin, oldest first. */
-json_t *report_list(const char *state_dir, struct ninja_error *err);
 
 #endif

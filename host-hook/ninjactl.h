@@ -9,12 +9,16 @@
 
 #include "host-hook/coordinator.h"
 
+/* docs/ninjactl-json.md: grows when a key changes its meaning or goes. */
+#define NINJACTL_JSON_VERSION 1
+
 enum exit_code {
     EXIT_DONE = 0,
     EXIT_FAILED = 1,
     EXIT_REFUSED = 2,
     EXIT_ROLLED_BACK = 3,
     EXIT_OPERATOR = 4,
+    EXIT_NOT_ENDED = 5,
     EXIT_USAGE = 64,
     EXIT_CLUSTER_FILE = 65,
 };
@@ -23,18 +27,23 @@ enum exit_code {
 
 struct args {
     const char *cluster_file, *state_dir;
+    const char *sysfs;
     const char *word; /* SITE or ID; NULL if not given */
     enum migration_mode mode;
-    bool json, strict;
+    bool json, strict, detach, dry_run;
     const char *btl, *release;
     int bandwidth, downtime_limit; /* -1: as in the cluster file */
     bool postcopy;                 /* or as in the cluster file */
     const char *timeouts[MAX_TIMEOUT_OPTIONS];
     int n_timeouts;
+    int wait_seconds; /* -1: no limit */
+    int last;         /* 0: all */
 };
 
 int cmd_check(const struct args *args);
+int cmd_devices(const struct args *args);
 int cmd_plan(const struct args *args);
+int cmd_sites(const struct args *args);
 int cmd_status(const struct args *args);
 int cmd_migrate(const struct args *args);
 int cmd_switch(const struct args *args);
@@ -42,17 +51,73 @@ int cmd_abort(const struct args *args);
 int cmd_resume(const struct args *args);
 int cmd_report(const struct args *args);
 int cmd_list(const struct args *args);
+int cmd_watch(const struct args *args);
+int cmd_wait(const struct args *args);
 
-/* What most commands begin with. */
+/* ---- the table of commands (commands.c) ---- */
+
+enum option_id {
+    OPT_CLUSTER = 1,
+    OPT_STATE_DIR,
+    OPT_JSON,
+    OPT_VERBOSE,
+    OPT_MODE,
+    OPT_TIMEOUT,
+    OPT_BANDWIDTH,
+    OPT_DOWNTIME_LIMIT,
+    OPT_POSTCOPY,
+    OPT_STRICT,
+    OPT_DETACH,
+    OPT_DRY_RUN,
+    OPT_BTL,
+    OPT_RELEASE,
+    OPT_WAIT_TIMEOUT,
+    OPT_LAST,
+    OPT_SYSFS,
+    OPT_HELP,
+};
+
+#define OPTION_BIT(id) (1u << (id))
+
+struct option_info {
+    enum option_id id;
+    const char *name, *value, *help; /* value: NULL if it takes none */
+};
+
+struct command {
+    const char *name;
+    int (*run)(const struct args *args);
+    const char *word;    /* its argument; in brackets if it may be left out; NULL: none */
+    unsigned options;    /* OPTION_BIT() of each */
+    const char *help;    /* begins with a lower-case letter */
+    const char *exits;   /* the exit codes besides 0, 64 and 65, a line each */
+    const char *example; /* what follows "ninjactl " */
+};
+
+extern const struct option_info ninjactl_options[];
+extern const size_t ninjactl_n_options;
+extern const struct command ninjactl_commands[];
+extern const size_t ninjactl_n_commands;
+
+void print_usage(FILE *out);
+void print_help(FILE *out, const struct command *command);
+
+/* ---- what most commands begin with (session.c) ---- */
+
 struct session {
     struct event_base *base;
     struct cluster *cluster;
+    struct looks *looks; /* NULL: not looked */
     struct survey *survey;
-    int lock; /* -1: not taken */
+    struct progress *progress; /* of the migration that runs; NULL: none does */
+    int lock;                  /* -1: not taken */
 };
 
 /** Reads the cluster file and applies the options; says what is wrong. Returns an exit code. */
 int session_open(struct session *session, const struct args *args);
+
+/** As session_open(), but refused while a migration or switch has the QMP sockets for itself. */
+int session_open_to_look(struct session *session, const struct args *args);
 
 /** Takes the cluster's lock; says who has it. Returns an exit code. */
 int session_lock(struct session *session, const struct args *args);
@@ -60,11 +125,14 @@ int session_lock(struct session *session, const struct args *args);
 /** Says so if a migration of this cluster was interrupted. Returns an exit code. */
 int session_refuse_interrupted(const struct session *session, const struct args *args);
 
+/** Asks the QEMUs of all sites what they are; ends always. Before the survey, which needs them. */
+void session_look(struct session *session);
+
 /** Looks at the cluster; ends always. interrupted: as for survey_start(). */
 void session_survey(struct session *session, const struct record *interrupted);
 
 /** Waits for the end of a migration, shows and writes its report. Returns an exit code. */
-extern const struct migration_handler session_migration_handler; /* its arg is session->base */
+extern const struct migration_handler session_migration_handler; /* its arg is the session */
 int session_run(struct session *session, struct migration *migration, struct journal *journal,
                 const struct args *args);
 
@@ -73,11 +141,16 @@ void session_close(struct session *session);
 /** Writes "ninjactl: MESSAGE" to standard error. */
 void complain(const struct ninja_error *err);
 
-void print_json(json_t *json);
+/** Prints a JSON value; borrowed. */
+void print_json(const json_t *json);
 
-/** Shows on standard error how the VMs are getting on, until it is freed. */
-struct progress;
-struct progress *progress_start(struct event_base *base, struct migration *migration, int n_vms);
-void progress_free(struct progress *progress);
+/** Prints an object with the key "version" before its own; takes it over. */
+void print_object(json_t *object);
+
+/** Prints what an agent answered to ninja-interconnects, an indented line for each. */
+void show_interconnects(json_t *interconnects);
+
+/** The exit code of a migration with that outcome, by its name. */
+int exit_code_named(const char *outcome, bool strict);
 
 #endif

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "host-hook/looks.h"
 #include "host-hook/ninjactl.h"
 
 void complain(const struct ninja_error *err)
@@ -9,10 +10,19 @@ void complain(const struct ninja_error *err)
     fprintf(stderr, "ninjactl: %s\n", err->message);
 }
 
-void print_json(json_t *json)
+void print_json(const json_t *json)
 {
     json_dumpf(json, stdout, JSON_INDENT(2));
     printf("\n");
+}
+
+void print_object(json_t *object)
+{
+    json_t *out = json_pack("{s:i}", "version", NINJACTL_JSON_VERSION);
+    json_object_update_missing(out, object);
+    print_json(out);
+    json_decref(out);
+    json_decref(object);
 }
 
 int session_open(struct session *session, const struct args *args)
@@ -44,6 +54,22 @@ int session_open(struct session *session, const struct args *args)
     return EXIT_DONE;
 }
 
+/* A QMP socket serves one client, so looking would disturb, and wait in vain. */
+int session_open_to_look(struct session *session, const struct args *args)
+{
+    int code = session_open(session, args);
+    pid_t busy = code == EXIT_DONE ? lock_holder(args->state_dir, session->cluster->name) : 0;
+    if (busy > 0) {
+        fprintf(stderr,
+                "ninjactl: a migration or switch of \"%s\" is running (process %d), so nobody "
+                "else can look now; see ninjactl watch\n",
+                session->cluster->name, (int)busy);
+        session_close(session);
+        return EXIT_REFUSED;
+    }
+    return code;
+}
+
 int session_lock(struct session *session, const struct args *args)
 {
     struct ninja_error err = NINJA_ERROR_INIT;
@@ -73,6 +99,18 @@ int session_refuse_interrupted(const struct session *session, const struct args 
     return EXIT_DONE;
 }
 
+static void on_looks(void *arg)
+{
+    struct session *session = arg;
+    event_base_loopbreak(session->base);
+}
+
+void session_look(struct session *session)
+{
+    session->looks = looks_start(session->base, session->cluster, on_looks, session);
+    event_base_dispatch(session->base);
+}
+
 static void on_survey(void *arg)
 {
     struct session *session = arg;
@@ -89,6 +127,7 @@ void session_survey(struct session *session, const struct record *interrupted)
 void session_close(struct session *session)
 {
     survey_free(session->survey);
+    looks_free(session->looks);
     cluster_free(session->cluster);
     if (session->lock >= 0) {
         lock_release(session->lock);

@@ -8,7 +8,7 @@ export TOP BUILD
 # shellcheck disable=SC2034
 PACKAGES=(gcc g++ make autoconf automake libtool pkg-config libevent-dev libjansson-dev libconfig-dev
     libibverbs-dev libpmix-dev libopenmpi-dev openmpi-bin python3-mpi4py zlib1g-dev libcmocka-dev shellcheck iproute2 gfortran
-    valgrind jq socat procps)
+    valgrind jq socat procps tmux groff-base mandoc)
 
 # What the part fuzz needs beside them.
 # shellcheck disable=SC2034

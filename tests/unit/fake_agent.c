@@ -58,10 +58,10 @@ static json_t *jobs(struct fake_agent *agent)
     struct fake_job *job = agent->job;
     for (int i = 0; i < agent->n_ranks; i++) {
         int r = agent->ranks[i];
-        json_array_append_new(ranks, json_pack("{s:i, s:i, s:i, s:s, s:i, s:{s:i}}", "rank", r,
-                                               "pid", 100 + r, "uid", 1000, "state", job->state[r],
-                                               "epoch", job->epoch, "transports",
-                                               job->transports[r], job->size - 1));
+        json_array_append_new(ranks, json_pack("{s:i, s:i, s:i, s:s, s:s, s:i, s:{s:i}}", "rank", r,
+                                               "pid", 100 + r, "uid", 1000, "version", FAKE_VERSION,
+                                               "state", job->state[r], "epoch", job->epoch,
+                                               "transports", job->transports[r], job->size - 1));
     }
     if (job != NULL && agent->n_ranks > 0 && !is_away(agent)) {
         json_array_append_new(list, json_pack("{s:s, s:i, s:b, s:o}", "job", job->name, "size",

@@ -7,6 +7,7 @@
 
 #include "tests/unit/fake_peer.h"
 
+#define FAKE_VERSION    "0.0.1" /* of the ranks' component */
 #define FAKE_MAX_RANKS  8
 #define FAKE_MAX_EVENTS 300
 

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "host-hook/timer.h"
+
 #define COPY_MS 20
 
 static const struct fake_peer_handler handler;
@@ -181,7 +183,22 @@ static void migrate(struct fake_qemu *qemu, json_t *request)
     }
     fake_peer_return(qemu->peer, request, json_object());
     set_migration(qemu, "active");
+    qemu->copy_began_ms = now_ms();
     later(qemu, qemu->copy_ms ? qemu->copy_ms : COPY_MS, on_copied);
+}
+
+/* Sent at an even pace, to the end of a copy that lasts copy_ms. */
+static json_t *query_ram(const struct fake_qemu *qemu)
+{
+    json_int_t total = FAKE_QEMU_RAM, sent = 5000000, remaining = 0;
+    if (qemu->copy_ms > 0 && strcmp(qemu->migration, "active") == 0) {
+        int64_t ms = now_ms() - qemu->copy_began_ms;
+        sent = ms < qemu->copy_ms ? total * ms / qemu->copy_ms : total;
+        remaining = total - sent;
+    }
+    return json_pack("{s:I, s:I, s:I, s:f, s:i, s:i, s:i}", "transferred", sent, "total", total,
+                     "remaining", remaining, "mbps", 800.0, "dirty-pages-rate", 2560, "page-size",
+                     4096, "dirty-sync-count", 1);
 }
 
 static json_t *query_migrate(const struct fake_qemu *qemu)
@@ -189,11 +206,10 @@ static json_t *query_migrate(const struct fake_qemu *qemu)
     json_t *result = json_object();
     if (qemu->migration[0] != '\0') {
         json_object_set_new(result, "status", json_string(qemu->migration));
-        json_object_set_new(result, "ram",
-                            json_pack("{s:I, s:I, s:I, s:f, s:i}", "transferred",
-                                      (json_int_t)5000000, "total", (json_int_t)268435456,
-                                      "remaining", (json_int_t)0, "mbps", 800.0, "dirty-sync-count",
-                                      1));
+        json_object_set_new(result, "ram", query_ram(qemu));
+    }
+    if (qemu->blocked_by != NULL) {
+        json_object_set_new(result, "blocked-reasons", json_pack("[s]", qemu->blocked_by));
     }
     if (strcmp(qemu->migration, "completed") == 0) {
         json_object_set_new(result, "downtime", json_integer(42));
@@ -281,6 +297,21 @@ static bool answer_query(struct fake_qemu *qemu, const char *name, json_t *reque
         fake_peer_return(qemu->peer, request,
                          json_pack("[{s:s, s:b}, {s:s, s:b}]", "capability", "events", "state", 0,
                                    "capability", "postcopy-ram", "state", 1));
+    } else if (strcmp(name, "query-version") == 0) {
+        fake_peer_return(qemu->peer, request,
+                         json_pack("{s:{s:i, s:i, s:i}, s:s}", "qemu", "major", 7, "minor", 2,
+                                   "micro", 0, "package", "fake"));
+    } else if (strcmp(name, "query-memory-size-summary") == 0) {
+        fake_peer_return(qemu->peer, request,
+                         json_pack("{s:I}", "base-memory", (json_int_t)FAKE_QEMU_RAM));
+    } else if (strcmp(name, "query-block") == 0) {
+        fake_peer_return(qemu->peer, request,
+                         qemu->disk == NULL ? json_array()
+                                            : json_pack("[{s:s, s:{s:b, s:s}}]", "device", "disk0",
+                                                        "inserted", "ro", 0, "file", qemu->disk));
+    } else if (strcmp(name, "qom-get") == 0) {
+        fake_peer_return(qemu->peer, request,
+                         json_string(qemu->machine ? qemu->machine : "pc-q35-7.2-machine"));
     } else if (strcmp(name, "device-list-properties") == 0 && qemu->unknown_device) {
         fake_peer_error(qemu->peer, request, "DeviceNotFound", "Device 'nonsense' not found");
     } else if (strcmp(name, "device-list-properties") == 0) {

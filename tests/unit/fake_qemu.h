@@ -7,6 +7,8 @@
 
 #include "tests/unit/fake_peer.h"
 
+#define FAKE_QEMU_RAM 268435456
+
 struct fake_qemu {
     struct event_base *base;
     struct fake_peer *peer; /* NULL: it ended */
@@ -18,6 +20,7 @@ struct fake_qemu {
     char incoming[64];
     struct fake_qemu *destination;
     struct event *timer;
+    int64_t copy_began_ms;
     bool dying;
 
     /* When it begins to run as a destination. */
@@ -42,6 +45,9 @@ struct fake_qemu {
     bool breaks_unseen;     /* by the destination, until it is told to pause */
     bool hangs_when_paused; /* as a destination: executes nothing but out of band then */
     int fail_resumes;       /* so many attempts to connect again fail */
+    const char *blocked_by; /* what query-migrate says of that; NULL: nothing */
+    const char *disk;       /* a file that it writes to; NULL: none */
+    const char *machine;    /* its type; NULL: the same as the others' */
     bool begins_again;      /* a receiver that ended waits again: somebody starts a new one */
 };
 

@@ -29,6 +29,7 @@ static void the_ranks_of_a_job_are_listed(void **state)
     assert_int_equal(int_of(rank, "pid"), getpid());
     assert_int_equal(int_of(rank, "uid"), (json_int_t)getuid());
     assert_string_equal(text_of(rank, "state"), "RUNNING");
+    assert_string_equal(text_of(rank, "version"), "0.1.0");
     assert_null(json_object_get(rank, "transports"));
     json_decref(answer);
     end_pair(&p);

@@ -17,6 +17,7 @@
 #include "host-hook/device.h"
 #include "host-hook/host_command.h"
 #include "host-hook/jobs.h"
+#include "host-hook/history.h"
 #include "host-hook/journal.h"
 #include "host-hook/json_text.h"
 #include "host-hook/link_wait.h"
@@ -442,7 +443,7 @@ static void the_last_report_is_found(void **state)
     assert_non_null(report);
     json_decref(report);
     assert_null(report_read(fake_dir(), "../../etc", &err));
-    json_t *list = report_list(fake_dir(), &err);
+    json_t *list = history_list(fake_dir(), 0, &err);
     assert_int_equal(json_array_size(list), 11);
     json_decref(list);
 }

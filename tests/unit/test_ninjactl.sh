@@ -48,8 +48,10 @@ expect 64 "Usage: ninjactl COMMAND"
 expect 0 "Usage: ninjactl COMMAND" --help
 expect 0 "ninjactl 0." --version
 expect 64 'no command "fly"' fly
-for command in check plan migrate switch status abort report list; do
+for command in check plan migrate switch status abort resume report list watch wait sites devices; do
     expect 0 "Usage: ninjactl $command" $command --help
+    expect 0 "Exit codes:" $command --help
+    expect 0 "Example:" $command --help
 done
 expect 64 "unrecognized option" status --nonsense
 expect 64 "needs a SITE" migrate
@@ -60,6 +62,9 @@ expect 64 "expected a whole number" migrate b --bandwidth much
 {
     expect 64 'no time-out "cpy"' migrate b $good --timeout cpy=1
     expect 64 "expected copy=MS" migrate b $good --timeout copy=soon
+    expect 64 "expected copy=MS" migrate b $good --timeout copy=3h
+    expect 2 "no agent listens" migrate b $good --timeout copy=30s --timeout link=2min --timeout quit=5ms
+    expect 2 "no agent listens" migrate b $good --dry-run
     expect 2 'no site "c"; there are: a, b' migrate c $good
     expect 2 "no agent listens" migrate b $good
     expect 2 "no agent listens" switch $good
@@ -68,6 +73,8 @@ expect 64 "expected a whole number" migrate b --bandwidth much
     expect 2 "no migration of" abort $good
     expect 1 "no report" report $good
     expect 0 "" list $good
+    expect 0 "b" sites $good
+    expect 0 '"driver": "local"' sites $good --json
 }
 expect 65 "bad.conf:2: unknown key \"vm\"" status --cluster "$dir/bad.conf"
 expect 65 "none.conf: No such file" status --cluster "$dir/none.conf"

@@ -1,0 +1,56 @@
+/*
+ * The migrations of a state directory, those that run and those that were interrupted too; and
+ * following one while it runs.
+ */
+#ifndef NINJA_HISTORY_H
+#define NINJA_HISTORY_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/error.h"
+
+/**
+ * What is known of one migration, from its report, or from its journal while it has none.
+ *
+ * @return a new object with the keys that docs/ninjactl-json.md gives for `list`, or NULL with err
+ *         (class "State")
+ */
+json_t *history_entry(const char *state_dir, const char *id, struct ninja_error *err);
+
+/**
+ * A new array of such objects, oldest first. Those whose journal is empty are left out.
+ *
+ * @param last  so many of the latest at most; 0: all
+ */
+json_t *history_list(const char *state_dir, int last, struct ninja_error *err);
+
+/**
+ * Finds the migration that is meant.
+ *
+ * @param word  as on the command line; NULL: the latest
+ * @param id    out: JOURNAL_ID_SIZE bytes
+ */
+bool history_find(const char *state_dir, const char *word, char *id, struct ninja_error *err);
+
+/** Milliseconds since 1970 of a time as in a report; -1: it is none. */
+int64_t history_time_ms(const char *text);
+
+/* ---- a file that grows by lines ---- */
+
+struct follow;
+
+/** The file need not be there yet. */
+struct follow *follow_new(const char *state_dir, const char *id, const char *file);
+
+/**
+ * The next line that is whole, as a new JSON object; NULL: there is none yet. Lines that are no
+ * object are passed over.
+ */
+json_t *follow_next(struct follow *follow);
+
+/** NULL is allowed. */
+void follow_free(struct follow *follow);
+
+#endif

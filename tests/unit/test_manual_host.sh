@@ -1,0 +1,86 @@
+#!/bin/bash
+# The manual pages of the host side, and the completion, know all that ninjactl can do.
+# shellcheck source=tests/unit/vms.sh
+. "$(dirname "$0")/vms.sh"
+
+TREE=$HERE/../..
+failed=0
+
+# as_text PAGE: in one line, without what roff makes of dashes and quotes.
+as_text() {
+    groff -t -man -Tascii -P-cbou -rLL=900n -rHY=0 "$1" | tr -s ' \n' ' '
+}
+command -v groff >/dev/null || { echo "needs groff"; exit 77; }
+
+# in_page PAGE WHAT TEXT
+in_page() {
+    [[ $1 == *"$3"* ]] || { echo "the page lacks the $2 \"$3\""; failed=1; }
+}
+
+PAGE=$(as_text "$TREE/man/ninjactl.1")
+COMMANDS=$("$NINJACTL" --help | sed -n 's/^  \([a-z][a-z]*\) .*/\1/p')
+[ "$(wc -l <<<"$COMMANDS")" -ge 13 ] || die "cannot tell the commands: $COMMANDS"
+for command in $COMMANDS; do
+    in_page "$PAGE" command " $command "
+    for option in $("$NINJACTL" "$command" --help | sed -n 's/^  \(--[a-z-]*\) .*/\1/p'); do
+        in_page "$PAGE" option "$option"
+    done
+done
+for code in 0 1 2 3 4 5 64 65; do
+    in_page "${PAGE#*EXIT STATUS}" "exit status" " $code "
+done
+
+# The names and defaults of time-outs, as the program and its source have them.
+PAGE=$(as_text "$TREE/man/ninja-cluster.5")
+start_vms 1
+expect 64 status --timeout none=1
+names=${OUT##*there are: }
+[[ $names == *quiesce,* ]] || die "cannot tell the time-outs"
+for name in ${names//,/ }; do
+    default=$(sed -n "s/.*{\"$name\", \([0-9]*\)}.*/\1/p; s/.*{\"[a-z]*\", [0-9]*}, .*{\"$name\", \([0-9]*\)}.*/\1/p" \
+        "$TREE/host-hook/cluster.c" | head -1)
+    in_page "$PAGE" time-out " $name $default "
+done
+keys=$(sed -n 's/.*{"\([a-z-]*\)", \(TEXT\|NAME\|NUMBER\|LIST\|GROUP\),.*/\1/p' "$TREE/host-hook/cluster.c" | sort -u)
+[ "$(wc -w <<<"$keys")" -ge 15 ] || die "cannot tell the keys of a cluster file: $keys"
+for key in $keys; do
+    in_page "$PAGE" key " $key"
+done
+
+# What an agent can be told.
+PAGE=$(as_text "$TREE/man/ninja-protocol.7")
+commands=$(sed -n 's/^    {"\(ninja-[a-z]*\|guest-[a-z-]*\)", .*/\1/p' "$TREE/guest-agent/commands.c")
+[ "$(wc -w <<<"$commands")" -ge 10 ] || die "cannot tell an agent's commands: $commands"
+for name in $commands; do
+    in_page "$PAGE" command "$name"
+done
+events=$(grep -ho '"NINJA_[A-Z]*"' "$TREE"/guest-agent/*.c | grep -v 'SOCKET\|_DEVICE\|_EVENT"\|FAULT' | tr -d '"' | sort -u)
+[ "$(wc -w <<<"$events")" -eq 5 ] || die "cannot tell an agent's events: $events"
+for name in $events; do
+    in_page "$PAGE" event "$name"
+done
+
+# Completion.
+# shellcheck source=host-hook/ninjactl.bash-completion
+. "$TREE/host-hook/ninjactl.bash-completion"
+
+# completes WORDS... CURRENT -> EXPECTED: what is offered for the last word, sorted.
+completes() {
+    local expected=${*: -1} got
+    COMP_WORDS=("$NINJACTL" "${@:1:$#-1}")
+    COMP_CWORD=$((${#COMP_WORDS[@]} - 1))
+    _ninjactl
+    got=$(printf '%s\n' "${COMPREPLY[@]}" | sort | xargs)
+    [ "$got" = "$expected" ] || { echo "completing \"${COMP_WORDS[*]:1}\": expected \"$expected\", got \"$got\""; failed=1; }
+}
+ninjactl migrate eth >/dev/null 2>&1
+ID=$(ninjactl list --json | jq -r '.migrations[0].id')
+completes sw "switch"
+completes wa "wait watch"
+completes migrate --d "--detach --downtime-limit --dry-run"
+completes migrate --cluster "$DIR/cluster.conf" "" "eth ib"
+completes check --cluster "$DIR/cluster.conf" e "eth"
+completes migrate eth --mode "" "live paused"
+completes report --state-dir "$STATE" "" "$ID"
+completes status "" ""
+exit $failed

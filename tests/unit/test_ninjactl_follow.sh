@@ -1,0 +1,78 @@
+#!/bin/bash
+# list, watch, wait, and migrate --detach: migrations seen from outside.
+# shellcheck source=tests/unit/vms.sh
+. "$(dirname "$0")/vms.sh"
+
+expect 1 list
+says "No such file" "--state-dir"
+start_vms 2 copy_ms=4000
+mkdir -p "$STATE"
+expect 0 list --json
+holds '. == {"version": 1, "migrations": []}'
+expect 1 wait
+says "no migration here yet"
+
+# Refused before the plan is accepted: in the foreground, and nothing is left behind.
+expect 2 migrate nowhere --detach
+says 'no site "nowhere"'
+expect 2 migrate ib --detach
+says "nothing to do"
+expect 0 list
+[ -z "$OUT" ] || die "a refused migration is in the list"
+
+# Detached: the command ends at once, though a reader waits for its output to be closed.
+began=$SECONDS
+ID=$(ninjactl migrate eth --detach 2>"$DIR/err" | cat)
+[ $((SECONDS - began)) -le 60 ] && [[ $ID =~ ^[0-9]{8}-[0-9]{6}-[0-9]+$ ]] || die "no ID: $ID $(cat "$DIR/err")"
+expect 0 list --json
+holds ".migrations[0] | .id == \"$ID\" and .from == \"ib\" and .to == \"eth\" and .mode == \"live\""
+expect 5 wait "$ID" --timeout 0
+says "has not ended within 0 s; it goes on"
+expect 0 watch "$ID"
+OUT=$(jq -s . <<<"$OUT")
+holds "all(.[]; .version == 1 and .id == \"$ID\")"
+holds '.[0].type == "begin" and (.[-1].type == "outcome" or .[-1].type == "progress")'
+holds '[.[] | select(.type == "outcome").outcome] == ["done"]'
+holds '[.[] | select(.type == "state").state] | index("COPYING") < index("DONE")'
+holds '[.[] | select(.type == "vm")] | map(.vm) | sort == ["vm1", "vm2"]'
+holds '[.[] | select(.type == "progress").vms[0] | select(.stage == "copy" and .total == 268435456)] | length > 0'
+grep -q "COPYING -> ATTACHING" "$STATE/$ID/log" || die "the log lacks the states"
+grep -q "(live) from ib to eth: done" "$STATE/$ID/log" || die "the log lacks the report"
+expect 0 wait --json
+holds ".id == \"$ID\" and .outcome == \"done\" and .stall_ms >= 0 and .duration_ms >= 4000"
+
+# The exit code of wait is that of the migration, and the report is there when it returns.
+expect 0 migrate ib --detach --json
+holds '.version == 1 and (.id | length) > 10'
+SECOND=$(jq -r .id <<<"$OUT")
+wait_for grep -q COPYING "$STATE/$SECOND/journal"
+expect 0 abort --json
+holds '.told > 0'
+expect 3 wait "$SECOND" --timeout 100
+[ -s "$STATE/$SECOND/report.json" ] || die "wait returned before there was a report"
+expect 3 watch --strict
+expect 0 list
+says "$ID" "ib -> eth" "done" "$SECOND" "eth -> ib" "rolled-back" "aborted on request"
+expect 0 list --last 1
+says_not "$ID"
+
+# A coordinator that dies leaves a migration that is interrupted.
+expect 0 migrate ib --detach
+THIRD=$OUT
+wait_for grep -q COPYING "$STATE/$THIRD/journal"
+kill -KILL "$(ninjactl status 2>&1 | sed -n 's/.*(process \([0-9]*\)).*/\1/p')"
+expect 4 watch
+says '"type":"interrupted"' "ninjactl resume $THIRD"
+expect 4 wait "$THIRD"
+expect 0 list --json
+holds '.migrations | map(.outcome) == ["done", "rolled-back", "interrupted"]'
+holds '.migrations[2] | .stall_ms == null and .end == null'
+
+# What has no meaning.
+expect 1 wait 20000101-000000-1
+says "there is no migration" "ninjactl list"
+expect 1 watch ../../etc
+expect 64 wait --timeout soon
+expect 64 list --last x
+OUT=$(timeout 20 "$NINJACTL" watch --state-dir "$STATE" 2>/dev/null | head -1) || true
+[ -n "$OUT" ] || die "watch said nothing"
