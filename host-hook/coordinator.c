@@ -134,6 +134,14 @@ void add_warning(struct migration *m, const struct ninja_error *err)
     }
 }
 
+void vm_taken_back(struct migration_vm *vm, const struct ninja_error *err)
+{
+    if (err != NULL) {
+        vm->undecided = strcmp(err->class, "Operator") == 0;
+        add_warning(vm->m, err);
+    }
+}
+
 void take_switch_report(struct migration *m)
 {
     json_t *report = switch_report(m->sw);

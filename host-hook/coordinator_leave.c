@@ -225,9 +225,7 @@ static void begin_copy_round(struct migration *m);
 static void on_copy_cancelled(void *arg, const struct ninja_error *err)
 {
     struct migration_vm *vm = arg;
-    if (err != NULL) {
-        add_warning(vm->m, err);
-    }
+    vm_taken_back(vm, err);
     gather_done(&vm->m->gather, NULL);
 }
 

@@ -35,6 +35,7 @@ struct migration_vm {
     bool detached;    /* its detach scripts were run */
     bool copying;     /* its part of the copy step is going on */
     bool arrived;     /* and the journal says so */
+    bool undecided;   /* at which side it is to run: nothing of it is touched any more */
     bool fresh_agent; /* the agent was reached where the VM is now */
     bool attached;    /* its attach scripts were run, after the move or the rollback */
     enum link_kind link;
@@ -107,6 +108,9 @@ void step_gathered(void *arg, const struct ninja_error *err);
 
 /** Ends for now: what was begun is left as it is, to be taken on when an operator has mended it. */
 void suspend(struct migration *m);
+
+/** The move of a VM was taken back; err as the driver gave it. What it could not is a warning. */
+void vm_taken_back(struct migration_vm *vm, const struct ninja_error *err);
 
 /** Something is not as asked, but the migration goes on: it ends degraded. */
 void add_warning(struct migration *m, const struct ninja_error *err);

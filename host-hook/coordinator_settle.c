@@ -22,7 +22,7 @@ bool any_moved(const struct migration *m)
 /* Its channel broke with the move, or was not there when a migration was taken on. */
 static bool lacks_agent(const struct migration_vm *vm)
 {
-    return vm->vmm->moved || !agent_is_ready(vm->agent);
+    return !vm->undecided && (vm->vmm->moved || !agent_is_ready(vm->agent));
 }
 
 bool needs_agent(const struct migration *m)
@@ -54,13 +54,20 @@ static void on_driver_done(void *arg, const struct ninja_error *err)
 
 /* ---- cancel ---- */
 
+static void on_cancelled(void *arg, const struct ninja_error *err)
+{
+    struct migration_vm *vm = arg;
+    vm_taken_back(vm, err);
+    gather_done(&vm->m->gather, NULL);
+}
+
 void begin_cancel(struct migration *m)
 {
     gather_begin(&m->gather, m->base, step_gathered, m);
     for (int i = 0; i < m->n; i++) {
         if (m->vms[i].moves) {
             gather_add(&m->gather);
-            m->vms[i].vmm->driver->cancel(m->vms[i].vmm, on_driver_done, &m->vms[i]);
+            m->vms[i].vmm->driver->cancel(m->vms[i].vmm, on_cancelled, &m->vms[i]);
         }
     }
 }
@@ -115,6 +122,9 @@ static void ask_interconnects(struct migration *m, agent_reply reply)
 {
     gather_begin(&m->gather, m->base, step_gathered, m);
     for (int i = 0; i < m->n; i++) {
+        if (m->vms[i].undecided) {
+            continue;
+        }
         gather_add(&m->gather);
         agent_execute(m->vms[i].agent, "ninja-interconnects", NULL, timeout_of(m, TIMEOUT_COMMAND),
                       reply, &m->vms[i]);
@@ -136,8 +146,8 @@ void begin_after(struct migration *m)
 /* A VM that did not move gets back what it had; one that moved gets what is there for it. */
 static bool lacks_device(const struct migration_vm *vm)
 {
-    return vm->moves && !vm->vmm->has_device && vmm_entry(vm->vmm)->device != NULL &&
-           (vm->vmm->moved || vm->had_device);
+    return vm->moves && !vm->undecided && !vm->vmm->has_device &&
+           vmm_entry(vm->vmm)->device != NULL && (vm->vmm->moved || vm->had_device);
 }
 
 bool needs_device(const struct migration *m)
@@ -160,7 +170,7 @@ void begin_plug(struct migration *m)
 
 static bool wants_attach(const struct migration_vm *vm)
 {
-    return vm->moves && vm->vmm->has_device && (vm->vmm->moved || vm->detached) &&
+    return vm->moves && !vm->undecided && vm->vmm->has_device && (vm->vmm->moved || vm->detached) &&
            agent_is_ready(vm->agent);
 }
 

@@ -95,7 +95,9 @@ static void on_copied(evutil_socket_t fd, short what, void *arg)
     set_status(qemu, "postmigrate");
     event(qemu, "STOP", json_object());
     set_migration(qemu, "completed");
-    if (!qemu->destination->never_runs) {
+    if (qemu->destination->dies_when_sent) {
+        die(qemu->destination);
+    } else if (!qemu->destination->never_runs) {
         later(qemu->destination, COPY_MS, on_starts);
     }
 }

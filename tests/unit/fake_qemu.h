@@ -33,6 +33,7 @@ struct fake_qemu {
     bool copy_fails;
     bool copy_hangs;     /* stays active until it is cancelled */
     bool never_runs;     /* as a destination */
+    bool dies_when_sent; /* as a destination: when it has got everything, before it runs */
     bool add_fails;      /* device_add */
     bool unknown_device; /* device-list-properties */
     bool refuses_incoming;

@@ -372,6 +372,20 @@ static void a_vm_that_fails_after_another_arrived_is_tried_again(void **state)
     }
 }
 
+/* It may have run: its source must not go on, nor be touched. */
+static void a_vm_of_which_nobody_knows_where_it_ran_is_left_alone(void **state)
+{
+    struct world *world = *state;
+    world->vms[1].qemus[ETH].dies_when_sent = true;
+    assert_int_equal(migrate(world, ETH, MODE_LIVE), OUTCOME_OPERATOR);
+    assert_non_null(strstr(migration_reason(world->migration), "vm2 at ib: its memory was sent"));
+    assert_string_equal(migration_state_name(world->migration), "NEEDS_OPERATOR");
+    assert_string_equal(world->vms[1].qemus[IB].status, "postmigrate");
+    assert_int_equal(fake_log_count("vm2@ib cont"), 0);
+    assert_int_equal(fake_log_count("vm2@ib device_add"), 0);
+    assert_int_equal(fake_log_count("vm2 attach"), 0);
+}
+
 static void a_device_that_is_not_there_leaves_the_vm_on_standby(void **state)
 {
     struct world *world = *state;
@@ -441,6 +455,7 @@ int main(void)
         AT_IB(an_abort_while_memory_is_copied),
         AT_IB(an_abort_in_any_state_leaves_the_job_running),
         AT_IB(a_vm_that_fails_after_another_arrived_is_tried_again),
+        AT_IB(a_vm_of_which_nobody_knows_where_it_ran_is_left_alone),
         AT_ETH(a_device_that_is_not_there_leaves_the_vm_on_standby),
         AT_ETH(a_link_that_never_comes_leaves_the_job_on_standby),
         AT_ETH(a_second_switch_that_fails_leaves_the_job_on_standby),
