@@ -118,7 +118,7 @@ static bool may_cancel(const struct host *host)
 static void converse(struct host *host)
 {
     for (int quiet = 0, n = 0; quiet < 3 && n < 400; n++) {
-        event_base_loop(host->base, EVLOOP_NONBLOCK);
+        event_base_loop(host->base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
         bool any = scripted_peer_serve(&peers[0]);
         any |= scripted_peer_serve(&peers[1]);
         if (!any && may_cancel(host)) { /* what waits for a timer, too */

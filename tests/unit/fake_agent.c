@@ -185,6 +185,18 @@ static json_t *rank_report(struct fake_agent *agent, int r, const char *step, js
     return report;
 }
 
+static void forge_step(struct fake_agent *agent, json_t *arguments)
+{
+    json_t *data = json_pack("{s:s, s:[{s:i, s:s, s:s}, {s:i, s:s, s:s}]}", "job",
+                             agent->forged_job, "ranks", "rank", 0, "status", "failed", "text",
+                             "forged", "rank", 1, "status", "failed", "text", "forged");
+    static const char *const keys[] = {"epoch", "round", "step"};
+    for (int i = 0; i < 3; i++) {
+        json_object_set(data, keys[i], json_object_get(arguments, keys[i]));
+    }
+    fake_agent_event(agent, "NINJA_STEP", data);
+}
+
 static void do_step(struct fake_agent *agent, json_t *request)
 {
     json_t *arguments = json_object_get(request, "arguments");
@@ -213,6 +225,9 @@ static void do_step(struct fake_agent *agent, json_t *request)
     }
     job->epoch = (int)json_integer_value(json_object_get(arguments, "epoch"));
     fake_peer_return(agent->peer, request, json_object());
+    if (agent->forged_job != NULL) {
+        forge_step(agent, arguments);
+    }
     bool first = agent->n_ranks > 0 && agent->ranks[0] == 0;
     if (first && strcmp(step, "stop") == 0 && job->silent_stops > 0) {
         job->silent_stops--;

@@ -437,6 +437,29 @@ static void on_link(void *arg, enum link_kind kind, const char *name, const stru
     event_base_loopbreak(world->base);
 }
 
+static void nothing_is_believed_of_the_ranks_of_another_vm(void **state)
+{
+    struct world *world = *state;
+    world->fakes[0].forged_job = "job-b";
+    run_switch(world);
+    assert_false(ninja_error_is_set(&world->err));
+    for (int r = 0; r < 2; r++) {
+        assert_string_equal(world->jobs[0].state[r], "RUNNING");
+        assert_string_equal(world->jobs[1].state[r], "RUNNING");
+        assert_int_equal(world->jobs[1].opens[r], 1);
+    }
+}
+
+static void a_vm_that_claims_a_rank_of_another_one_is_refused(void **state)
+{
+    struct world *world = *state;
+    world->fakes[0].job = &world->jobs[1];
+    run_switch(world);
+    assert_string_equal(world->err.class, "Refused");
+    assert_non_null(strstr(world->err.message, "rank 0 of job job-b is there twice"));
+    assert_int_equal(fake_log_count("vm2 stop"), 0);
+}
+
 /* The time to compare two lists grows with the square of their length. */
 static void long_lists_of_interfaces_do_not_hold_up_the_host(void **state)
 {
@@ -487,6 +510,8 @@ int main(void)
         TEST(a_flood_of_events_with_gaps_is_one_question),
         TEST(an_epoch_of_one_job_is_nothing_to_another),
         TEST(a_rank_cannot_report_for_another),
+        TEST(nothing_is_believed_of_the_ranks_of_another_vm),
+        TEST(a_vm_that_claims_a_rank_of_another_one_is_refused),
         TEST(long_lists_of_interfaces_do_not_hold_up_the_host),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
