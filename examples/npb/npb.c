@@ -3,8 +3,8 @@
  *
  * A run is: setup, an untimed iteration that touches all memory and opens the connections, then
  * repetitions of prepare, run (timed) and verify. There is one repetition as the specification
- * says, or as many as --seconds needs: a class that takes 50 ms is over before anything
- * can be done to it while it runs. Every repetition must verify.
+ * says, or as many as --seconds and --until need: a class that takes 50 ms is over before
+ * anything can be done to it while it runs. Every repetition must verify.
  */
 #include "npb.h"
 
@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define CACHE_LINE 64
 
@@ -23,6 +24,7 @@ struct npb_size npb_size;
 struct options {
     char class;
     double seconds;
+    const char *until; /* a file; NULL: none */
 };
 
 uint64_t npb_power(uint64_t a, uint64_t n)
@@ -80,14 +82,16 @@ static void usage(const char *name)
 {
     if (npb_rank == 0)
         fprintf(stderr,
-                "usage: %s S|W|A|B|C|D [--seconds N]\n"
-                "  --seconds N   repeat the benchmark until N seconds have passed\n",
+                "usage: %s S|W|A|B|C|D [--seconds N] [--until FILE]\n"
+                "  --seconds N   repeat the benchmark until N seconds have passed\n"
+                "  --until FILE  and until this file exists\n",
                 name);
 }
 
 static bool parse(int argc, char **argv, struct options *o)
 {
     static const struct option options[] = {{"seconds", required_argument, NULL, 's'},
+                                            {"until", required_argument, NULL, 'u'},
                                             {NULL, 0, NULL, 0}};
     int option;
 
@@ -95,6 +99,10 @@ static bool parse(int argc, char **argv, struct options *o)
     while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
         char *end = NULL;
 
+        if (option == 'u') {
+            o->until = optarg;
+            continue;
+        }
         if (option != 's')
             return false;
         o->seconds = strtod(optarg, &end);
@@ -159,8 +167,10 @@ static bool benchmark(const struct npb_benchmark *b, const struct options *o)
         repetitions++;
         if (!right && npb_rank == 0)
             printf(" Repetition %d is wrong.\n", repetitions);
+        fflush(stdout); /* who waits for --until wants to know that it runs */
         verified = verified && right;
-        again = MPI_Wtime() - begin < o->seconds;
+        again =
+            MPI_Wtime() - begin < o->seconds || (o->until != NULL && access(o->until, F_OK) != 0);
         MPI_Bcast(&again, 1, MPI_INT, 0, MPI_COMM_WORLD);
     } while (again);
     report(b, o->class, sum, repetitions, verified);

@@ -4,6 +4,7 @@
 
 IMAGE=
 IMAGE_ROOT=
+IMAGE_PROGRAMS=() # further programs and preloaded libraries
 # Components for other networks and schedulers would only pull in their libraries.
 IMAGE_NOT_MCA='ucx|ofi|psm|slurm|flux|gridengine|_fs_|_fbtl_|_fcoll_|_io_|memheap|sshmem|spml|crs_|monitoring'
 
@@ -105,7 +106,9 @@ image_build() {
         image_put "$TESTBED/guest/$tool" "/usr/lib/testbed/$tool" 755
     done
     image_put "$TESTBED/guest/soft-roce" /etc/ninja/agent.d/soft-roce 755
-    image_put "$1" "/usr/local/bin/${1##*/}" 755
+    for tool in "$1" "${IMAGE_PROGRAMS[@]}"; do
+        image_put "$tool" "/usr/local/bin/${tool##*/}" 755
+    done
     [[ -z ${2:-} ]] || image_ninja "$2"
     (cd "$IMAGE_ROOT" && find . -print0 | cpio --null --quiet -o -H newc) | zstd -q -3 -T2 >"$IMAGE"
     rm -rf "$IMAGE_ROOT"

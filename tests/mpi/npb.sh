@@ -61,6 +61,12 @@ all '.verified and .seconds == 0.5 and .mop_s == 7'
 ! npb --stock --ranks 2 --npb-bin "$DIR/bin" --kernels ft 2>"$DIR/errors" || die "found an ft"
 grep -q 'ft.S.2' "$DIR/errors" || die "does not say what is missing"
 
+# under ninja, and not if it cannot be
+npb --kernels is --ranks 2 || die "is does not verify under ninja"
+all '.verified and .mode == "ninja"'
+! OMPI_MCA_hook=^ninja npb --kernels is --ranks 2 2>"$DIR/errors" || die "ran without ninja"
+grep -q 'did not run under ninja' "$DIR/errors" || die "does not notice that ninja is not there: $(cat "$DIR/errors")"
+
 # a kernel that no switch came to has not survived one
 ! npb --migrate --ranks 2 --kernels is --seconds 0 --at 60000 2>"$DIR/errors" || die "survived no switch"
 all '.verified and .switches == 0'
