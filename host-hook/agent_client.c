@@ -282,6 +282,15 @@ static json_int_t seq_of(json_t *object)
     return seq > 0 && seq <= MAX_SEQ ? seq : 0;
 }
 
+static void tell_listeners(struct agent *agent, const char *name, json_t *data)
+{
+    for (int i = 0; i < MAX_LISTENERS; i++) {
+        if (agent->listeners[i].callback != NULL) {
+            agent->listeners[i].callback(agent->listeners[i].arg, agent, name, data);
+        }
+    }
+}
+
 static void on_event(struct agent *agent, json_t *object)
 {
     const char *name = json_string_value(json_object_get(object, "event"));
@@ -291,11 +300,7 @@ static void on_event(struct agent *agent, json_t *object)
         return;
     }
     agent->last_seq = seq;
-    for (int i = 0; i < MAX_LISTENERS; i++) {
-        if (agent->listeners[i].callback != NULL) {
-            agent->listeners[i].callback(agent->listeners[i].arg, agent, name, data);
-        }
-    }
+    tell_listeners(agent, name, data);
 }
 
 static void now_ready(struct agent *agent)
@@ -416,8 +421,12 @@ static void on_hello(void *arg, json_t *result, const struct ninja_error *err)
         internal_command(agent, "ninja-events", json_pack("{s:I}", "after", agent->last_seq),
                          on_missed_events);
     } else {
+        bool restarted = agent->known;
         agent->last_seq = json_integer_value(seq);
         now_ready(agent);
+        if (restarted) {
+            tell_listeners(agent, AGENT_RESTARTED, NULL);
+        }
     }
 }
 

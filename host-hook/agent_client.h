@@ -52,6 +52,10 @@ void agent_execute(struct agent *agent, const char *command, json_t *arguments, 
 /** Drops the replies (not the commands) that would be given to that arg. */
 void agent_forget(struct agent *agent, const void *arg);
 
+/* An event of the client's own: another agent answers there now, which knows nothing of what the
+ * one before it had accepted. No data. */
+#define AGENT_RESTARTED "AGENT_RESTARTED"
+
 /** Calls back for each event; at most 4 listeners. */
 void agent_listen(struct agent *agent, agent_event callback, void *arg);
 void agent_unlisten(struct agent *agent, agent_event callback, void *arg);

@@ -13,6 +13,7 @@ struct guest_command {
     struct agent *agent;
     char name[24], event[24];
     json_int_t token;
+    bool accepted;
     struct event *deadline;
     guest_command_done done;
     void *arg;
@@ -31,6 +32,12 @@ static void on_event(void *arg, struct agent *agent, const char *name, json_t *d
     struct guest_command *command = arg;
     struct ninja_error err = NINJA_ERROR_INIT;
     json_t *token = json_object_get(data, "token");
+    if (command->token != 0 && command->accepted && strcmp(name, AGENT_RESTARTED) == 0) {
+        ninja_error_set(&err, "Lost", "%s: its agent was started again in the midst of %s",
+                        agent_vm(agent), command->name);
+        end(command, NULL, &err);
+        return;
+    }
     if (command->token == 0 || strcmp(name, command->event) != 0 ||
         json_integer_value(token) != command->token) {
         return;
@@ -47,8 +54,10 @@ static void on_event(void *arg, struct agent *agent, const char *name, json_t *d
 
 static void on_accepted(void *arg, json_t *result, const struct ninja_error *err)
 {
+    struct guest_command *command = arg;
+    command->accepted = err == NULL;
     if (err != NULL) {
-        end(arg, NULL, err);
+        end(command, NULL, err);
     }
 }
 

@@ -27,7 +27,8 @@ struct part {
     struct transport_switch *sw;
     int job, vm;
     bool waiting;
-    bool gone; /* the job has ended */
+    bool accepted; /* the agent has the step, and will report */
+    bool gone;     /* the job has ended */
     /* the agent that knew of the ranks, or does again */
     char instance[AGENT_INSTANCE_SIZE];
     int64_t back_by; /* when ranks that another agent lost have to be back; 0: none were lost */

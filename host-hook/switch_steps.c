@@ -67,6 +67,8 @@ static void part_over(struct part *part, const struct ninja_error *err)
     }
 }
 
+static void await_ranks(struct part *part);
+
 /* ---- reports ---- */
 
 static struct ninja_error rank_error(const struct part *part, int rank, const char *status,
@@ -194,9 +196,34 @@ static void on_step_event(struct part *part, json_t *data)
     part_over(part, ninja_error_is_set(&err) ? &err : NULL);
 }
 
+/* What it had accepted is forgotten; what it had not is given to the new one anyway. */
+static void on_restart(struct transport_switch *sw, const struct agent *agent)
+{
+    for (int i = 0; i < sw->n_parts; i++) {
+        struct part *part = &sw->parts[i];
+        if (!part->waiting || !part->accepted || sw->agents[part->vm] != agent) {
+            continue;
+        }
+        part->accepted = false;
+        if (sw->step > SETTLE) {
+            await_ranks(part);
+            continue;
+        }
+        struct ninja_error err = NINJA_ERROR_INIT;
+        ninja_error_set(&err, "Lost", "%s: its agent was started again in the midst of step %s",
+                        agent_vm(agent), switch_step_names[sw->step]);
+        part_over(part, &err);
+        return; /* that ends the step */
+    }
+}
+
 void switch_on_event(void *arg, struct agent *agent, const char *name, json_t *data)
 {
     struct transport_switch *sw = arg;
+    if (strcmp(name, AGENT_RESTARTED) == 0 && !sw->ended) {
+        on_restart(sw, agent);
+        return;
+    }
     const char *job = json_string_value(json_object_get(data, "job"));
     const char *step = json_string_value(json_object_get(data, "step"));
     json_t *epoch = json_object_get(data, "epoch"), *round = json_object_get(data, "round");
@@ -302,6 +329,7 @@ static void await_ranks(struct part *part)
 static void on_accepted(void *arg, json_t *result, const struct ninja_error *err)
 {
     struct part *part = arg;
+    part->accepted = err == NULL;
     if (err == NULL || !part->waiting) {
         return;
     }
@@ -440,6 +468,7 @@ static void give(struct part *part, int timeout_ms)
                             json_string(sw->step == RELEASE ? sw->release : sw->reselect));
     }
     part->waiting = true;
+    part->accepted = false;
     agent_execute(sw->agents[part->vm], "ninja-step", arguments, timeout_ms + GRACE_MS, on_accepted,
                   part);
 }

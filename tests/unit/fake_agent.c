@@ -197,6 +197,19 @@ static void forge_step(struct fake_agent *agent, json_t *arguments)
     fake_agent_event(agent, "NINJA_STEP", data);
 }
 
+static void start_again(struct fake_agent *agent)
+{
+    agent->back_at = agent->away_ms < 0 ? -1 : now_ms() + agent->away_ms;
+    strcat(agent->instance, "+");
+    agent->seq = 0;
+    fake_peer_hang_up(agent->peer);
+}
+
+static void on_start_again(evutil_socket_t fd, short what, void *arg)
+{
+    start_again(arg);
+}
+
 static void do_step(struct fake_agent *agent, json_t *request)
 {
     json_t *arguments = json_object_get(request, "arguments");
@@ -205,13 +218,17 @@ static void do_step(struct fake_agent *agent, json_t *request)
     struct fake_job *job = agent->job;
     if (agent->restart_at != NULL && strcmp(agent->restart_at, step) == 0) {
         agent->restart_at = NULL;
-        agent->back_at = agent->away_ms < 0 ? -1 : now_ms() + agent->away_ms;
-        if (!agent->forgets) {
-            strcat(agent->instance, "+");
-            agent->seq = 0;
-            fake_peer_hang_up(agent->peer);
+        if (agent->accepts_before) {
+            const struct timeval soon = {.tv_usec = 20000};
+            fake_peer_return(agent->peer, request, json_object());
+            event_base_once(agent->base, -1, EV_TIMEOUT, on_start_again, agent, &soon);
             return;
         }
+        if (!agent->forgets) {
+            start_again(agent);
+            return;
+        }
+        agent->back_at = agent->away_ms < 0 ? -1 : now_ms() + agent->away_ms;
     }
     if (is_away(agent)) {
         fake_peer_error(agent->peer, request, "NoSuchJob", "no rank of the job is here");

@@ -53,6 +53,7 @@ struct fake_agent {
     bool rdma_after_attach;   /* an RDMA port comes with ninja-attach */
     const char *restart_at;   /* it is started again when it is given that step; NULL: not */
     int away_ms;              /* ... and for so long no rank has come back to it; -1: for ever */
+    bool accepts_before;      /* ... when it has accepted it */
     bool forgets;             /* knows no job from then on, but was not started again */
     const char *forged_job;   /* says of two ranks of this one too that each step failed */
     bool repeats_first_rank;  /* says of all ranks what it says of the first one */

@@ -238,8 +238,8 @@ static void a_restarted_agent_begins_its_events_anew(void **state)
     fake_agent_move(&world->fake, world->path[1]);
     connect_to(world, 1);
     say(world, 3);
-    wait_for_events(world, 3);
-    assert_string_equal(world->events, "NEWS:1 NEWS:2 NEWS:3");
+    wait_for_events(world, 4);
+    assert_string_equal(world->events, "NEWS:1 NEWS:2 AGENT_RESTARTED:0 NEWS:3");
 }
 
 static void malformed_events_are_ignored(void **state)
