@@ -10,9 +10,9 @@ LIBS = $(shell pkg-config --libs $(PACKAGES))
 
 COMMON = $(wildcard $(TOP)/common/*.c)
 AGENT = $(filter-out %/main.c,$(wildcard $(TOP)/guest-agent/*.c))
-# All but the command ninjactl.
-HOST = $(filter-out %/ninjactl.c %/progress.c %/session.c $(wildcard $(TOP)/host-hook/cmd_*.c),\
-    $(wildcard $(TOP)/host-hook/*.c))
+# The library, without what is only in the command ninjactl.
+HOST = $(addprefix $(TOP)/host-hook/,$(shell sed -n '/^libhosthook_la_SOURCES/,/[^\\]$$/p' \
+    $(TOP)/host-hook/Makefile.am | grep -o '[a-z_]*\.c'))
 
 AGENT_TARGETS = agent_host agent_ranks rank_agent addresses
 HOST_TARGETS = host_agent host_qmp cluster journal
