@@ -50,12 +50,17 @@ void mg_grid_init(int top)
     grid.at[2] = npb_rank / (grid.ranks[0] * grid.ranks[1]);
     find_neighbours();
 
-    size_t n[3], face;
+    /* the largest box, and the largest level that is whole: its side is a number of ranks */
+    size_t longest[2] = {0, 0}, face;
 
-    for (int axis = 0; axis < 3; axis++)
-        n[axis] = (size_t)((1 << top) / grid.ranks[axis] + 2);
-    face = n[0] * (n[1] > n[2] ? n[1] : n[2]);
-    face = face > n[1] * n[2] ? face : n[1] * n[2];
+    for (int axis = 0; axis < 3; axis++) {
+        size_t n = (size_t)((1 << top) / grid.ranks[axis] + 2),
+               whole = (size_t)grid.ranks[axis] + 2;
+
+        longest[0] = n > longest[0] ? n : longest[0];
+        longest[1] = whole > longest[1] ? whole : longest[1];
+    }
+    face = longest[0] > longest[1] ? longest[0] * longest[0] : longest[1] * longest[1];
     for (int i = 0; i < 2; i++) {
         grid.out[i] = npb_allocate(face, sizeof(double));
         grid.in[i] = npb_allocate(face, sizeof(double));

@@ -9,8 +9,9 @@
  *     NPB_STALL_DIR     each rank leaves there a file PID.RANK when it comes to MPI_Finalize
  *     NPB_STALL_MIN_US  how long a call must take to be kept (default 1000)
  *
- * A line of the file is the beginning and the end of a call, wall clock in microseconds. Times are
- * taken from the monotonic clock, and the wall clock is read once.
+ * The first line of the file is "offset" and the wall clock less the monotonic clock, which is the
+ * one that is read; each other is the beginning and the end of a call, by the wall clock. All are
+ * microseconds.
  *
  * Fortran's calls do not pass through C's in Open MPI, so they are wrapped as well; all their
  * arguments are pointers.
@@ -84,6 +85,7 @@ static void write_holds(void)
         fprintf(stderr,
                 "stall: rank %d: %d more calls took at least %lld us, set NPB_STALL_MIN_US\n", rank,
                 n - MAX_HOLDS, (long long)min_us);
+    fprintf(out, "offset %lld\n", (long long)wall_offset_us);
     for (int i = 0; i < n && i < MAX_HOLDS; i++)
         fprintf(out, "%lld %lld\n", (long long)(holds[i].begin + wall_offset_us),
                 (long long)(holds[i].end + wall_offset_us));
