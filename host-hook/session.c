@@ -1,3 +1,4 @@
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -59,6 +60,12 @@ int session_open_to_look(struct session *session, const struct args *args)
 {
     int code = session_open(session, args);
     pid_t busy = code == EXIT_DONE ? lock_holder(args->state_dir, session->cluster->name) : 0;
+    if (busy < 0) {
+        fprintf(stderr, "ninjactl: %s/%s.lock: %s; run it as the user who migrates\n",
+                args->state_dir, session->cluster->name, strerror(EACCES));
+        session_close(session);
+        return EXIT_REFUSED;
+    }
     if (busy > 0) {
         fprintf(stderr,
                 "ninjactl: a migration or switch of \"%s\" is running (process %d), so nobody "
