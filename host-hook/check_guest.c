@@ -5,7 +5,7 @@
 
 #include "host-hook/checks.h"
 
-#define OLDEST_VERSION 40000 /* of QEMU: what is asked and set was there then */
+#define OLDEST_VERSION 50000 /* of QEMU: what is asked and set was there then */
 
 static const char *text_in(json_t *object, const char *key)
 {

@@ -33,8 +33,6 @@ static const struct {
 };
 _Static_assert(sizeof(timeouts) / sizeof(timeouts[0]) == TIMEOUTS, "a time-out has no name");
 
-#define MAX_TIMEOUT_MS (7 * 24 * 3600 * 1000)
-
 enum value {
     TEXT,   /* char * */
     NAME,   /* char *, checked by check_name() */
@@ -337,21 +335,32 @@ static bool read_timeouts(const struct reader *reader, const config_setting_t *g
 {
     struct key keys[TIMEOUTS + 1] = {0};
     for (int i = 0; i < TIMEOUTS; i++) {
-        keys[i] = (struct key){timeouts[i].name, NUMBER, false, &reader->cluster->timeouts[i], 1,
-                               MAX_TIMEOUT_MS};
+        keys[i] =
+            (struct key){timeouts[i].name,      NUMBER, false, &reader->cluster->timeouts[i], 1,
+                         CLUSTER_MAX_TIMEOUT_MS};
     }
     return read_group(reader, group, keys, "\"timeouts\"");
 }
 
 static bool read_migration(const struct reader *reader, const config_setting_t *group)
 {
+    char *compress = NULL;
     const struct key keys[] = {
         {"bandwidth", NUMBER, false, &reader->cluster->bandwidth_mib, 0, 1000000},
         {"downtime-limit", NUMBER, false, &reader->cluster->downtime_limit_ms, 1, 2000000},
         {"post-copy", NUMBER, false, &reader->cluster->post_copy_after, 0, 1000},
+        {"parallel", NUMBER, false, &reader->cluster->parallel, 0, CLUSTER_MAX_PARALLEL},
+        {"compress", TEXT, false, &compress, 0, 0},
         {0},
     };
-    return read_group(reader, group, keys, "\"migration\"");
+    struct ninja_error err = NINJA_ERROR_INIT;
+    bool ok = read_group(reader, group, keys, "\"migration\"");
+    if (ok && ((compress != NULL && !cluster_set_compress(reader->cluster, compress, &err)) ||
+               !cluster_check_transfer(reader->cluster, &err))) {
+        ok = wrong(reader, group, "%s", err.message);
+    }
+    free(compress);
+    return ok;
 }
 
 /* One socket of one VM at one site, and where the file says so. */
@@ -561,51 +570,6 @@ int cluster_find_site(const struct cluster *cluster, const char *name, struct ni
     ninja_error_set(err, "NoSuchSite", "%s has no site \"%s\"; there are: %s", cluster->file, name,
                     known);
     return -1;
-}
-
-/* "1500", "1500ms", "30s" or "10min"; 0: it is none of these. */
-static long long milliseconds(const char *text)
-{
-    static const struct {
-        const char *name;
-        int ms;
-    } units[] = {{"", 1}, {"ms", 1}, {"s", 1000}, {"min", 60000}};
-    char *end;
-    errno = 0;
-    long number = strtol(text, &end, 10);
-    if (end == text || errno != 0 || number < 1 || number > MAX_TIMEOUT_MS) {
-        return 0;
-    }
-    for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
-        if (strcmp(end, units[i].name) == 0) {
-            return (long long)number * units[i].ms;
-        }
-    }
-    return 0;
-}
-
-bool cluster_set_timeout(struct cluster *cluster, const char *assignment, struct ninja_error *err)
-{
-    const char *equals = strchr(assignment, '=');
-    size_t len = equals ? (size_t)(equals - assignment) : strlen(assignment);
-    char known[300] = "";
-    for (int i = 0; i < TIMEOUTS; i++) {
-        size_t used = strlen(known);
-        snprintf(known + used, sizeof(known) - used, "%s%s", used ? ", " : "", timeouts[i].name);
-        if (strlen(timeouts[i].name) != len || strncmp(timeouts[i].name, assignment, len) != 0) {
-            continue;
-        }
-        long long ms = equals ? milliseconds(equals + 1) : 0;
-        if (ms < 1 || ms > MAX_TIMEOUT_MS) {
-            return ninja_error_set(err, "Usage",
-                                   "expected %s=MS with 1 to %d ms, or %s=30s, found \"%s\"",
-                                   timeouts[i].name, MAX_TIMEOUT_MS, timeouts[i].name, assignment);
-        }
-        cluster->timeouts[i] = (int)ms;
-        return true;
-    }
-    return ninja_error_set(err, "Usage", "there is no time-out \"%.*s\"; there are: %s", (int)len,
-                           assignment, known);
 }
 
 const char *cluster_timeout_name(enum timeout timeout)

@@ -8,11 +8,14 @@
 
 #include "common/error.h"
 
-#define CLUSTER_DEFAULT_FILE "/etc/ninja/cluster.conf"
-#define CLUSTER_MAX_VMS      256
-#define CLUSTER_MAX_SITES    64
-#define CLUSTER_MAX_NAME     63
-#define CLUSTER_MAX_FILE     (1024 * 1024)
+#define CLUSTER_DEFAULT_FILE   "/etc/ninja/cluster.conf"
+#define CLUSTER_MAX_VMS        256
+#define CLUSTER_MAX_SITES      64
+#define CLUSTER_MAX_PARALLEL   64
+#define CLUSTER_PARALLEL       2 /* where it is compressed, and nothing else was said */
+#define CLUSTER_MAX_TIMEOUT_MS (7 * 24 * 3600 * 1000)
+#define CLUSTER_MAX_NAME       63
+#define CLUSTER_MAX_FILE       (1024 * 1024)
 
 /* What a wait is for; the names and defaults are in cluster.c, the meanings in the docs. */
 enum timeout {
@@ -35,6 +38,13 @@ enum timeout {
     TIMEOUT_RECOVER,
     TIMEOUT_RECONNECT,
     TIMEOUTS,
+};
+
+/* What goes over several connections can be compressed. */
+enum compress {
+    COMPRESS_NONE,
+    COMPRESS_ZLIB,
+    COMPRESS_ZSTD,
 };
 
 /* A VM at a site. Strings that the file leaves out are NULL. */
@@ -60,6 +70,8 @@ struct cluster {
     int n_sites;
     int bandwidth_mib; /* 0: no limit */
     int downtime_limit_ms;
+    int parallel; /* connections for one VM; 0: one, as QEMU does it by default */
+    enum compress compress;
     int post_copy_after; /* passes over the memory; -1: never */
     int quiesce_attempts;
     int quiesce_pause_ms;
@@ -79,6 +91,15 @@ int cluster_find_site(const struct cluster *cluster, const char *name, struct ni
 
 /** Sets a time-out from "NAME=MS" or "NAME=30s", as on the command line. */
 bool cluster_set_timeout(struct cluster *cluster, const char *assignment, struct ninja_error *err);
+
+/** Sets what to compress with: none, zlib or zstd. */
+bool cluster_set_compress(struct cluster *cluster, const char *method, struct ninja_error *err);
+
+/** Completes, and checks together, how memory is to be sent. False with err: it cannot be. */
+bool cluster_check_transfer(struct cluster *cluster, struct ninja_error *err);
+
+/** QEMU's name for it. */
+const char *compress_name(enum compress compress);
 
 const char *cluster_timeout_name(enum timeout timeout);
 

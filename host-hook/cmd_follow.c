@@ -171,7 +171,7 @@ static int interrupted(struct watch *watch)
 static bool is_abandoned(struct watch *watch)
 {
     bool began = watch->cluster[0] != '\0';
-    bool held = began && lock_holder(watch->args->state_dir, watch->cluster) > 0;
+    bool held = began && lock_holder(watch->args->state_dir, watch->cluster) != 0;
     if (held || (!began && now_ms() - watch->began_ms < SETTLE_MS)) {
         return false;
     }

@@ -20,6 +20,9 @@ const struct option_info ninjactl_options[] = {
     {OPT_DOWNTIME_LIMIT, "downtime-limit", "MS", "how long a VM may stand still at the end"},
     {OPT_POSTCOPY, "postcopy", NULL,
      "VMs change sides when all memory was sent once, and the rest follows"},
+    {OPT_PARALLEL, "parallel", "N", "send a VM's memory over N connections; 0: one, as usual"},
+    {OPT_COMPRESS, "compress", "none|zlib|zstd",
+     "compress what is sent (over 2 connections, if --parallel is not given)"},
     {OPT_STRICT, "strict", NULL, "exit with 1 if not all that was asked is there at the end"},
     {OPT_DETACH, "detach", NULL,
      "print the migration's ID and return once the plan was accepted;" FURTHER
@@ -41,11 +44,13 @@ const size_t ninjactl_n_options = sizeof(ninjactl_options) / sizeof(ninjactl_opt
 /* It reads none, and takes --cluster only as all commands do. */
 #define NO_CLUSTER_FILE (1u << 31)
 
-#define BIT(id)   OPTION_BIT(OPT_##id)
-#define COMMON    (BIT(CLUSTER) | BIT(STATE_DIR) | BIT(VERBOSE) | BIT(HELP))
-#define LOOKING   (COMMON | BIT(JSON) | BIT(TIMEOUT))
-#define HISTORY   (NO_CLUSTER_FILE | BIT(STATE_DIR) | BIT(HELP) | BIT(CLUSTER) | BIT(VERBOSE))
-#define MIGRATING (LOOKING | BIT(MODE) | BIT(BANDWIDTH) | BIT(DOWNTIME_LIMIT) | BIT(POSTCOPY))
+#define BIT(id) OPTION_BIT(OPT_##id)
+#define COMMON  (BIT(CLUSTER) | BIT(STATE_DIR) | BIT(VERBOSE) | BIT(HELP))
+#define LOOKING (COMMON | BIT(JSON) | BIT(TIMEOUT))
+#define HISTORY (NO_CLUSTER_FILE | BIT(STATE_DIR) | BIT(HELP) | BIT(CLUSTER) | BIT(VERBOSE))
+#define MIGRATING                                                                                  \
+    (LOOKING | BIT(MODE) | BIT(BANDWIDTH) | BIT(DOWNTIME_LIMIT) | BIT(POSTCOPY) | BIT(PARALLEL) |  \
+     BIT(COMPRESS))
 
 #define EXIT_1_STRICT  "  1  failed; with --strict also: degraded\n"
 #define EXIT_2_LOOKING "  2  refused: a migration runs, so nobody else can look\n"

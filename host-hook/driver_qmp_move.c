@@ -49,28 +49,47 @@ static json_t *device_type(struct qmp_vm *v)
     return arguments;
 }
 
+static bool wants(const struct cluster *cluster, const char *capability)
+{
+    return strcmp(capability, "events") == 0 ||
+           (strcmp(capability, "postcopy-ram") == 0 && cluster->post_copy_after >= 0) ||
+           (strcmp(capability, "multifd") == 0 && cluster->parallel > 0);
+}
+
 static bool keep_capabilities(struct qmp_vm *v, json_t *result, struct ninja_error *err)
 {
     size_t i;
     json_t *capability;
+    bool has_multifd = false;
     json_decref(v->capabilities);
     v->capabilities = json_array();
     json_array_foreach(result, i, capability)
     {
         const char *name = json_string_value(json_object_get(capability, "capability"));
         if (name != NULL) {
-            bool on = strcmp(name, "events") == 0 ||
-                      (strcmp(name, "postcopy-ram") == 0 && v->vmm.cluster->post_copy_after >= 0);
-            json_array_append_new(v->capabilities,
-                                  json_pack("{s:s, s:b}", "capability", name, "state", on));
+            json_array_append_new(v->capabilities, json_pack("{s:s, s:b}", "capability", name,
+                                                             "state", wants(v->vmm.cluster, name)));
+            has_multifd |= strcmp(name, "multifd") == 0;
         }
     }
-    return true;
+    return has_multifd || v->vmm.cluster->parallel == 0 ||
+           ninja_error_set(err, "Refused",
+                           "the QEMU there cannot send memory over several connections (it lacks "
+                           "the capability multifd)");
 }
 
 static json_t *kept_capabilities(struct qmp_vm *v)
 {
     return json_pack("{s:O}", "capabilities", v->capabilities);
+}
+
+/* Both sides have to agree. A former receiver keeps those it had. */
+static json_t *parameters_of_both(struct qmp_vm *v)
+{
+    const struct cluster *cluster = v->vmm.cluster;
+    return json_pack("{s:i, s:s}", "multifd-channels",
+                     cluster->parallel ? cluster->parallel : CLUSTER_PARALLEL,
+                     "multifd-compression", compress_name(cluster->compress));
 }
 
 static json_t *parameters(struct qmp_vm *v)
@@ -100,6 +119,8 @@ static const struct prepare_step {
     {false, false, "migrate-set-capabilities", kept_capabilities, NULL},
     {true, false, "query-migrate-capabilities", NULL, keep_capabilities},
     {true, false, "migrate-set-capabilities", kept_capabilities, NULL},
+    {false, false, "migrate-set-parameters", parameters_of_both, NULL},
+    {true, false, "migrate-set-parameters", parameters_of_both, NULL},
     {true, false, "migrate-set-parameters", parameters, NULL},
     {false, false, "migrate-incoming", receive_uri, NULL},
 };

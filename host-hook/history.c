@@ -152,12 +152,15 @@ static json_t *of_journal(const char *state_dir, const char *id)
     json_t *first = follow_next(follow), *line;
     json_t *entry = NULL;
     if (first != NULL) {
-        bool runs = lock_holder(state_dir, text_in(first, "cluster")) > 0;
-        entry = json_pack(
-            "{s:s, s:s, s:s, s:s, s:s, s:s, s:n, s:s, s:s, s:n, s:n}", "id", id, "cluster",
-            text_in(first, "cluster"), "mode", text_in(first, "mode"), "from", comes_from(first),
-            "to", text_in(first, "to"), "begin", text_in(first, "time"), "end", "outcome",
-            runs ? "running" : "interrupted", "reason", "", "stall_ms", "duration_ms");
+        pid_t holder = lock_holder(state_dir, text_in(first, "cluster"));
+        entry = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:n, s:s, s:s, s:n, s:n}", "id", id,
+                          "cluster", text_in(first, "cluster"), "mode", text_in(first, "mode"),
+                          "from", comes_from(first), "to", text_in(first, "to"), "begin",
+                          text_in(first, "time"), "end", "outcome",
+                          holder > 0    ? "running"
+                          : holder == 0 ? "interrupted"
+                                        : "unknown",
+                          "reason", "", "stall_ms", "duration_ms");
     }
     while ((line = follow_next(follow)) != NULL) {
         if (json_object_get(line, "outcome") != NULL) { /* its report could not be written */

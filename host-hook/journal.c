@@ -308,10 +308,11 @@ pid_t lock_holder(const char *state_dir, const char *cluster)
         return getpid();
     }
     int fd = open(path, O_RDONLY | O_CLOEXEC); /* enough to ask */
-    pid_t pid = fd < 0 ? 0 : holder_of(fd);
-    if (fd >= 0) {
-        close(fd);
+    if (fd < 0) {
+        return errno == EACCES ? -1 : 0;
     }
+    pid_t pid = holder_of(fd);
+    close(fd);
     return pid;
 }
 

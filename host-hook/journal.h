@@ -53,7 +53,7 @@ void journal_free(struct journal *journal);
 int lock_take(const char *state_dir, const char *cluster, struct ninja_error *err);
 void lock_release(int lock);
 
-/** The pid that holds the lock, or 0: nobody does. */
+/** The pid that holds the lock; 0: nobody does; -1: this user may not know. */
 pid_t lock_holder(const char *state_dir, const char *cluster);
 
 /**

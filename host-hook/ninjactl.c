@@ -45,6 +45,11 @@ static bool set_option(struct args *args, enum option_id id, const char *value)
     case OPT_POSTCOPY:
         args->postcopy = true;
         return true;
+    case OPT_PARALLEL:
+        return number("parallel", value, CLUSTER_MAX_PARALLEL, &args->parallel);
+    case OPT_COMPRESS:
+        args->compress = value;
+        return true;
     case OPT_STRICT:
         args->strict = true;
         return true;
@@ -138,6 +143,7 @@ static int run(const struct command *command, int argc, char **argv)
         .release = "all",
         .bandwidth = -1,
         .downtime_limit = -1,
+        .parallel = -1,
         .wait_seconds = -1,
         .sysfs = "/sys",
     };

@@ -33,6 +33,8 @@ struct args {
     bool json, strict, detach, dry_run;
     const char *btl, *release;
     int bandwidth, downtime_limit; /* -1: as in the cluster file */
+    int parallel;                  /* -1: the same */
+    const char *compress;          /* NULL: the same */
     bool postcopy;                 /* or as in the cluster file */
     const char *timeouts[MAX_TIMEOUT_OPTIONS];
     int n_timeouts;
@@ -66,6 +68,8 @@ enum option_id {
     OPT_BANDWIDTH,
     OPT_DOWNTIME_LIMIT,
     OPT_POSTCOPY,
+    OPT_PARALLEL,
+    OPT_COMPRESS,
     OPT_STRICT,
     OPT_DETACH,
     OPT_DRY_RUN,

@@ -1,3 +1,4 @@
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,6 +26,32 @@ void print_object(json_t *object)
     json_decref(object);
 }
 
+/* What the command line says goes before what the cluster file says. */
+static bool take_options(struct cluster *cluster, const struct args *args, struct ninja_error *err)
+{
+    for (int i = 0; i < args->n_timeouts; i++) {
+        if (!cluster_set_timeout(cluster, args->timeouts[i], err)) {
+            return false;
+        }
+    }
+    if (args->compress != NULL && !cluster_set_compress(cluster, args->compress, err)) {
+        return false;
+    }
+    if (args->bandwidth >= 0) {
+        cluster->bandwidth_mib = args->bandwidth;
+    }
+    if (args->downtime_limit >= 0) {
+        cluster->downtime_limit_ms = args->downtime_limit;
+    }
+    if (args->postcopy && cluster->post_copy_after < 0) {
+        cluster->post_copy_after = 1;
+    }
+    if (args->parallel >= 0) {
+        cluster->parallel = args->parallel;
+    }
+    return cluster_check_transfer(cluster, err);
+}
+
 int session_open(struct session *session, const struct args *args)
 {
     struct ninja_error err = NINJA_ERROR_INIT;
@@ -34,21 +61,10 @@ int session_open(struct session *session, const struct args *args)
         complain(&err);
         return EXIT_CLUSTER_FILE;
     }
-    for (int i = 0; i < args->n_timeouts; i++) {
-        if (!cluster_set_timeout(session->cluster, args->timeouts[i], &err)) {
-            complain(&err);
-            session_close(session);
-            return EXIT_USAGE;
-        }
-    }
-    if (args->bandwidth >= 0) {
-        session->cluster->bandwidth_mib = args->bandwidth;
-    }
-    if (args->downtime_limit >= 0) {
-        session->cluster->downtime_limit_ms = args->downtime_limit;
-    }
-    if (args->postcopy && session->cluster->post_copy_after < 0) {
-        session->cluster->post_copy_after = 1;
+    if (!take_options(session->cluster, args, &err)) {
+        complain(&err);
+        session_close(session);
+        return EXIT_USAGE;
     }
     session->base = event_base_new();
     return EXIT_DONE;
@@ -59,6 +75,12 @@ int session_open_to_look(struct session *session, const struct args *args)
 {
     int code = session_open(session, args);
     pid_t busy = code == EXIT_DONE ? lock_holder(args->state_dir, session->cluster->name) : 0;
+    if (busy < 0) {
+        fprintf(stderr, "ninjactl: %s/%s.lock: %s; run it as the user who migrates\n",
+                args->state_dir, session->cluster->name, strerror(EACCES));
+        session_close(session);
+        return EXIT_REFUSED;
+    }
     if (busy > 0) {
         fprintf(stderr,
                 "ninjactl: a migration or switch of \"%s\" is running (process %d), so nobody "

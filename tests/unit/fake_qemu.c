@@ -297,8 +297,10 @@ static bool answer_query(struct fake_qemu *qemu, const char *name, json_t *reque
         fake_peer_return(qemu->peer, request, peripherals(qemu));
     } else if (strcmp(name, "query-migrate-capabilities") == 0) {
         fake_peer_return(qemu->peer, request,
-                         json_pack("[{s:s, s:b}, {s:s, s:b}]", "capability", "events", "state", 0,
-                                   "capability", "postcopy-ram", "state", 1));
+                         json_pack("[{s:s, s:b}, {s:s, s:b}, {s:s, s:b}]", "capability", "events",
+                                   "state", 0, "capability", "postcopy-ram", "state", 1,
+                                   "capability", qemu->no_multifd ? "xbzrle" : "multifd", "state",
+                                   0));
     } else if (strcmp(name, "query-version") == 0) {
         fake_peer_return(qemu->peer, request,
                          json_pack("{s:{s:i, s:i, s:i}, s:s}", "qemu", "major", 7, "minor", 2,
@@ -337,6 +339,15 @@ static void log_capabilities(struct fake_qemu *qemu, json_t *request)
     }
 }
 
+static void log_multifd(struct fake_qemu *qemu, json_t *arguments)
+{
+    json_t *channels = json_object_get(arguments, "multifd-channels");
+    if (channels != NULL) {
+        fake_log("%s multifd %d %s", qemu->name, (int)json_integer_value(channels),
+                 json_string_value(json_object_get(arguments, "multifd-compression")));
+    }
+}
+
 static void on_object(void *arg, json_t *request)
 {
     struct fake_qemu *qemu = arg;
@@ -372,6 +383,8 @@ static void on_object(void *arg, json_t *request)
                 json_string_value(json_object_get(json_object_get(request, "arguments"), "uri")));
         } else if (strcmp(name, "migrate-set-capabilities") == 0) {
             log_capabilities(qemu, request);
+        } else if (strcmp(name, "migrate-set-parameters") == 0) {
+            log_multifd(qemu, json_object_get(request, "arguments"));
         } else if (strcmp(name, "migrate_cancel") == 0) {
             migrate_cancel(qemu);
         } else if (strcmp(name, "migrate-start-postcopy") == 0) {

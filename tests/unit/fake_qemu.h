@@ -46,6 +46,7 @@ struct fake_qemu {
     bool breaks_unseen;     /* by the destination, until it is told to pause */
     bool hangs_when_paused; /* as a destination: executes nothing but out of band then */
     int fail_resumes;       /* so many attempts to connect again fail */
+    bool no_multifd;        /* does not know that capability */
     const char *blocked_by; /* what query-migrate says of that; NULL: nothing */
     const char *disk;       /* a file that it writes to; NULL: none */
     const char *machine;    /* its type; NULL: the same as the others' */

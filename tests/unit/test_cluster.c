@@ -109,6 +109,12 @@ static const struct mistake {
     {"driver = \"xen\";\nvms = ( { name = \"a\"; } );\n"
      "sites = ( { name = \"s\"; vms = ( { name = \"a\"; agent = \"/a\"; } ); } );\n",
      1, "unknown driver \"xen\"; expected \"qmp\" or \"local\""},
+    {ONE_VM "sites = ( { name = \"s\"; vms = ( { name = \"a\"; " ENTRY " } ); } );\n"
+            "migration = { compress = \"gzip\"; };\n",
+     4, "expected none, zlib or zstd to compress with, found \"gzip\""},
+    {ONE_VM "sites = ( { name = \"s\"; vms = ( { name = \"a\"; " ENTRY " } ); } );\n"
+            "migration = { parallel = 2; post-copy = 1; };\n",
+     4, "post-copy does not work over several connections"},
     {"driver = 3;\n", 1, "expected \"driver\" to be a string"},
     {"driver = \"qmp\";\nvms = 3;\n", 2, "expected \"vms\" to be a list of groups"},
     {"driver = \"qmp\";\nvms = ( \"a\" );\n", 2, "expected a group"},

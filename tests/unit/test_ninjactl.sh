@@ -65,6 +65,10 @@ expect 64 "expected a whole number" migrate b --bandwidth much
     expect 64 "expected copy=MS" migrate b $good --timeout copy=3h
     expect 2 "no agent listens" migrate b $good --timeout copy=30s --timeout link=2min --timeout quit=5ms
     expect 2 "no agent listens" migrate b $good --dry-run
+    expect 64 "expected none, zlib or zstd" migrate b $good --compress gzip
+    expect 64 "post-copy does not work" migrate b $good --compress zstd --postcopy
+    expect 64 "from 0 to 64" migrate b $good --parallel 100
+    expect 2 "no agent listens" migrate b $good --parallel 4 --compress zlib
     expect 2 'no site "c"; there are: a, b' migrate c $good
     expect 2 "no agent listens" migrate b $good
     expect 2 "no agent listens" switch $good

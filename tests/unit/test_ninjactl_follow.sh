@@ -68,6 +68,17 @@ expect 0 list --json
 holds '.migrations | map(.outcome) == ["done", "rolled-back", "interrupted"]'
 holds '.migrations[2] | .stall_ms == null and .end == null'
 
+# Who may not ask for the lock is not told that anything was interrupted.
+if [ "$(id -u)" -eq 0 ]; then
+    cp "$NINJACTL" "$DIR/ninjactl"
+    chmod 755 "$DIR"
+    OUT=$(setpriv --reuid 65534 --regid 65534 --clear-groups "$DIR/ninjactl" list --state-dir "$STATE" --json)
+    holds '.migrations | map(.outcome) == ["done", "rolled-back", "unknown"]'
+    OUT=$(setpriv --reuid 65534 --regid 65534 --clear-groups "$DIR/ninjactl" status --state-dir "$STATE" \
+        --cluster "$DIR/cluster.conf" 2>&1) && die "status as another user"
+    says "Permission denied" "run it as the user who migrates"
+fi
+
 # What has no meaning.
 expect 1 wait 20000101-000000-1
 says "there is no migration" "ninjactl list"

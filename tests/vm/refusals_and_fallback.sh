@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # What goes wrong on purpose, on one pair of VMs:
+#   what check, devices and plan find out on real VMs, before and after
 #   a site whose device cannot be plugged: the VMs arrive, the job goes on over TCP
 #   a job without crcp ninja on the device: the migration is refused, naming it
 #   the device unplugged all the same: the job dies, or the device does not go
@@ -18,11 +19,28 @@ expect() {
     ((status == wanted)) || die "$what: exit status $status, not $wanted"
 }
 
+# holds FILTER: what the last command printed is JSON of which that is true.
+holds() {
+    jq -e "$1" "$RUN/output" >/dev/null || { cat "$RUN/output"; die "does not hold: $1"; }
+}
+
+finds_all_that_is_needed() {
+    expect 0 "check" ninjactl check eth --json
+    holds '.ok and ([.items[] | select(.item | IN("vmm-version", "blockers", "link", "standby", "agent")) | .ok] == [range(10) | true])'
+    holds '.items | any(.[]; .item == "rank-version" and .ok)'
+    expect 0 "devices" ninjactl devices --json
+    holds '[.vms[].vmm[] | select(.bypass) | .driver] == ["virtio-net-pci", "virtio-net-pci"]'
+    holds '[.vms[].interconnects.rdma[].state] == ["ACTIVE", "ACTIVE"]'
+    expect 0 "plan" ninjactl plan eth --json
+    holds ".estimate | .copy_ms == null and ([.vms[].ram_bytes] == [$VM_MEMORY, $VM_MEMORY | . * 1048576])"
+}
+
 falls_back_to_ethernet() {
     local result reference
     reference=$(job_reference "$ITERATIONS")
     job_start "$ITERATIONS" --mca crcp ninja --mca btl openib,tcp,vader,self
     job_advance 20
+    finds_all_that_is_needed
     expect 0 "migration to a site without the device it asks for" ninjactl migrate eth --json
     jq -e '.outcome == "degraded"' "$RUN/output" >/dev/null ||
         die "the outcome is not \"degraded\""
@@ -32,7 +50,12 @@ falls_back_to_ethernet() {
     job_wait
     result=$(job_result)
     [[ $(jq .digest <<<"$result") == $(jq .digest <<<"$reference") ]] || die "wrong result: $result"
-    expect 0 "migration back" ninjactl migrate ib
+    expect 0 "migration back, in the background" ninjactl migrate ib --detach --parallel 3 --compress zstd
+    expect 0 "waiting for it" ninjactl wait "$(<"$RUN/output")" --timeout 300
+    expect 0 "list" ninjactl list --json
+    holds '.migrations | map(.outcome) == ["degraded", "done"] and all(.[]; .duration_ms > 0)'
+    expect 0 "plan" ninjactl plan eth --json
+    holds '.estimate | .copy_ms > 0 and .stall_ms > 0'
 }
 
 refuses_an_unmanaged_job() {
@@ -40,6 +63,8 @@ refuses_an_unmanaged_job() {
     job_advance 20
     expect 2 "migration with a job that is not ours" ninjactl migrate eth
     grep -q jacobi "$RUN/errors" || die "the refusal does not name the program"
+    expect 1 "check with a job that is not ours" ninjactl check eth --json
+    holds '.items | any(.[]; .item == "unmanaged" and .required and (.ok | not) and (.text | contains("jacobi")))'
     job_advance 10
 }
 
