@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/printable.h"
 #include "host-hook/json_text.h"
 
 static void add(struct checks *checks, const char *item, const char *about, bool required, bool ok,
@@ -14,6 +15,7 @@ static void add(struct checks *checks, const char *item, const char *about, bool
 {
     char text[700];
     vsnprintf(text, sizeof(text), fmt, ap);
+    ninja_printable(text); /* it may tell what a guest or QEMU said */
     json_array_append_new(checks->list, json_pack("{s:s, s:s, s:b, s:b, s:o, s:s}", "item", item,
                                                   "about", about, "required", required, "ok", ok,
                                                   "text", json_text(text), "mend", mend));

@@ -8,6 +8,8 @@
 #include "host-hook/qmp.h"
 #include "host-hook/timer.h"
 
+#define MAX_MEMORY (1ll << 50) /* bytes; no VM has more */
+
 static const struct {
     const char *command, *path, *property;
 } questions[] = {
@@ -166,9 +168,16 @@ const char *look_status(const struct look *look)
 
 int64_t look_memory(const struct look *look)
 {
-    json_t *base = json_object_get(look->answers[LOOK_MEMORY], "base-memory");
-    json_t *plugged = json_object_get(look->answers[LOOK_MEMORY], "plugged-memory");
-    return json_is_integer(base) ? json_integer_value(base) + json_integer_value(plugged) : -1;
+    json_t *memory = look->answers[LOOK_MEMORY];
+    json_int_t base = json_integer_value(json_object_get(memory, "base-memory"));
+    json_int_t plugged = json_integer_value(json_object_get(memory, "plugged-memory"));
+    bool known = base > 0 && base <= MAX_MEMORY && plugged >= 0 && plugged <= MAX_MEMORY;
+    return known ? base + plugged : -1;
+}
+
+static bool is_part(int number)
+{
+    return number >= 0 && number < 100;
 }
 
 int look_version(const struct look *look, char *text, size_t size)
@@ -176,7 +185,8 @@ int look_version(const struct look *look, char *text, size_t size)
     int major, minor, micro;
     const char *package = "";
     if (json_unpack(look->answers[LOOK_VERSION], "{s:{s:i, s:i, s:i}, s?:s}", "qemu", "major",
-                    &major, "minor", &minor, "micro", &micro, "package", &package) != 0) {
+                    &major, "minor", &minor, "micro", &micro, "package", &package) != 0 ||
+        !is_part(major) || !is_part(minor) || !is_part(micro)) {
         snprintf(text, size, "?");
         return -1;
     }

@@ -68,6 +68,13 @@ struct event_base *fuzz_event_base(void)
     return base;
 }
 
+void fuzz_run(struct event_base *base)
+{
+    for (int i = 0; i < 3; i++) {
+        event_base_loop(base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
+    }
+}
+
 uint8_t fuzz_byte(const uint8_t **data, size_t *size)
 {
     if (*size == 0) {

@@ -30,6 +30,9 @@ char *fuzz_path(const char *name);
 /** An event base without a log or a time of its own. */
 struct event_base *fuzz_event_base(void);
 
+/** Runs what can run now: what is read, what that has to be answered, and what that begins. */
+void fuzz_run(struct event_base *base);
+
 /** Takes the first byte of the input; 0 when there is none. */
 uint8_t fuzz_byte(const uint8_t **data, size_t *size);
 

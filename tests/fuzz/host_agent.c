@@ -152,7 +152,7 @@ static void on_connected(void *arg, const struct ninja_error *err)
 static void converse(struct host *host)
 {
     for (int quiet = 0, n = 0; quiet < 3 && n < 200; n++) {
-        event_base_loop(host->base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
+        fuzz_run(host->base);
         quiet = scripted_peer_serve(&peer) || scripted_peer_say(&peer) ? 0 : quiet + 1;
     }
 }

@@ -10,6 +10,7 @@
 
 #include "host-hook/cluster.h"
 #include "host-hook/driver.h"
+#include "host-hook/looks.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/fuzz/scripted_peer.h"
 
@@ -72,6 +73,12 @@ static void on_done(void *arg, const struct ninja_error *err)
     event_add(host->next, &now);
 }
 
+static void on_looked(void *arg)
+{
+    struct host *host = arg;
+    host->pending = 0;
+}
+
 /* What the life of a VM in driver.h allows; anything else is left out. */
 static void begin(struct host *host, uint8_t operation)
 {
@@ -111,14 +118,14 @@ static void on_next(evutil_socket_t fd, short what, void *arg)
 
 static bool may_cancel(const struct host *host)
 {
-    return host->pending == 1 && !host->cancelling && host->n_operations > 0 &&
+    return host->vmm != NULL && host->pending == 1 && !host->cancelling && host->n_operations > 0 &&
            *host->operations == 3;
 }
 
 static void converse(struct host *host)
 {
     for (int quiet = 0, n = 0; quiet < 3 && n < 400; n++) {
-        event_base_loop(host->base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
+        fuzz_run(host->base);
         bool any = scripted_peer_serve(&peers[0]);
         any |= scripted_peer_serve(&peers[1]);
         if (!any && may_cancel(host)) { /* what waits for a timer, too */
@@ -128,6 +135,35 @@ static void converse(struct host *host)
         }
         quiet = any || scripted_peer_say(&peers[n % 2]) ? 0 : quiet + 1;
     }
+}
+
+/* What "check" and "plan" ask. */
+static void look(struct host *host, const struct cluster *cluster)
+{
+    char version[100];
+    struct looks *looks = looks_start(host->base, cluster, on_looked, host);
+    converse(host);
+    for (int site = 0; site < 2 && host->pending == 0; site++) {
+        const struct look *at = looks_at(looks, 0, site);
+        FUZZ_CHECK(look_memory(at) >= -1 && look_version(at, version, sizeof(version)) >= -1);
+        FUZZ_CHECK(look_status(at) != NULL);
+    }
+    looks_free(looks);
+}
+
+static void drive(struct host *host, uint8_t first, const struct cluster *cluster)
+{
+    host->vmm = driver_qmp.open(host->base, cluster, 0);
+    host->next = evtimer_new(host->base, on_next, host);
+    if (first & 1) {
+        host->adopting = true;
+        driver_qmp.adopt(host->vmm, 0, 1, (first & 2) != 0, on_done, host);
+    } else {
+        driver_qmp.locate(host->vmm, on_done, host);
+    }
+    converse(host);
+    driver_qmp.close(host->vmm);
+    event_free(host->next);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -146,18 +182,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     struct host host = {
         .base = fuzz_event_base(), .operations = data, .n_operations = MAX_OPERATIONS};
-    host.vmm = driver_qmp.open(host.base, clusters[(first & 4) != 0], 0);
-    host.next = evtimer_new(host.base, on_next, &host);
+    const struct cluster *cluster = clusters[(first & 4) != 0];
     host.pending = 1;
-    if (first & 1) {
-        host.adopting = true;
-        driver_qmp.adopt(host.vmm, 0, 1, (first & 2) != 0, on_done, &host);
+    if (first & 8) {
+        look(&host, cluster);
     } else {
-        driver_qmp.locate(host.vmm, on_done, &host);
+        drive(&host, first, cluster);
     }
-    converse(&host);
-    driver_qmp.close(host.vmm);
-    event_free(host.next);
     event_base_free(host.base);
     for (int i = 0; i < 2; i++) {
         scripted_peer_hang_up(&peers[i]);
