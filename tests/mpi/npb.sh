@@ -17,15 +17,18 @@ npb --stock --ranks 4 || die "a kernel does not verify: $(cat "$DIR/results.json
 all '.verified and .mode == "stock" and .ranks == 4 and .seconds > 0 and .mop_s > 0'
 [ "$(jq -c '.results | map(.kernel)' "$DIR/results.json")" = '["is","ep","cg","mg","ft"]' ] || die "not all kernels were run"
 
-# refused NUMBER KERNEL: with 64, as it is no power of two
+# refused WHAT RANKS KERNEL ARGUMENT...: with 64 and a message
 refused() {
-    local status=0
-    timeout 100 "${MPIRUN[@]}" -np "$1" "$BUILD/npb/$2" S >"$DIR/job.log" 2>&1 || status=$?
-    [ $status -eq 64 ] && grep -q 'power of two' "$DIR/job.log" || die "$2 on $1 ranks ended with $status"
+    local what=$1 ranks=$2 kernel=$3 status=0
+    shift 3
+    timeout 100 "${MPIRUN[@]}" -np "$ranks" "$BUILD/npb/$kernel" "$@" >"$DIR/job.log" 2>&1 || status=$?
+    [ $status -eq 64 ] && grep -q "$what" "$DIR/job.log" || die "$kernel $* on $ranks ranks ended with $status"
 }
 for kernel in is cg mg ft; do
-    refused 3 $kernel
+    refused 'power of two' 3 $kernel S
 done
+refused usage 1 ep Q
+refused usage 1 ep S --seconds 1x
 
 # wrong KERNEL FROM TO SOURCE...: one that computes something else must not verify
 wrong() {
