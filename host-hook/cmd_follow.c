@@ -9,11 +9,13 @@
 
 #include "host-hook/history.h"
 #include "host-hook/ninjactl.h"
+#include "host-hook/state.h"
 #include "host-hook/timer.h"
 
-#define LOOK_MS   200
-#define SETTLE_MS 5000 /* from the outcome to the report, and from the directory to a first line   \
-                        */
+#define LOOK_MS 200
+#define SETTLE_MS                                                                                  \
+    5000 /* from the outcome to the report, and from the directory to a first line                 \
+          */
 
 static const char *text_of(json_t *object, const char *key)
 {
@@ -79,7 +81,9 @@ struct watch {
     char id[JOURNAL_ID_SIZE];
     struct follow *journal, *progress;
     char cluster[CLUSTER_MAX_NAME + 1]; /* empty: its first line is not there yet */
+    char state[24];                     /* the last one that was entered */
     char outcome[32];                   /* empty: it has none yet */
+    char reason[1000];                  /* why it is not "done" */
     int64_t began_ms;
     bool print;
 };
@@ -120,7 +124,11 @@ static void take_journal(struct watch *watch)
         if (watch->cluster[0] == '\0') {
             snprintf(watch->cluster, sizeof(watch->cluster), "%s", text_of(line, "cluster"));
         }
+        if (text_of(line, "state")[0] != '\0') {
+            snprintf(watch->state, sizeof(watch->state), "%s", text_of(line, "state"));
+        }
         snprintf(watch->outcome, sizeof(watch->outcome), "%s", text_of(line, "outcome"));
+        snprintf(watch->reason, sizeof(watch->reason), "%s", text_of(line, "reason"));
         json_decref(line);
     }
 }
@@ -152,18 +160,33 @@ static int ended(const struct watch *watch)
         rest();
     }
     json_decref(report);
+    if (watch->reason[0] != '\0') {
+        fprintf(stderr, "ninjactl: migration %s: %s: %s\n", watch->id, watch->outcome,
+                watch->reason);
+    }
     return exit_code_named(watch->outcome, watch->args->strict);
 }
 
+/* It can be taken on, whether its coordinator died, or gave it up as it could not decide. */
 static int interrupted(struct watch *watch)
 {
-    json_t *line = json_object();
+    json_t *line = json_pack("{s:s}", "state", watch->state);
     print_line(watch, "interrupted", line);
     json_decref(line);
-    fprintf(stderr,
-            "ninjactl: migration %s was interrupted: its coordinator ended before it did; "
-            "\"ninjactl resume %s\" takes it on, \"ninjactl abort %s\" takes it back\n",
-            watch->id, watch->id, watch->id);
+    if (strcmp(watch->state, state_name(STATE_NEEDS_OPERATOR)) == 0) {
+        json_t *report = report_read(watch->args->state_dir, watch->id, NULL);
+        fprintf(stderr,
+                "ninjactl: migration %s needs an operator: %s\n"
+                "ninjactl: when that is mended, \"ninjactl resume %s\" takes it on\n",
+                watch->id, report != NULL ? text_of(report, "reason") : "it has no report",
+                watch->id);
+        json_decref(report);
+    } else {
+        fprintf(stderr,
+                "ninjactl: migration %s was interrupted: its coordinator ended before it did; "
+                "\"ninjactl resume %s\" takes it on, \"ninjactl abort %s\" takes it back\n",
+                watch->id, watch->id, watch->id);
+    }
     return EXIT_OPERATOR;
 }
 

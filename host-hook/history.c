@@ -180,6 +180,13 @@ json_t *history_entry(const char *state_dir, const char *id, struct ninja_error 
     json_t *report = report_read(state_dir, id, NULL);
     json_t *entry = report != NULL ? of_report(report) : of_journal(state_dir, id);
     json_decref(report);
+    if (report != NULL && strcmp(text_in(entry, "outcome"), "operator") == 0) {
+        json_t *now = of_journal(state_dir, id);
+        if (strcmp(text_in(now, "outcome"), "running") == 0) { /* it was taken on */
+            json_object_update(entry, now);
+        }
+        json_decref(now);
+    }
     if (entry == NULL) {
         ninja_error_set(err, "State", "%s/%s/journal: nothing was begun there", state_dir, id);
     }

@@ -35,6 +35,7 @@ static struct {
     const char *more;                     /* lines of the cluster file */
     const char *eth;     /* what every VM has at eth besides, in the cluster file */
     const char *receive; /* of the first VM at eth */
+    int breaks;          /* of post-copy: how often the connection breaks */
     int protocol;        /* of the agents */
 } knobs = {.more = "", .eth = "", .protocol = 2};
 
@@ -96,6 +97,7 @@ static void make_vm(struct event_base *base, struct vm *vm, const char *dir, int
         qemu->copy_ms = knobs.copy_ms;
         qemu->blocked_by = knobs.blocked;
         qemu->disk = knobs.disk;
+        qemu->breaks = qemu->fail_resumes = knobs.breaks;
         qemu->machine = s == 1 ? knobs.machine : NULL;
     }
     if (!knobs.no_device) {
@@ -129,6 +131,7 @@ static bool take_knob(const char *argument)
     } keys[] = {
         {"copy_ms", &knobs.copy_ms, NULL},
         {"no_job", &knobs.no_job, NULL},
+        {"breaks", &knobs.breaks, NULL},
         {"no_receiver", &knobs.no_receiver, NULL},
         {"no_device", &knobs.no_device, NULL},
         {"protocol", &knobs.protocol, NULL},
