@@ -9,6 +9,7 @@
 
 #include "common/log.h"
 #include "host-hook/ninjactl.h"
+#include "host-hook/transfer.h"
 
 /* A VM that cannot be looked at could run, or not: nothing may be decided without it. */
 static int look_at_vms(const struct session *session)
@@ -28,6 +29,7 @@ static int take_on(struct session *session, const struct record *record, bool ba
                    const struct args *args)
 {
     struct ninja_error err = NINJA_ERROR_INIT;
+    transfer_from_json(session->cluster, record->transfer);
     session_survey(session, record);
     int code = look_at_vms(session);
     if (code != EXIT_DONE) {

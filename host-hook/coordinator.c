@@ -22,6 +22,7 @@
 #include "common/log.h"
 #include "host-hook/json_text.h"
 #include "host-hook/report.h"
+#include "host-hook/transfer.h"
 
 const struct migration_step migration_steps[] = {
     {"prepare", false, NULL, begin_prepare, "prepare the receiving QEMU of each VM"},
@@ -420,10 +421,11 @@ static void journal_begin(struct migration *m)
                                              m->vms[i].moves, "device", m->vms[i].had_device));
     }
     journal_write(m->journal,
-                  json_pack("{s:s, s:s, s:s, s:s, s:s, s:o}", "state", state_name(STATE_PLANNED),
-                            "cluster", m->cluster->name, "file", m->cluster->file, "mode",
-                            mode_name(m->options.mode), "to", m->cluster->sites[m->options.to].name,
-                            "vms", vms));
+                  json_pack("{s:s, s:s, s:s, s:s, s:s, s:o, s:o}", "state",
+                            state_name(STATE_PLANNED), "cluster", m->cluster->name, "file",
+                            m->cluster->file, "mode", mode_name(m->options.mode), "to",
+                            m->cluster->sites[m->options.to].name, "vms", vms, "transfer",
+                            transfer_to_json(m->cluster)));
 }
 
 static struct migration *make(struct event_base *base, const struct cluster *cluster,

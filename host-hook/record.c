@@ -5,7 +5,6 @@
  */
 #include "host-hook/record.h"
 
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -67,6 +66,7 @@ static bool take_begin(struct record *record, const struct cluster *cluster, jso
                                json_array_size(vms), cluster->n_vms);
     }
     record->paused = strcmp(text_in(line, "mode"), "paused") == 0;
+    record->transfer = json_incref(json_object_get(line, "transfer"));
     snprintf(record->began, sizeof(record->began), "%s", text_in(line, "time"));
     record->vms = calloc((size_t)cluster->n_vms, sizeof(*record->vms));
     if (record->vms == NULL) {
@@ -204,4 +204,6 @@ void record_clear(struct record *record)
 {
     free(record->vms);
     record->vms = NULL;
+    json_decref(record->transfer);
+    record->transfer = NULL;
 }

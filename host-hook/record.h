@@ -4,6 +4,7 @@
 #ifndef NINJA_RECORD_H
 #define NINJA_RECORD_H
 
+#include <jansson.h>
 #include <stdbool.h>
 
 #include "common/error.h"
@@ -22,6 +23,7 @@ struct record {
     char began[40];
     int to; /* site */
     bool paused;
+    json_t *transfer; /* see transfer.h; NULL: nothing is said of it */
     struct record_vm *vms; /* in the cluster's order */
 };
 

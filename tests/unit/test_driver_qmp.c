@@ -9,6 +9,7 @@
 
 #include "host-hook/journal.h"
 #include "host-hook/record.h"
+#include "host-hook/transfer.h"
 
 static void assert_untouched(const char *why)
 {
@@ -228,6 +229,31 @@ static void the_journal_says_which_vm_arrived(void **state)
     journal_free(journal);
 }
 
+/* Who takes on a post-copy migration must not take it for another one. */
+static void the_journal_says_how_memory_is_sent(void **state)
+{
+    struct world *world = *state;
+    struct cluster *cluster = world->cluster;
+    struct ninja_error err = NINJA_ERROR_INIT;
+    cluster->post_copy_after = 3;
+    cluster->bandwidth_mib = 17;
+    json_t *json = transfer_to_json(cluster);
+    cluster->post_copy_after = -1;
+    cluster->bandwidth_mib = 0;
+    transfer_from_json(cluster, json);
+    assert_int_equal(cluster->post_copy_after, 3);
+    assert_int_equal(cluster->bandwidth_mib, 17);
+    json_object_set_new(json, "post-copy", json_integer(-7));
+    json_object_set_new(json, "bandwidth", json_string("much"));
+    json_object_set_new(json, "compress", json_string("lzw"));
+    transfer_from_json(cluster, json);
+    transfer_from_json(cluster, NULL);
+    assert_int_equal(cluster->post_copy_after, 3);
+    assert_int_equal(cluster->bandwidth_mib, 17);
+    json_decref(json);
+    assert_true(cluster_set_compress(cluster, "none", &err));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -242,6 +268,7 @@ int main(void)
         TEST(a_destination_that_ends_at_once_leaves_the_source_alone),
         TEST(without_a_connection_a_command_fails),
         TEST(the_journal_says_which_vm_arrived),
+        TEST(the_journal_says_how_memory_is_sent),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
