@@ -80,6 +80,14 @@ grep -q 'did not run under ninja' "$DIR/errors" || die "does not notice that nin
 ! npb --migrate --ranks 2 --kernels is --seconds 0 --at 60000 2>"$DIR/errors" || die "survived no switch"
 all '.verified and .switches == 0'
 
+# what is wrong is told apart: the arguments, and a kernel
+status=0
+npb --migrate --kernels is --sets bogus 2>"$DIR/errors" || status=$?
+[ $status -eq 64 ] && grep -q '"bogus" is not installed' "$DIR/errors" || die "status $status for a set that is not there"
+status=0
+npb --migrate --ranks 3 --kernels is 2>"$DIR/errors" || status=$?
+[ $status -eq 1 ] && grep -q 'power of two' "$DIR/errors" || die "status $status for is on 3 ranks"
+
 # two that are switched, with what they saw of it themselves
 npb --migrate --kernels is,cg --ranks 4 --seconds 4 --every 200 --seed 7 2>"$DIR/errors" ||
     die "did not survive: $(cat "$DIR/results.json" "$DIR/errors")"
