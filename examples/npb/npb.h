@@ -50,8 +50,8 @@ struct npb_benchmark {
     /* The part that is timed; as many iterations as the class has, or fewer. */
     void (*run)(int iterations);
 
-    /* After run() with all iterations: compares with the official values. Collective; true on all
-       ranks or on none. Rank 0 prints the values that were compared if `print`. */
+    /* After run() with all iterations: compares with the official values. Collective; true if this
+       rank found nothing wrong. Rank 0 prints the values that were compared if `print`. */
     bool (*verify)(bool print);
 };
 
@@ -80,7 +80,8 @@ int npb_class_index(char class);
 /* log2 of a power of two, -1 if it is none. */
 int npb_log2(int64_t n);
 
-/* Whether value is within epsilon of the official one, relative; prints both on rank 0 if told. */
+/* Whether value is within epsilon of the official one, relative; prints both on rank 0 if told.
+   Repetitions are compared by all values that went through here. */
 bool npb_agrees(bool print, const char *name, double value, double official, double epsilon);
 
 #endif

@@ -31,6 +31,7 @@ refused usage 1 ep Q
 refused usage 1 ep S --seconds 1x
 
 # wrong KERNEL FROM TO SOURCE...: one that computes something else must not verify
+OPTIONS=()
 wrong() {
     local kernel=$1 from=$2 to=$3 status=0
     shift 3
@@ -40,13 +41,18 @@ wrong() {
     sed -i "s/$from/$to/" "$DIR/wrong/$kernel.c"
     ! cmp -s "$NPB/$kernel.c" "$DIR/wrong/$kernel.c" || die "there is no $from in $kernel.c"
     (cd "$DIR/wrong" && mpicc -std=gnu11 -w -o "$kernel" "$@" npb.c -lm)
-    timeout 100 "${MPIRUN[@]}" -np 2 "$DIR/wrong/$kernel" S >"$DIR/job.log" 2>&1 || status=$?
+    timeout 100 "${MPIRUN[@]}" -np 2 "$DIR/wrong/$kernel" S "${OPTIONS[@]}" >"$DIR/job.log" 2>&1 || status=$?
     [ $status -eq 1 ] && grep -q 'Verification .* UNSUCCESSFUL$' "$DIR/job.log" || die "a wrong $kernel ended with $status"
 }
 wrong is 'max_key \/ 4' 'max_key \/ 16' is.c
 wrong ep MPI_SUM MPI_MAX ep.c
 wrong cg 'shift + 1' 'shift - 1' cg.c cg_matrix.c
 wrong mg '1.0 \/ 32' '1.0 \/ 33' mg.c mg_grid.c
+# right each time, but not the same
+OPTIONS=(--seconds 1)
+wrong ep 'sums\[i\] = 0;' 'sums[i] = 1e-9 * fmod(MPI_Wtime(), 1);' ep.c
+grep -q 'differs from the first' "$DIR/job.log" || die "the repetitions are not compared"
+OPTIONS=()
 wrong ft 'ALPHA \+1e-6' 'ALPHA 1.0001e-6' ft.c ft_fft.c
 
 # binaries of somebody else: found by their names, and what they say counts
@@ -73,6 +79,14 @@ grep -q 'did not run under ninja' "$DIR/errors" || die "does not notice that nin
 # a kernel that no switch came to has not survived one
 ! npb --migrate --ranks 2 --kernels is --seconds 0 --at 60000 2>"$DIR/errors" || die "survived no switch"
 all '.verified and .switches == 0'
+
+# what is wrong is told apart: the arguments, and a kernel
+status=0
+npb --migrate --kernels is --sets bogus 2>"$DIR/errors" || status=$?
+[ $status -eq 64 ] && grep -q '"bogus" is not installed' "$DIR/errors" || die "status $status for a set that is not there"
+status=0
+npb --migrate --ranks 3 --kernels is 2>"$DIR/errors" || status=$?
+[ $status -eq 1 ] && grep -q 'power of two' "$DIR/errors" || die "status $status for is on 3 ranks"
 
 # two that are switched, with what they saw of it themselves
 npb --migrate --kernels is,cg --ranks 4 --seconds 4 --every 200 --seed 7 2>"$DIR/errors" ||
