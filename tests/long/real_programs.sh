@@ -99,8 +99,9 @@ hpcc() {
 
 # --- NetPIPE: its integrity check for each size -------------------------------------------------
 
+# Word for word, as another rank may speak in the middle of a line.
 integrity() {
-    grep -E 'bytes .*Integrity check|[Ff]ail|corrupt'
+    grep -oE '[0-9]+: +[0-9]+ bytes|Integrity check [a-z]+|[Ff]ail.*|corrupt.*'
 }
 
 netpipe() {
