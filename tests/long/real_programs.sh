@@ -115,8 +115,9 @@ netpipe() {
 
 # --- NWChem: quantum chemistry on Global Arrays, which are windows ------------------------------
 
+# To 8 decimals: who is given which part of a sum is a matter of time, so the last ones are not the same twice.
 energies() {
-    grep -E 'Total (SCF|DFT) energy'
+    grep -oE 'Total (SCF|DFT) energy += +-[0-9]+\.[0-9]{8}'
 }
 
 nwchem() {
