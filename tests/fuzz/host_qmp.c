@@ -66,8 +66,10 @@ static void on_done(void *arg, const struct ninja_error *err)
     FUZZ_CHECK(host->pending > 0);
     FUZZ_CHECK(copy->total >= 0 && copy->remaining >= 0 && copy->transferred >= 0);
     host->pending--;
-    host->cancelling &= host->pending > 0;
     host->failed = err != NULL;
+    if (host->pending == 0 && host->cancelling) { /* from here it is to be prepared again */
+        host->cancelling = host->prepared = false;
+    }
     host->prepared |= host->adopting && err == NULL;
     host->adopting = false;
     event_add(host->next, &now);
