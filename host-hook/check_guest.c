@@ -4,14 +4,9 @@
 #include <string.h>
 
 #include "host-hook/checks.h"
+#include "host-hook/json_text.h"
 
 #define OLDEST_VERSION 50000 /* of QEMU: what is asked and set was there then */
-
-static const char *text_in(json_t *object, const char *key)
-{
-    const char *text = json_string_value(json_object_get(object, key));
-    return text != NULL ? text : "";
-}
 
 /* ---- the VMM ---- */
 
@@ -77,7 +72,7 @@ static bool has_port(json_t *interconnects)
     json_t *port;
     json_array_foreach(json_object_get(interconnects, "rdma"), i, port)
     {
-        if (strcmp(text_in(port, "state"), "ACTIVE") == 0) {
+        if (strcmp(json_text_in(port, "state"), "ACTIVE") == 0) {
             return true;
         }
     }
@@ -90,7 +85,7 @@ static bool has_network(json_t *interconnects)
     json_t *net;
     json_array_foreach(json_object_get(interconnects, "net"), i, net)
     {
-        if (strcmp(text_in(net, "state"), "up") == 0 &&
+        if (strcmp(json_text_in(net, "state"), "up") == 0 &&
             json_array_size(json_object_get(net, "addresses")) > 0) {
             return true;
         }

@@ -82,20 +82,15 @@ static json_t *devices_of(const struct args *args, const struct session *session
 
 /* ---- and as text ---- */
 
-static const char *text_in(json_t *object, const char *key)
-{
-    const char *text = json_string_value(json_object_get(object, key));
-    return text != NULL ? text : "";
-}
-
 static void print_site(json_t *site)
 {
     json_t *host = json_object_get(site, "host_device");
-    const char *device = text_in(site, "device");
-    printf("    at %-8s %s%s", text_in(site, "site"), device[0] ? device : "no bypass device",
+    const char *device = json_text_in(site, "device");
+    printf("    at %-8s %s%s", json_text_in(site, "site"), device[0] ? device : "no bypass device",
            json_is_true(json_object_get(site, "plugged")) ? " (plugged in)" : "");
     if (json_is_object(host) && json_is_true(json_object_get(host, "present"))) {
-        const char *driver = text_in(host, "driver"), *group = text_in(host, "iommu_group");
+        const char *driver = json_text_in(host, "driver"),
+                   *group = json_text_in(host, "iommu_group");
         printf("; on this host bound to %s, %s%s", driver[0] ? driver : "no driver",
                group[0] ? "IOMMU group " : "in no IOMMU group", group);
     } else if (json_is_object(host)) {
@@ -108,15 +103,15 @@ static void print_vm(json_t *vm)
 {
     size_t i;
     json_t *entry;
-    const char *site = text_in(vm, "site");
-    printf("%s %s%s\n", text_in(vm, "name"), site[0] ? "runs at " : "was not found", site);
-    if (text_in(vm, "error")[0] != '\0') {
-        printf("    %s\n", text_in(vm, "error"));
+    const char *site = json_text_in(vm, "site");
+    printf("%s %s%s\n", json_text_in(vm, "name"), site[0] ? "runs at " : "was not found", site);
+    if (json_text_in(vm, "error")[0] != '\0') {
+        printf("    %s\n", json_text_in(vm, "error"));
     }
     show_interconnects(json_object_get(vm, "interconnects"));
     json_array_foreach(json_object_get(vm, "vmm"), i, entry)
     {
-        printf("    QEMU %s %s%s\n", text_in(entry, "id"), text_in(entry, "driver"),
+        printf("    QEMU %s %s%s\n", json_text_in(entry, "id"), json_text_in(entry, "driver"),
                json_is_true(json_object_get(entry, "bypass")) ? " (the bypass device)" : "");
     }
     json_array_foreach(json_object_get(vm, "sites"), i, entry)

@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "host-hook/history.h"
+#include "host-hook/json_text.h"
 #include "host-hook/ninjactl.h"
 #include "host-hook/state.h"
 #include "host-hook/timer.h"
@@ -16,12 +17,6 @@
 #define SETTLE_MS                                                                                  \
     5000 /* from the outcome to the report, and from the directory to a first line                 \
           */
-
-static const char *text_of(json_t *object, const char *key)
-{
-    const char *text = json_string_value(json_object_get(object, key));
-    return text ? text : "";
-}
 
 /* ---- list ---- */
 
@@ -45,14 +40,16 @@ static void print_list(json_t *list)
     json_array_foreach(list, i, line)
     {
         char way[140];
-        snprintf(way, sizeof(way), "%s -> %s", text_of(line, "from"), text_of(line, "to"));
-        printf("%-19s %-19.19s %-6s %-17s %-12s", text_of(line, "id"), text_of(line, "begin"),
-               text_of(line, "mode"), way, text_of(line, "outcome"));
+        snprintf(way, sizeof(way), "%s -> %s", json_text_in(line, "from"),
+                 json_text_in(line, "to"));
+        printf("%-19s %-19.19s %-6s %-17s %-12s", json_text_in(line, "id"),
+               json_text_in(line, "begin"), json_text_in(line, "mode"), way,
+               json_text_in(line, "outcome"));
         print_seconds(json_object_get(line, "stall_ms"));
         print_seconds(json_object_get(line, "duration_ms"));
         printf("\n");
-        if (text_of(line, "reason")[0] != '\0') {
-            printf("    %s\n", text_of(line, "reason"));
+        if (json_text_in(line, "reason")[0] != '\0') {
+            printf("    %s\n", json_text_in(line, "reason"));
         }
     }
 }
@@ -122,13 +119,13 @@ static void take_journal(struct watch *watch)
     while (watch->outcome[0] == '\0' && (line = follow_next(watch->journal)) != NULL) {
         print_line(watch, type_of(watch, line), line);
         if (watch->cluster[0] == '\0') {
-            snprintf(watch->cluster, sizeof(watch->cluster), "%s", text_of(line, "cluster"));
+            snprintf(watch->cluster, sizeof(watch->cluster), "%s", json_text_in(line, "cluster"));
         }
-        if (text_of(line, "state")[0] != '\0') {
-            snprintf(watch->state, sizeof(watch->state), "%s", text_of(line, "state"));
+        if (json_text_in(line, "state")[0] != '\0') {
+            snprintf(watch->state, sizeof(watch->state), "%s", json_text_in(line, "state"));
         }
-        snprintf(watch->outcome, sizeof(watch->outcome), "%s", text_of(line, "outcome"));
-        snprintf(watch->reason, sizeof(watch->reason), "%s", text_of(line, "reason"));
+        snprintf(watch->outcome, sizeof(watch->outcome), "%s", json_text_in(line, "outcome"));
+        snprintf(watch->reason, sizeof(watch->reason), "%s", json_text_in(line, "reason"));
         json_decref(line);
     }
 }
@@ -178,7 +175,7 @@ static int interrupted(struct watch *watch)
         fprintf(stderr,
                 "ninjactl: migration %s needs an operator: %s\n"
                 "ninjactl: when that is mended, \"ninjactl resume %s\" takes it on\n",
-                watch->id, report != NULL ? text_of(report, "reason") : "it has no report",
+                watch->id, report != NULL ? json_text_in(report, "reason") : "it has no report",
                 watch->id);
         json_decref(report);
     } else {

@@ -5,15 +5,10 @@
 #include <string.h>
 
 #include "host-hook/estimate.h"
+#include "host-hook/json_text.h"
 #include "host-hook/ninjactl.h"
 
 #define MIB 1048576.0
-
-static const char *text_in(json_t *object, const char *key)
-{
-    const char *text = json_string_value(json_object_get(object, key));
-    return text != NULL ? text : "";
-}
 
 static double number_in(json_t *object, const char *key)
 {
@@ -52,8 +47,8 @@ static void print_copy(json_t *vm)
 {
     bool has_ram = json_is_integer(json_object_get(vm, "ram_bytes"));
     bool has_rate = json_is_integer(json_object_get(vm, "bytes_per_s"));
-    const char *from = text_in(vm, "send_from");
-    printf("  %-8s ", text_in(vm, "name"));
+    const char *from = json_text_in(vm, "send_from");
+    printf("  %-8s ", json_text_in(vm, "name"));
     if (!has_ram) {
         printf("no figure of its RAM");
     } else if (strcmp(from, "all of the RAM") == 0) {
@@ -63,7 +58,8 @@ static void print_copy(json_t *vm)
                number_in(vm, "ram_bytes") / MIB, number_in(vm, "send_bytes") / MIB, from);
     }
     if (has_rate) {
-        printf("; %.1f MiB/s, %s\n", number_in(vm, "bytes_per_s") / MIB, text_in(vm, "rate_from"));
+        printf("; %.1f MiB/s, %s\n", number_in(vm, "bytes_per_s") / MIB,
+               json_text_in(vm, "rate_from"));
     } else {
         printf("; no figure of the rate: there is no limit and no earlier migration\n");
     }
@@ -87,7 +83,7 @@ static void print_estimate(json_t *estimate, bool jobs)
         printf("  stall    none, there is no job\n");
     } else if (json_is_integer(json_object_get(estimate, "stall_ms"))) {
         printf("  stall    about %.0f ms, as in %s\n", number_in(estimate, "stall_ms"),
-               text_in(estimate, "stall_from"));
+               json_text_in(estimate, "stall_from"));
     } else {
         printf("  stall    no figure: no job was migrated in this mode yet\n");
     }

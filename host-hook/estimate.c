@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "host-hook/journal.h"
+#include "host-hook/json_text.h"
 
 #define MAX_REPORTS 20
 #define MIB         1048576.0
@@ -24,15 +25,9 @@ struct earlier {
     double sent, ram, ms;
 };
 
-static const char *text_in(json_t *object, const char *key)
-{
-    const char *text = json_string_value(json_object_get(object, key));
-    return text != NULL ? text : "";
-}
-
 static bool arrived(json_t *report)
 {
-    const char *outcome = text_in(report, "outcome");
+    const char *outcome = json_text_in(report, "outcome");
     return strcmp(outcome, "done") == 0 || strcmp(outcome, "degraded") == 0;
 }
 
@@ -44,7 +39,8 @@ static json_t *earlier_reports(const char *state_dir, const char *cluster)
     int n = journal_list(state_dir, &ids);
     for (int i = n - 1; i >= 0 && json_array_size(list) < MAX_REPORTS; i--) {
         json_t *report = report_read(state_dir, ids[i], NULL);
-        if (report != NULL && arrived(report) && strcmp(text_in(report, "cluster"), cluster) == 0) {
+        if (report != NULL && arrived(report) &&
+            strcmp(json_text_in(report, "cluster"), cluster) == 0) {
             json_array_append(list, report);
         }
         json_decref(report);
@@ -68,10 +64,10 @@ static struct earlier earlier_copy(json_t *reports, const char *name)
                 .ram = json_number_value(json_object_get(vm, "ram_bytes")),
                 .ms = json_number_value(json_object_get(stages, "copy")),
             };
-            if (found.id[0] == '\0' && strcmp(text_in(vm, "name"), name) == 0 && it.sent > 0 &&
+            if (found.id[0] == '\0' && strcmp(json_text_in(vm, "name"), name) == 0 && it.sent > 0 &&
                 it.ram > 0 && it.ms > 0) {
                 found = it;
-                snprintf(found.id, sizeof(found.id), "%s", text_in(report, "id"));
+                snprintf(found.id, sizeof(found.id), "%s", json_text_in(report, "id"));
             }
         }
     }
@@ -118,11 +114,11 @@ static void add_stall(json_t *estimate, json_t *reports, const struct cluster *c
     size_t i;
     json_array_foreach(reports, i, report)
     {
-        bool same_mode = strcmp(text_in(report, "mode"), mode_name(options->mode)) == 0;
-        bool same_way = strcmp(text_in(report, "to"), cluster->sites[options->to].name) == 0;
+        bool same_mode = strcmp(json_text_in(report, "mode"), mode_name(options->mode)) == 0;
+        bool same_way = strcmp(json_text_in(report, "to"), cluster->sites[options->to].name) == 0;
         if (same_mode && json_array_size(json_object_get(report, "switches")) > 0 &&
             (best == NULL ||
-             (same_way && strcmp(text_in(best, "to"), text_in(report, "to")) != 0))) {
+             (same_way && strcmp(json_text_in(best, "to"), json_text_in(report, "to")) != 0))) {
             best = report;
             if (same_way) {
                 break;
@@ -131,7 +127,7 @@ static void add_stall(json_t *estimate, json_t *reports, const struct cluster *c
     }
     json_t *stall = json_object_get(best, "stall_total_ms");
     json_object_set(estimate, "stall_ms", json_is_integer(stall) ? stall : json_null());
-    json_object_set_new(estimate, "stall_from", json_string(text_in(best, "id")));
+    json_object_set_new(estimate, "stall_from", json_string(json_text_in(best, "id")));
 }
 
 json_t *estimate_migration(const struct cluster *cluster, const struct looks *looks,

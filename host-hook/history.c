@@ -12,15 +12,10 @@
 #include <time.h>
 
 #include "host-hook/journal.h"
+#include "host-hook/json_text.h"
 
 #define MAX_FILE_PATH 4096
 #define MAX_LINE      (1 << 20)
-
-static const char *text_in(json_t *object, const char *key)
-{
-    const char *text = json_string_value(json_object_get(object, key));
-    return text != NULL ? text : "";
-}
 
 int64_t history_time_ms(const char *text)
 {
@@ -117,12 +112,12 @@ static json_t *of_report(json_t *report)
                                        "begin", "end",     "outcome", "reason"};
     json_t *entry = json_object();
     for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
-        json_object_set_new(entry, keys[i], json_string(text_in(report, keys[i])));
+        json_object_set_new(entry, keys[i], json_string(json_text_in(report, keys[i])));
     }
     json_t *stall = json_object_get(report, "stall_total_ms");
     json_object_set(entry, "stall_ms", json_is_integer(stall) ? stall : json_null());
-    int64_t begin = history_time_ms(text_in(report, "begin"));
-    int64_t end = history_time_ms(text_in(report, "end"));
+    int64_t begin = history_time_ms(json_text_in(report, "begin"));
+    int64_t end = history_time_ms(json_text_in(report, "end"));
     json_object_set_new(entry, "duration_ms",
                         number_or_null(begin >= 0 && end >= begin ? end - begin : -1));
     return entry;
@@ -137,10 +132,10 @@ static const char *comes_from(json_t *first)
     json_array_foreach(json_object_get(first, "vms"), i, vm)
     {
         if (json_is_true(json_object_get(vm, "moves"))) {
-            if (from[0] != '\0' && strcmp(from, text_in(vm, "at")) != 0) {
+            if (from[0] != '\0' && strcmp(from, json_text_in(vm, "at")) != 0) {
                 return "several";
             }
-            from = text_in(vm, "at");
+            from = json_text_in(vm, "at");
         }
     }
     return from;
@@ -152,11 +147,12 @@ static json_t *of_journal(const char *state_dir, const char *id)
     json_t *first = follow_next(follow), *line;
     json_t *entry = NULL;
     if (first != NULL) {
-        pid_t holder = lock_holder(state_dir, text_in(first, "cluster"));
+        pid_t holder = lock_holder(state_dir, json_text_in(first, "cluster"));
         entry = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:n, s:s, s:s, s:n, s:n}", "id", id,
-                          "cluster", text_in(first, "cluster"), "mode", text_in(first, "mode"),
-                          "from", comes_from(first), "to", text_in(first, "to"), "begin",
-                          text_in(first, "time"), "end", "outcome",
+                          "cluster", json_text_in(first, "cluster"), "mode",
+                          json_text_in(first, "mode"), "from", comes_from(first), "to",
+                          json_text_in(first, "to"), "begin", json_text_in(first, "time"), "end",
+                          "outcome",
                           holder > 0    ? "running"
                           : holder == 0 ? "interrupted"
                                         : "unknown",
@@ -180,9 +176,9 @@ json_t *history_entry(const char *state_dir, const char *id, struct ninja_error 
     json_t *report = report_read(state_dir, id, NULL);
     json_t *entry = report != NULL ? of_report(report) : of_journal(state_dir, id);
     json_decref(report);
-    if (report != NULL && strcmp(text_in(entry, "outcome"), "operator") == 0) {
+    if (report != NULL && strcmp(json_text_in(entry, "outcome"), "operator") == 0) {
         json_t *now = of_journal(state_dir, id);
-        if (strcmp(text_in(now, "outcome"), "running") == 0) { /* it was taken on */
+        if (strcmp(json_text_in(now, "outcome"), "running") == 0) { /* it was taken on */
             json_object_update(entry, now);
         }
         json_decref(now);
@@ -200,9 +196,9 @@ static void only_one_runs(json_t *list)
         json_t *entry = json_array_get(list, i);
         for (size_t k = i + 1; k < json_array_size(list); k++) {
             json_t *later = json_array_get(list, k);
-            if (strcmp(text_in(entry, "outcome"), "running") == 0 &&
-                strcmp(text_in(entry, "cluster"), text_in(later, "cluster")) == 0 &&
-                strcmp(text_in(later, "outcome"), "running") == 0) {
+            if (strcmp(json_text_in(entry, "outcome"), "running") == 0 &&
+                strcmp(json_text_in(entry, "cluster"), json_text_in(later, "cluster")) == 0 &&
+                strcmp(json_text_in(later, "outcome"), "running") == 0) {
                 json_object_set_new(entry, "outcome", json_string("interrupted"));
             }
         }

@@ -19,3 +19,9 @@ json_t *json_text(const char *text)
     free(copy);
     return json;
 }
+
+const char *json_text_in(const json_t *object, const char *key)
+{
+    const char *text = json_string_value(json_object_get(object, key));
+    return text != NULL ? text : "";
+}

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "host-hook/guest_answer.h"
+#include "host-hook/json_text.h"
 #include "host-hook/timer.h"
 
 #define POLL_MS 500
@@ -22,12 +23,6 @@ struct link_wait {
     void *arg;
 };
 
-static const char *text_of(json_t *object, const char *key)
-{
-    const char *text = json_string_value(json_object_get(object, key));
-    return text ? text : "";
-}
-
 /* The entry of the same name (and port), or NULL. */
 static json_t *same_in(json_t *list, json_t *entry)
 {
@@ -35,7 +30,7 @@ static json_t *same_in(json_t *list, json_t *entry)
     json_t *other;
     json_array_foreach(list, i, other)
     {
-        if (strcmp(text_of(other, "name"), text_of(entry, "name")) == 0 &&
+        if (strcmp(json_text_in(other, "name"), json_text_in(entry, "name")) == 0 &&
             json_integer_value(json_object_get(other, "port")) ==
                 json_integer_value(json_object_get(entry, "port"))) {
             return other;
@@ -53,9 +48,9 @@ enum link_kind link_compare(json_t *before, json_t *now, bool *port_is_coming, c
     json_array_foreach(json_object_get(now, "rdma"), i, entry)
     {
         json_t *was = same_in(json_object_get(before, "rdma"), entry);
-        bool active = strcmp(text_of(entry, "state"), "ACTIVE") == 0;
-        if (active && strcmp(text_of(was, "state"), "ACTIVE") != 0) {
-            snprintf(name, size, "%.30s", text_of(entry, "name"));
+        bool active = strcmp(json_text_in(entry, "state"), "ACTIVE") == 0;
+        if (active && strcmp(json_text_in(was, "state"), "ACTIVE") != 0) {
+            snprintf(name, size, "%.30s", json_text_in(entry, "name"));
             return LINK_RDMA;
         }
         *port_is_coming |= was == NULL && !active;
@@ -63,9 +58,9 @@ enum link_kind link_compare(json_t *before, json_t *now, bool *port_is_coming, c
     json_array_foreach(json_object_get(now, "net"), i, entry)
     {
         json_t *was = same_in(json_object_get(before, "net"), entry);
-        if (strcmp(text_of(entry, "state"), "up") == 0 &&
-            strcmp(text_of(was, "state"), "up") != 0) {
-            snprintf(name, size, "%.30s", text_of(entry, "name"));
+        if (strcmp(json_text_in(entry, "state"), "up") == 0 &&
+            strcmp(json_text_in(was, "state"), "up") != 0) {
+            snprintf(name, size, "%.30s", json_text_in(entry, "name"));
             return LINK_NET;
         }
     }

@@ -10,16 +10,11 @@
 #include <string.h>
 
 #include "host-hook/journal.h"
+#include "host-hook/json_text.h"
 
 #define MAX_LINE    (1 << 20)
 #define MAX_LINES   100000
 #define MAX_JOURNAL 4096 /* path */
-
-static const char *text_in(json_t *line, const char *key)
-{
-    const char *text = json_string_value(json_object_get(line, key));
-    return text != NULL ? text : "";
-}
 
 static int vm_named(const struct cluster *cluster, const char *name)
 {
@@ -34,15 +29,15 @@ static int vm_named(const struct cluster *cluster, const char *name)
 static bool take_vm(struct record *record, const struct cluster *cluster, json_t *json,
                     struct ninja_error *err)
 {
-    int vm = vm_named(cluster, text_in(json, "name"));
+    int vm = vm_named(cluster, json_text_in(json, "name"));
     if (vm >= 0 && record->vms[vm].from >= 0) {
         return ninja_error_set(err, "State", "VM \"%.100s\" is there twice", cluster->vms[vm]);
     }
-    int from = vm >= 0 ? cluster_find_site(cluster, text_in(json, "at"), NULL) : -1;
+    int from = vm >= 0 ? cluster_find_site(cluster, json_text_in(json, "at"), NULL) : -1;
     if (from < 0) {
         return ninja_error_set(err, "State",
                                "VM \"%.100s\" at \"%.100s\" is not in the cluster file",
-                               text_in(json, "name"), text_in(json, "at"));
+                               json_text_in(json, "name"), json_text_in(json, "at"));
     }
     record->vms[vm] =
         (struct record_vm){.from = from,
@@ -56,18 +51,18 @@ static bool take_begin(struct record *record, const struct cluster *cluster, jso
 {
     size_t i;
     json_t *vm, *vms = json_object_get(line, "vms");
-    record->to = cluster_find_site(cluster, text_in(line, "to"), NULL);
+    record->to = cluster_find_site(cluster, json_text_in(line, "to"), NULL);
     if (record->to < 0) {
         return ninja_error_set(err, "State", "the site \"%.100s\" is not in the cluster file",
-                               text_in(line, "to"));
+                               json_text_in(line, "to"));
     }
     if (json_array_size(vms) != (size_t)cluster->n_vms) {
         return ninja_error_set(err, "State", "it was begun with %zu VMs, the cluster file has %d",
                                json_array_size(vms), cluster->n_vms);
     }
-    record->paused = strcmp(text_in(line, "mode"), "paused") == 0;
+    record->paused = strcmp(json_text_in(line, "mode"), "paused") == 0;
     record->transfer = json_incref(json_object_get(line, "transfer"));
-    snprintf(record->began, sizeof(record->began), "%s", text_in(line, "time"));
+    snprintf(record->began, sizeof(record->began), "%s", json_text_in(line, "time"));
     record->vms = calloc((size_t)cluster->n_vms, sizeof(*record->vms));
     if (record->vms == NULL) {
         return ninja_error_set(err, "NoMemory", "out of memory");
@@ -87,8 +82,8 @@ static bool take_begin(struct record *record, const struct cluster *cluster, jso
 /* A VM that arrived. */
 static void take_arrival(struct record *record, const struct cluster *cluster, json_t *line)
 {
-    int vm = vm_named(cluster, text_in(line, "vm"));
-    if (vm >= 0 && strcmp(text_in(line, "runs_at"), cluster->sites[record->to].name) == 0) {
+    int vm = vm_named(cluster, json_text_in(line, "vm"));
+    if (vm >= 0 && strcmp(json_text_in(line, "runs_at"), cluster->sites[record->to].name) == 0) {
         record->vms[vm].ran_there = true;
     }
 }
@@ -107,7 +102,7 @@ static enum verdict take_line(struct record *record, const struct cluster *clust
     if (line == NULL) {
         return verdict; /* cut off */
     }
-    if (first && strcmp(text_in(line, "cluster"), cluster->name) != 0) {
+    if (first && strcmp(json_text_in(line, "cluster"), cluster->name) != 0) {
         verdict = OTHER;
     } else if (first) {
         verdict = take_begin(record, cluster, line, err) ? INTERRUPTED : WRONG;
@@ -116,10 +111,10 @@ static enum verdict take_line(struct record *record, const struct cluster *clust
     } else if (json_object_get(line, "runs_at") != NULL && verdict == INTERRUPTED) {
         take_arrival(record, cluster, line);
     } else if (json_object_get(line, "state") != NULL) {
-        snprintf(record->state, sizeof(record->state), "%s", text_in(line, "state"));
+        snprintf(record->state, sizeof(record->state), "%s", json_text_in(line, "state"));
     }
     if (first) {
-        snprintf(record->state, sizeof(record->state), "%s", text_in(line, "state"));
+        snprintf(record->state, sizeof(record->state), "%s", json_text_in(line, "state"));
     }
     json_decref(line);
     return verdict;

@@ -3,6 +3,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "host-hook/json_text.h"
+
 void report_time(char *text, size_t size)
 {
     struct timespec now;
@@ -13,12 +15,6 @@ void report_time(char *text, size_t size)
     strftime(date, sizeof(date), "%Y-%m-%dT%H:%M:%S", &tm);
     strftime(zone, sizeof(zone), "%z", &tm);
     snprintf(text, size, "%s.%03ld%s", date, now.tv_nsec / 1000000, zone);
-}
-
-static const char *text_of(json_t *object, const char *key)
-{
-    const char *text = json_string_value(json_object_get(object, key));
-    return text ? text : "";
 }
 
 static long long integer_of(json_t *object, const char *key)
@@ -44,7 +40,7 @@ static void print_stages(FILE *out, json_t *vms)
     fprintf(out, "\nEvery VM (ms)  ");
     json_array_foreach(vms, i, vm)
     {
-        fprintf(out, " %9.9s", text_of(vm, "name"));
+        fprintf(out, " %9.9s", json_text_in(vm, "name"));
     }
     fprintf(out, "\n");
     for (size_t s = 0; s < sizeof(stages) / sizeof(stages[0]); s++) {
@@ -65,7 +61,7 @@ static void print_stages(FILE *out, json_t *vms)
     fprintf(out, "\n  %-13s", "link");
     json_array_foreach(vms, i, vm)
     {
-        fprintf(out, " %9.9s", text_of(vm, "link")[0] ? text_of(vm, "link") : "-");
+        fprintf(out, " %9.9s", json_text_in(vm, "link")[0] ? json_text_in(vm, "link") : "-");
     }
     fprintf(out, "\n");
 }
@@ -75,12 +71,12 @@ void report_print_switch(FILE *out, json_t *sw)
     size_t i;
     json_t *step;
     fprintf(out, "Switch %s -> %s: %s, attempts %lld, rounds %lld, jobs stood still for %lld ms\n",
-            text_of(sw, "release"), text_of(sw, "reselect"), text_of(sw, "outcome"),
+            json_text_in(sw, "release"), json_text_in(sw, "reselect"), json_text_in(sw, "outcome"),
             integer_of(sw, "attempts"), integer_of(sw, "rounds"), integer_of(sw, "stall_ms"));
     json_array_foreach(json_object_get(sw, "steps"), i, step)
     {
-        fprintf(out, "  %-10s round %lld %9lld ms   slowest rank %.1f ms\n", text_of(step, "step"),
-                integer_of(step, "round"), integer_of(step, "ms"),
+        fprintf(out, "  %-10s round %lld %9lld ms   slowest rank %.1f ms\n",
+                json_text_in(step, "step"), integer_of(step, "round"), integer_of(step, "ms"),
                 (double)integer_of(step, "max_rank_micros") / 1000.0);
     }
 }
@@ -91,13 +87,13 @@ static void print_transports(FILE *out, const char *when, json_t *jobs)
     json_t *job, *rank;
     json_array_foreach(jobs, i, job)
     {
-        fprintf(out, "Job %s %s:", text_of(job, "job"), when);
+        fprintf(out, "Job %s %s:", json_text_in(job, "job"), when);
         json_array_foreach(json_object_get(job, "ranks"), r, rank)
         {
             const char *name;
             json_t *peers;
             fprintf(out, "%s %lld (%s)", r ? "," : " rank", integer_of(rank, "rank"),
-                    text_of(rank, "vm"));
+                    json_text_in(rank, "vm"));
             json_object_foreach(json_object_get(rank, "transports"), name, peers)
             {
                 fprintf(out, " %s:%lld", name, (long long)json_integer_value(peers));
@@ -111,17 +107,17 @@ void report_print(FILE *out, json_t *report)
 {
     size_t i;
     json_t *entry;
-    fprintf(out, "Migration %s (%s) from %s to %s: %s\n", text_of(report, "id"),
-            text_of(report, "mode"), text_of(report, "from"), text_of(report, "to"),
-            text_of(report, "outcome"));
-    if (text_of(report, "reason")[0] != '\0') {
-        fprintf(out, "Reason: %s\n", text_of(report, "reason"));
+    fprintf(out, "Migration %s (%s) from %s to %s: %s\n", json_text_in(report, "id"),
+            json_text_in(report, "mode"), json_text_in(report, "from"), json_text_in(report, "to"),
+            json_text_in(report, "outcome"));
+    if (json_text_in(report, "reason")[0] != '\0') {
+        fprintf(out, "Reason: %s\n", json_text_in(report, "reason"));
     }
     fprintf(out, "Begin %s, end %s\n\nState            start ms        ms\n",
-            text_of(report, "begin"), text_of(report, "end"));
+            json_text_in(report, "begin"), json_text_in(report, "end"));
     json_array_foreach(json_object_get(report, "states"), i, entry)
     {
-        fprintf(out, "  %-13s %9lld %9lld\n", text_of(entry, "state"),
+        fprintf(out, "  %-13s %9lld %9lld\n", json_text_in(entry, "state"),
                 integer_of(entry, "start_ms"), integer_of(entry, "ms"));
     }
     print_stages(out, json_object_get(report, "vms"));
