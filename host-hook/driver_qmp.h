@@ -140,6 +140,7 @@ void peers_describe(struct qmp_vm *v, char *text, size_t size);
 void qmp_vm_arrived(struct qmp_vm *v);
 /** Looks how far its memory is, and goes on from there. */
 void qmp_vm_ask_progress(struct qmp_vm *v);
+void qmp_vm_ask_progress_in(struct qmp_vm *v, int ms);
 
 /** Whether the last look found its memory on both sides. */
 bool post_copy_is_on(const struct peer *peer);

@@ -327,6 +327,11 @@ static void ask_progress(evutil_socket_t fd, short what, void *arg)
     qmp_vm_ask_progress(v);
 }
 
+void qmp_vm_ask_progress_in(struct qmp_vm *v, int ms)
+{
+    op_poll(v, ms, ask_progress, v);
+}
+
 static void on_progress(void *arg, json_t *result, const struct ninja_error *err)
 {
     struct peer *peer = arg;
@@ -364,7 +369,7 @@ static void on_progress(void *arg, json_t *result, const struct ninja_error *err
         }
     } else {
         post_copy_begin_if_due(v, result);
-        op_poll(v, PROGRESS_MS, ask_progress, v);
+        qmp_vm_ask_progress_in(v, PROGRESS_MS);
     }
 }
 

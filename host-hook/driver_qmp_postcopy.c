@@ -46,17 +46,6 @@ void post_copy_begin_if_due(struct qmp_vm *v, json_t *result)
     }
 }
 
-static void on_ask_again(evutil_socket_t fd, short what, void *arg)
-{
-    timer_free(&((struct qmp_vm *)arg)->poll);
-    qmp_vm_ask_progress(arg);
-}
-
-static void ask_again(struct qmp_vm *v, int ms)
-{
-    op_poll(v, ms, on_ask_again, v);
-}
-
 static void lost(struct qmp_vm *v, struct peer *peer, const struct ninja_error *why)
 {
     struct ninja_error err = NINJA_ERROR_INIT;
@@ -94,7 +83,7 @@ static void on_destination_status(void *arg, json_t *result, const struct ninja_
             v->vmm.on_moved(v->vmm.on_moved_arg);
         }
     }
-    ask_again(v, START_MS);
+    qmp_vm_ask_progress_in(v, START_MS);
 }
 
 /* It has nothing new for us since: either the network is gone, or it is very slow. */
@@ -118,10 +107,10 @@ void post_copy_progress(struct qmp_vm *v)
     } else if (is_silent(v)) {
         v->heard_at = now_ms();
         peer_execute(source, "migrate-pause", NULL, NULL);
-        ask_again(v, RECOVER_MS);
+        qmp_vm_ask_progress_in(v, RECOVER_MS);
     } else {
         v->recover_by = 0;
-        ask_again(v, PROGRESS_MS);
+        qmp_vm_ask_progress_in(v, PROGRESS_MS);
     }
 }
 
@@ -152,7 +141,7 @@ static void on_resumed(void *arg, json_t *result, const struct ninja_error *err)
         ninja_log_info("%s: not yet: %s", vmm_name(&v->vmm), err->message);
     }
     v->reconnect_at = now_ms() + (err == NULL ? qmp_vm_timeout(v, TIMEOUT_RECONNECT) : 0);
-    ask_again(v, RECOVER_MS);
+    qmp_vm_ask_progress_in(v, RECOVER_MS);
 }
 
 static void on_receiver_waits(void *arg, json_t *result, const struct ninja_error *err)
@@ -168,7 +157,7 @@ static void on_receiver_waits(void *arg, json_t *result, const struct ninja_erro
             json_pack("{s:s, s:b}", "uri", site_to(v)->vms[v->vmm.vm].receive, "resume", 1),
             on_resumed);
     } else if (strcmp(err->class, "GenericError") == 0) {
-        ask_again(v, RECOVER_MS); /* it has not paused yet */
+        qmp_vm_ask_progress_in(v, RECOVER_MS); /* it has not paused yet */
     } else {
         lost(v, peer, err);
     }
@@ -211,7 +200,7 @@ static void recover(struct qmp_vm *v)
     }
     v->heard_at = now_ms();
     if (now_ms() < v->reconnect_at) {
-        ask_again(v, RECOVER_MS);
+        qmp_vm_ask_progress_in(v, RECOVER_MS);
     } else {
         peer_execute_urgent(destination_of(v), "migrate-pause", NULL, on_receiver_paused);
     }

@@ -222,3 +222,14 @@ void fake_log_print(void)
         fprintf(stderr, "%3d %s\n", i, log_lines[i]);
     }
 }
+
+char *fake_repeated(const char *begin, const char *part, int n, const char *end)
+{
+    char *text = malloc(strlen(begin) + strlen(part) * (size_t)n + strlen(end) + 1);
+    char *at = stpcpy(text, begin);
+    for (int i = 0; i < n; i++) {
+        at = stpcpy(at, part);
+    }
+    strcpy(at, end);
+    return text;
+}

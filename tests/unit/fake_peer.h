@@ -33,6 +33,9 @@ void fake_peer_free(struct fake_peer *peer);
 const char *fake_dir(void);
 void fake_dir_remove(void);
 
+/* begin, n times part, and end; malloc'ed. For what is too long for somebody. */
+char *fake_repeated(const char *begin, const char *part, int n, const char *end);
+
 /*
  * Lines that the fakes wrote of what they were told, in order: "vm1@ib device_del".
  */

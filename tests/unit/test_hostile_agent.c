@@ -95,17 +95,6 @@ static void wire_send(struct wire *wire, const char *bytes, size_t size)
     }
 }
 
-static char *repeated(const char *begin, const char *part, int n, const char *end)
-{
-    char *text = malloc(strlen(begin) + strlen(part) * (size_t)n + strlen(end) + 1);
-    char *at = stpcpy(text, begin);
-    for (int i = 0; i < n; i++) {
-        at = stpcpy(at, part);
-    }
-    strcpy(at, end);
-    return text;
-}
-
 static void expect_end(const char *bytes, size_t size, const char *words)
 {
     struct wire wire;
@@ -127,11 +116,11 @@ static void expect_end_of(char *text, const char *words)
 
 static void a_line_over_a_limit_ends_the_connection(void **state)
 {
-    expect_end_of(repeated("", "x", 10000000, ""), "more than 4 MiB");
-    expect_end_of(repeated("{\"a\":\"", "x", 10000000, "\"}\n"), "more than 4 MiB");
-    expect_end_of(repeated("{\"a\":", "[", 100000, "\n"), "too deeply");
-    expect_end_of(repeated("", "{\"a\":", 100000, "\n"), "too deeply");
-    expect_end_of(repeated("{\"a\":[{}", ",{}", 70000, "]}\n"), "too many objects");
+    expect_end_of(fake_repeated("", "x", 10000000, ""), "more than 4 MiB");
+    expect_end_of(fake_repeated("{\"a\":\"", "x", 10000000, "\"}\n"), "more than 4 MiB");
+    expect_end_of(fake_repeated("{\"a\":", "[", 100000, "\n"), "too deeply");
+    expect_end_of(fake_repeated("", "{\"a\":", 100000, "\n"), "too deeply");
+    expect_end_of(fake_repeated("{\"a\":[{}", ",{}", 70000, "]}\n"), "too many objects");
 }
 
 static void a_line_that_is_no_json_ends_the_connection(void **state)
@@ -180,7 +169,7 @@ static double cpu_seconds(void)
 static double trickle(size_t before)
 {
     struct wire wire;
-    char *text = repeated("{\"a\":\"", "x", (int)before, "");
+    char *text = fake_repeated("{\"a\":\"", "x", (int)before, "");
     wire_open(&wire);
     wire_send(&wire, text, strlen(text));
     double begin = cpu_seconds();
@@ -206,7 +195,7 @@ static void a_byte_takes_as_long_in_a_long_line(void **state)
 static void little_is_kept_of_interconnects(void **state)
 {
     json_t *list = json_array();
-    char *long_text = repeated("", "\xc3\xa4", 5000, "");
+    char *long_text = fake_repeated("", "\xc3\xa4", 5000, "");
     for (int i = 0; i < 20000; i++) {
         json_t *port =
             json_pack("{s:s, s:s, s:[[],{}]}", "name", "a\x1b[2J\n", "state", long_text, "unknown");

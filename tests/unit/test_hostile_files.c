@@ -34,17 +34,6 @@ static void write_file(const char *path, const char *bytes, size_t size)
     fclose(out);
 }
 
-static char *repeated(const char *begin, const char *part, int n, const char *end)
-{
-    char *text = malloc(strlen(begin) + strlen(part) * (size_t)n + strlen(end) + 1);
-    char *at = stpcpy(text, begin);
-    for (int i = 0; i < n; i++) {
-        at = stpcpy(at, part);
-    }
-    strcpy(at, end);
-    return text;
-}
-
 /* ---- the cluster file ---- */
 
 static struct cluster *read_cluster(const char *bytes, size_t size, struct ninja_error *err)
@@ -74,12 +63,12 @@ static void expect_wrong_text(char *text, const char *words)
 static void a_cluster_file_is_bounded(void **state)
 {
     static const char nul[] = "name = \"a\0b\";\n";
-    expect_wrong_text(repeated("name = \"", "x", 10000000, "\";\n"), "longer than 1048576");
-    expect_wrong_text(repeated("", "name = \"x\"; ", 200000, "\n"), "longer than 1048576");
-    expect_wrong_text(repeated("a = ", "(", 500000, "\n"), "cluster.conf:1");
-    expect_wrong_text(repeated("a = ", "{ b = ", 100000, "\n"), "cluster.conf:1");
+    expect_wrong_text(fake_repeated("name = \"", "x", 10000000, "\";\n"), "longer than 1048576");
+    expect_wrong_text(fake_repeated("", "name = \"x\"; ", 200000, "\n"), "longer than 1048576");
+    expect_wrong_text(fake_repeated("a = ", "(", 500000, "\n"), "cluster.conf:1");
+    expect_wrong_text(fake_repeated("a = ", "{ b = ", 100000, "\n"), "cluster.conf:1");
     expect_wrong(nul, sizeof(nul) - 1, "NUL");
-    expect_wrong_text(repeated("name = \"", "\xff\xfe", 10, "\";\n"), "expected");
+    expect_wrong_text(fake_repeated("name = \"", "\xff\xfe", 10, "\";\n"), "expected");
     expect_wrong_text(strdup("quiesce-attempts = 99999999999999999999;\n"), "cluster.conf:1");
     expect_wrong_text(strdup("quiesce-attempts = -1;\n"), "whole number");
     expect_wrong_text(strdup("name = \"a\"; name = \"b\";\n"), "duplicate");
@@ -132,8 +121,8 @@ static void a_journal_is_bounded(void **state)
 {
     static const char nul[] = BEGIN "{\"state\":\"COPY\0ING\"}\n";
     struct cluster *cluster = two_vms();
-    char *longest = repeated(BEGIN "{\"state\":\"", "x", 10000000, "\"}\n");
-    char *deepest = repeated(BEGIN "{\"state\":\"COPYING\"}\n{\"x\":", "[", 900000, "\n");
+    char *longest = fake_repeated(BEGIN "{\"state\":\"", "x", 10000000, "\"}\n");
+    char *deepest = fake_repeated(BEGIN "{\"state\":\"COPYING\"}\n{\"x\":", "[", 900000, "\n");
 #define FOUND(text) found_in(cluster, text, strlen(text))
     assert_string_equal(FOUND(BEGIN), "PLANNED");
     assert_string_equal(FOUND(longest), "PLANNED");
