@@ -25,6 +25,12 @@ static void to_hosts(void *ctx, json_t *event)
     hostlink_broadcast(agent->link, event);
 }
 
+static json_t *opened(const struct agent *agent)
+{
+    return json_pack("{s:s, s:{s:s}}", "event", "NINJA_OPENED", "data", "instance",
+                     agent->instance);
+}
+
 /* The sockets come first: they say whether another agent is alive, before anything is touched. */
 static bool open_sockets(struct agent *agent, struct ninja_error *err)
 {
@@ -33,9 +39,10 @@ static bool open_sockets(struct agent *agent, struct ninja_error *err)
     if (agent->ranks == NULL) {
         return ninja_error_where(err, "socket for the MPI processes");
     }
-    agent->link = config->listen != NULL
-                      ? hostlink_listen(agent->base, config->listen, commands_run, agent, err)
-                      : hostlink_port(agent->base, config->port, commands_run, agent, err);
+    agent->link =
+        config->listen != NULL
+            ? hostlink_listen(agent->base, config->listen, commands_run, agent, err)
+            : hostlink_port(agent->base, config->port, opened(agent), commands_run, agent, err);
     if (agent->link == NULL) {
         return ninja_error_where(err, "socket for the host");
     }

@@ -3,8 +3,9 @@
  *
  * The port is opened at the start and again whenever it gave an error: it may be unplugged, or its
  * driver may come later than the agent. Only one process can have it open. An end of file is no
- * error, see channel.c. Where udev makes no /dev/virtio-ports/NAME, the port is looked up by its
- * name in sysfs.
+ * error, see channel.c. The host stays connected to QEMU while an agent ends and the next one opens
+ * the port, so each opening begins with a line that tells it. Where udev makes no
+ * /dev/virtio-ports/NAME, the port is looked up by its name in sysfs.
  */
 #include "guest-agent/hostlink.h"
 
@@ -43,6 +44,7 @@ struct hostlink {
     LIST_HEAD(client_list, client) clients;
     int n_clients;
     const char *port; /* NULL: listening */
+    json_t *opened;   /* with a port only */
     struct event *timer;
     int complained; /* the errno last logged, so that a missing port is told once */
     struct unixsock sock;
@@ -171,6 +173,7 @@ static void open_port(struct hostlink *link)
     link->complained = 0;
     if (add_client(link, fd, CHANNEL_PORT)) {
         ninja_log_info("port %s is open", link->port);
+        channel_send(LIST_FIRST(&link->clients)->ch, link->opened, false);
     } else {
         again_later(link);
     }
@@ -224,12 +227,15 @@ static struct hostlink *link_new(struct event_base *base, hostlink_request *requ
     return link;
 }
 
-struct hostlink *hostlink_port(struct event_base *base, const char *path, hostlink_request *request,
-                               void *ctx, struct ninja_error *err)
+struct hostlink *hostlink_port(struct event_base *base, const char *path, json_t *opened,
+                               hostlink_request *request, void *ctx, struct ninja_error *err)
 {
     struct hostlink *link = link_new(base, request, ctx, on_reopen, err);
-    if (link != NULL) {
+    if (link == NULL) {
+        json_decref(opened);
+    } else {
         link->port = path;
+        link->opened = opened;
         open_port(link);
     }
     return link;
@@ -269,6 +275,7 @@ void hostlink_free(struct hostlink *link)
         event_free(link->acceptable);
     }
     unixsock_close(&link->sock);
+    json_decref(link->opened);
     free(link);
 }
 

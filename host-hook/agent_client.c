@@ -18,6 +18,7 @@
 #include "common/log.h"
 #include "common/printable.h"
 #include "host-hook/json_lines.h"
+#include "host-hook/json_text.h"
 #include "host-hook/timer.h"
 
 #define RETRY_MS      200
@@ -262,6 +263,16 @@ static void try_later(struct agent *agent, const struct ninja_error *err)
     agent->retry = timer_start(agent->base, RETRY_MS, on_retry, agent);
 }
 
+static void channel_broke(struct agent *agent, const struct ninja_error *err)
+{
+    if (agent->state == READY) {
+        ninja_log_debug("%s: the channel broke (%s); connecting again", agent->vm, err->message);
+        timer_free(&agent->deadline);
+        agent->deadline = timer_start(agent->base, agent->connect_timeout_ms, on_deadline, agent);
+    }
+    try_later(agent, err);
+}
+
 static void send_sync(evutil_socket_t fd, short what, void *arg)
 {
     struct agent *agent = arg;
@@ -439,6 +450,19 @@ static void on_synced(struct agent *agent)
         json_pack("{s:i, s:s}", "protocol", AGENT_PROTOCOL, "version", PACKAGE_VERSION), on_hello);
 }
 
+/*
+ * Another agent, perhaps, has the port now, and does not know us: what we said to the one before
+ * may be lost. Before we are ready it is a line that waited in the port for somebody to connect.
+ */
+static void on_opened(struct agent *agent)
+{
+    struct ninja_error err = NINJA_ERROR_INIT;
+    if (agent->state == READY) {
+        ninja_error_set(&err, "Closed", "its agent opened the port anew");
+        channel_broke(agent, &err);
+    }
+}
+
 static void on_answer(struct agent *agent, json_t *object)
 {
     json_t *id = json_object_get(object, "id");
@@ -478,6 +502,8 @@ static void on_object(void *arg, json_t *object)
         } else {
             json_lines_skip_to_sentinel(agent->lines);
         }
+    } else if (strcmp(json_text_in(object, "event"), "NINJA_OPENED") == 0) {
+        on_opened(agent);
     } else if (json_object_get(object, "event") != NULL) {
         /* Until the missed ones were given, this one is among them. */
         if (agent->state == READY) {
@@ -490,13 +516,7 @@ static void on_object(void *arg, json_t *object)
 
 static void on_lines_end(void *arg, const struct ninja_error *err)
 {
-    struct agent *agent = arg;
-    if (agent->state == READY) {
-        ninja_log_debug("%s: the channel broke (%s); connecting again", agent->vm, err->message);
-        timer_free(&agent->deadline);
-        agent->deadline = timer_start(agent->base, agent->connect_timeout_ms, on_deadline, agent);
-    }
-    try_later(agent, err);
+    channel_broke(arg, err);
 }
 
 static const struct json_lines_handler lines_handler = {

@@ -202,7 +202,12 @@ static void start_again(struct fake_agent *agent)
     agent->back_at = agent->away_ms < 0 ? -1 : now_ms() + agent->away_ms;
     strcat(agent->instance, "+");
     agent->seq = 0;
-    fake_peer_hang_up(agent->peer);
+    if (agent->behind_port) {
+        agent->unknown = true;
+        fake_peer_send_text(agent->peer, "{\"event\": \"NINJA_OPENED\", \"data\": {}}\n");
+    } else {
+        fake_peer_hang_up(agent->peer);
+    }
 }
 
 static void on_start_again(evutil_socket_t fd, short what, void *arg)
@@ -340,7 +345,10 @@ static void on_object(void *arg, json_t *request)
         return;
     }
     if (strcmp(name, "ninja-hello") == 0) {
+        agent->unknown = false;
         do_hello(agent, request);
+    } else if (agent->unknown) {
+        fake_peer_error(agent->peer, request, "GenericError", "say hello first");
     } else if (strcmp(name, "ninja-events") == 0) {
         do_events(agent, request);
     } else if (strcmp(name, "ninja-jobs") == 0) {

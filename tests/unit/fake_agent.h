@@ -43,6 +43,7 @@ struct fake_agent {
     json_t *events[FAKE_MAX_EVENTS];
     int seq;
     char instance[32];
+    bool unknown;    /* the host must say hello first */
     int64_t back_at; /* ms of the monotonic clock; -1: never */
 
     /* knobs */
@@ -54,6 +55,7 @@ struct fake_agent {
     const char *restart_at;   /* it is started again when it is given that step; NULL: not */
     int away_ms;              /* ... and for so long no rank has come back to it; -1: for ever */
     bool accepts_before;      /* ... when it has accepted it */
+    bool behind_port;         /* ... and its host stays connected to QEMU */
     bool forgets;             /* knows no job from then on, but was not started again */
     const char *forged_job;   /* says of two ranks of this one too that each step failed */
     bool repeats_first_rank;  /* says of all ranks what it says of the first one */

@@ -191,6 +191,21 @@ static void ping(int master)
     free(host.buf);
 }
 
+static void assert_line_begins(int master, const char *text)
+{
+    char line[200];
+    size_t n = 0;
+    do {
+        struct pollfd poll_master = {.fd = master, .events = POLLIN};
+        assert_int_equal(poll(&poll_master, 1, PATIENCE_MS), 1);
+        assert_int_equal(read(master, line + n, 1), 1);
+    } while (line[n] != '\n' && ++n < sizeof(line) - 1);
+    line[n] = '\0';
+    if (strncmp(line, text, strlen(text)) != 0) {
+        fail_msg("%s does not begin with %s", line, text);
+    }
+}
+
 static void the_port_may_come_late_and_lose_its_host(void **state)
 {
     struct fixture *f = *state;
@@ -209,6 +224,7 @@ static void the_port_may_come_late_and_lose_its_host(void **state)
     cfmakeraw(&raw);
     assert_int_equal(tcsetattr(slave, TCSANOW, &raw), 0);
     assert_int_equal(symlink(pts, link_path), 0);
+    assert_line_begins(master, "{\"event\":\"NINJA_OPENED\"");
     ping(master);
     close(slave);
     ping(master);

@@ -526,20 +526,21 @@ static void an_agent_that_was_started_again_is_given_the_step_later(void **state
 {
     static const char *const steps[] = {"release", "open", "connect", "resume"};
     teardown(state);
-    for (size_t i = 0; i < 2 * sizeof(steps) / sizeof(steps[0]); i++) {
+    for (size_t i = 0; i < 3 * sizeof(steps) / sizeof(steps[0]); i++) {
         setup(state);
         struct world *world = *state;
         int64_t began = now_ms();
         world->cluster.timeouts[TIMEOUT_JOBS] = 10000;
         world->cluster.timeouts[TIMEOUT_RELEASE] = world->cluster.timeouts[TIMEOUT_RESELECT] =
             world->cluster.timeouts[TIMEOUT_RESUME] = 60000; /* none of them is waited for */
-        world->fakes[0].restart_at = steps[i / 2];
-        world->fakes[0].accepts_before = i % 2 == 1;
+        world->fakes[0].restart_at = steps[i / 3];
+        world->fakes[0].accepts_before = i % 3 >= 1;
+        world->fakes[0].behind_port = i % 3 == 2;
         world->fakes[0].away_ms = 500;
         run(world, false);
         assert_true(now_ms() - began < 50000);
         if (ninja_error_is_set(&world->err)) {
-            fail_msg("%s: %s", steps[i / 2], world->err.message);
+            fail_msg("%s: %s", steps[i / 3], world->err.message);
         }
         assert_int_equal(fake_log_count("vm1 release @all"), 1);
         assert_int_equal(fake_log_count("vm1 connect"), 1);
