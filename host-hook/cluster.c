@@ -7,15 +7,17 @@
  */
 #include "host-hook/cluster.h"
 
-#include <errno.h>
+#include <fcntl.h>
 #include <libconfig.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "host-hook/device.h"
 #include "host-hook/driver.h"
+#include "host-hook/text_file.h"
 
 static const struct {
     const char *name;
@@ -467,33 +469,14 @@ static struct cluster *cluster_new(const char *file)
 /* All of a file, malloc'ed; NULL with err. */
 static char *read_file(const struct reader *reader)
 {
-    char *text = malloc(CLUSTER_MAX_FILE + 1);
-    FILE *stream = fopen(reader->file, "re");
-    size_t size = 0;
-    bool ok = false;
-    if (stream == NULL || text == NULL) {
+    int fd = open(reader->file, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) {
         ninja_error_set(reader->err, "ClusterFile",
                         "%s: %m; name the cluster file with --cluster FILE", reader->file);
-    } else {
-        size = fread(text, 1, CLUSTER_MAX_FILE + 1, stream);
-        if (ferror(stream)) {
-            ninja_error_set(reader->err, "ClusterFile", "%s: %m", reader->file);
-        } else if (size > CLUSTER_MAX_FILE) {
-            wrong_at(reader, 1, "the file is longer than %d bytes", CLUSTER_MAX_FILE);
-        } else if (memchr(text, '\0', size) != NULL) {
-            wrong_at(reader, 1, "the file holds a NUL, so it is no text");
-        } else {
-            text[size] = '\0';
-            ok = true;
-        }
+        return NULL;
     }
-    if (stream != NULL) {
-        fclose(stream);
-    }
-    if (!ok) {
-        free(text);
-        text = NULL;
-    }
+    char *text = text_file_read(fd, reader->file, CLUSTER_MAX_FILE, "ClusterFile", reader->err);
+    close(fd);
     return text;
 }
 

@@ -92,6 +92,9 @@ int cluster_find_site(const struct cluster *cluster, const char *name, struct ni
 /** Sets a time-out from "NAME=MS" or "NAME=30s", as on the command line. */
 bool cluster_set_timeout(struct cluster *cluster, const char *assignment, struct ninja_error *err);
 
+/** "1500", "1500ms", "30s" or "10min" in milliseconds; 0: it is none of these. */
+long long cluster_milliseconds(const char *text);
+
 /** Sets what to compress with: none, zlib or zstd. */
 bool cluster_set_compress(struct cluster *cluster, const char *method, struct ninja_error *err);
 

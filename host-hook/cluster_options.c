@@ -8,8 +8,7 @@
 
 #include "host-hook/cluster.h"
 
-/* "1500", "1500ms", "30s" or "10min"; 0: it is none of these. */
-static long long milliseconds(const char *text)
+long long cluster_milliseconds(const char *text)
 {
     static const struct {
         const char *name;
@@ -41,7 +40,7 @@ bool cluster_set_timeout(struct cluster *cluster, const char *assignment, struct
         if (strlen(name) != len || strncmp(name, assignment, len) != 0) {
             continue;
         }
-        long long ms = equals ? milliseconds(equals + 1) : 0;
+        long long ms = equals ? cluster_milliseconds(equals + 1) : 0;
         if (ms < 1 || ms > CLUSTER_MAX_TIMEOUT_MS) {
             return ninja_error_set(err, "Usage",
                                    "expected %s=MS with 1 to %d ms, or %s=30s, found \"%s\"", name,

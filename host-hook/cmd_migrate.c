@@ -104,7 +104,8 @@ int session_run(struct session *session, struct migration *migration, struct jou
 {
     struct interrupts interrupts;
     session->progress =
-        progress_start(session->base, migration, session->cluster->n_vms, journal_dir(journal));
+        progress_start(session->base, migration, session->cluster->n_vms, journal_dir(journal),
+                       settings_number(args->settings, "colours") != 0);
     interrupts_catch(&interrupts, session->base, on_interrupt, migration);
     event_base_dispatch(session->base);
     interrupts_release(&interrupts);

@@ -36,7 +36,11 @@ const struct option_info ninjactl_options[] = {
     {OPT_LAST, "last", "N", "only the last N"},
     {OPT_SYSFS, "sysfs", "DIR", "where sysfs is mounted (default /sys)"},
     {OPT_JSON, "json", NULL, "print JSON (docs/ninjactl-json.md)"},
-    {OPT_VERBOSE, "verbose", NULL, "log what is done in detail"},
+    {OPT_LOG_LEVEL, "log-level", "LEVEL",
+     "the most detailed messages: error, warning, info (default), debug"},
+    {OPT_VERBOSE, "verbose", NULL, "log what is done in detail, as --log-level debug; also -v"},
+    {OPT_DUMP_CONFIG, "dump-config", NULL,
+     "print the settings that are in force and where each is from;" FURTHER "nothing else is done"},
     {OPT_HELP, "help", NULL, "show this help"},
 };
 const size_t ninjactl_n_options = sizeof(ninjactl_options) / sizeof(ninjactl_options[0]);
@@ -45,9 +49,10 @@ const size_t ninjactl_n_options = sizeof(ninjactl_options) / sizeof(ninjactl_opt
 #define NO_CLUSTER_FILE (1u << 31)
 
 #define BIT(id) OPTION_BIT(OPT_##id)
-#define COMMON  (BIT(CLUSTER) | BIT(STATE_DIR) | BIT(VERBOSE) | BIT(HELP))
+#define LOGGING (BIT(LOG_LEVEL) | BIT(VERBOSE))
+#define COMMON  (BIT(CLUSTER) | BIT(STATE_DIR) | LOGGING | BIT(DUMP_CONFIG) | BIT(HELP))
 #define LOOKING (COMMON | BIT(JSON) | BIT(TIMEOUT))
-#define HISTORY (NO_CLUSTER_FILE | BIT(STATE_DIR) | BIT(HELP) | BIT(CLUSTER) | BIT(VERBOSE))
+#define HISTORY (NO_CLUSTER_FILE | COMMON)
 #define MIGRATING                                                                                  \
     (LOOKING | BIT(MODE) | BIT(BANDWIDTH) | BIT(DOWNTIME_LIMIT) | BIT(POSTCOPY) | BIT(PARALLEL) |  \
      BIT(COMPRESS))
@@ -110,10 +115,27 @@ const struct command ninjactl_commands[] = {
 };
 const size_t ninjactl_n_commands = sizeof(ninjactl_commands) / sizeof(ninjactl_commands[0]);
 
+const struct command ninjactl_dump_config = {
+    "--dump-config",
+    NULL,
+    NULL,
+    COMMON | BIT(JSON) | BIT(MODE) | BIT(STRICT) | BIT(SYSFS),
+    "print the settings that are in force and where each is from",
+    "",
+    "--dump-config"};
+
+/* Only of the command, and so in the group "ninjactl" of ninja.conf. */
+const struct setting_info ninjactl_settings[] = {
+    {"strict", SETTING_FLAG, "false", 0, 0, NULL,
+     "whether a migration that ends degraded is one that failed"},
+    {"colours", SETTING_FLAG, "true", 0, 0, NULL, "whether a terminal is given colours"},
+};
+const size_t ninjactl_n_settings = sizeof(ninjactl_settings) / sizeof(ninjactl_settings[0]);
+
 static const char exit_codes[] =
     "Exit codes: 0 done; 1 failed (with --strict also: degraded); 2 refused, nothing was touched;\n"
     "3 rolled back; 4 needs an operator; 5 has not ended in time; 64 wrong usage; 65 the cluster\n"
-    "file is wrong.\n";
+    "file is wrong; 78 a setting is wrong, in ninja.conf or the environment.\n";
 
 void print_usage(FILE *out)
 {
@@ -126,7 +148,7 @@ void print_usage(FILE *out)
     }
     fprintf(out,
             "\nninjactl COMMAND --help tells a command's options. ninjactl --version tells the "
-            "version.\n%s",
+            "version,\nninjactl --dump-config the settings and where they are from.\n%s",
             exit_codes);
 }
 
@@ -145,7 +167,9 @@ void print_help(FILE *out, const struct command *command)
             fprintf(out, "  %-28s %s\n", left, option->help);
         }
     }
-    fprintf(out, "\nExit codes:\n  0  done\n%s  64 wrong usage\n%s\nExample:\n  ninjactl %s\n",
+    fprintf(out,
+            "\nExit codes:\n  0  done\n%s  64 wrong usage\n%s  78 a setting is wrong\n"
+            "\nExample:\n  ninjactl %s\n",
             command->exits,
             !(command->options & NO_CLUSTER_FILE) ? "  65 the cluster file is wrong\n" : "",
             command->example);

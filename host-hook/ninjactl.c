@@ -30,17 +30,8 @@ static bool number(const char *option, const char *text, int max, int *value)
 static bool set_option(struct args *args, enum option_id id, const char *value)
 {
     switch (id) {
-    case OPT_CLUSTER:
-        args->cluster_file = value;
-        return true;
-    case OPT_STATE_DIR:
-        args->state_dir = value;
-        return true;
     case OPT_JSON:
         args->json = true;
-        return true;
-    case OPT_VERBOSE:
-        ninja_log_init("ninjactl", NINJA_LOG_DEBUG);
         return true;
     case OPT_POSTCOPY:
         args->postcopy = true;
@@ -50,17 +41,14 @@ static bool set_option(struct args *args, enum option_id id, const char *value)
     case OPT_COMPRESS:
         args->compress = value;
         return true;
-    case OPT_STRICT:
-        args->strict = true;
-        return true;
     case OPT_DETACH:
         args->detach = true;
         return true;
     case OPT_DRY_RUN:
         args->dry_run = true;
         return true;
-    case OPT_SYSFS:
-        args->sysfs = value;
+    case OPT_DUMP_CONFIG:
+        args->dump_config = true;
         return true;
     case OPT_BTL:
         args->btl = value;
@@ -83,17 +71,42 @@ static bool set_option(struct args *args, enum option_id id, const char *value)
         }
         args->timeouts[args->n_timeouts++] = value;
         return true;
-    case OPT_MODE:
-        args->mode = strcmp(value, "paused") == 0 ? MODE_PAUSED : MODE_LIVE;
-        if (strcmp(value, mode_name(args->mode)) != 0) {
-            fprintf(stderr, "ninjactl: --mode: expected live or paused, found \"%s\"\n", value);
+    default:
+        return false;
+    }
+}
+
+/* Options that are settings. */
+static const struct {
+    enum option_id id;
+    const char *option, *setting;
+    const char *gives; /* what it sets; NULL: its value */
+} option_settings[] = {
+    {OPT_CLUSTER, "--cluster", "cluster-file", NULL},
+    {OPT_STATE_DIR, "--state-dir", "state-dir", NULL},
+    {OPT_MODE, "--mode", "mode", NULL},
+    {OPT_STRICT, "--strict", "strict", "true"},
+    {OPT_SYSFS, "--sysfs", "sysfs", NULL},
+    {OPT_LOG_LEVEL, "--log-level", "log-level", NULL},
+    {OPT_VERBOSE, "--verbose", "log-level", "debug"},
+};
+
+static bool take_option(struct args *args, enum option_id id, const char *value)
+{
+    struct ninja_error err = NINJA_ERROR_INIT;
+    for (size_t i = 0; i < sizeof(option_settings) / sizeof(option_settings[0]); i++) {
+        if (option_settings[i].id != id) {
+            continue;
+        }
+        const char *gives = option_settings[i].gives;
+        if (!settings_give(args->settings, option_settings[i].setting, gives ? gives : value,
+                           option_settings[i].option, &err)) {
+            complain(&err);
             return false;
         }
         return true;
-    case OPT_HELP:
-        break;
     }
-    return false;
+    return set_option(args, id, value);
 }
 
 /* -1: run the command; otherwise an exit code. */
@@ -109,12 +122,13 @@ static int parse(const struct command *command, int argc, char **argv, struct ar
                                 (int)option->id};
         }
     }
-    while ((id = getopt_long(argc, argv, "", longs, NULL)) != -1) {
+    while ((id = getopt_long(argc, argv, "v", longs, NULL)) != -1) {
         if (id == OPT_HELP) {
             print_help(stdout, command);
             return EXIT_DONE;
         }
-        if (id == '?' || !set_option(args, (enum option_id)id, optarg)) {
+        id = id == 'v' ? OPT_VERBOSE : id;
+        if (id == '?' || !take_option(args, (enum option_id)id, optarg)) {
             fprintf(stderr, "Try ninjactl %s --help\n", command->name);
             return EXIT_USAGE;
         }
@@ -126,7 +140,8 @@ static int parse(const struct command *command, int argc, char **argv, struct ar
         return EXIT_USAGE;
     }
     args->word = words ? argv[optind] : NULL;
-    if (args->word == NULL && command->word != NULL && command->word[0] != '[') {
+    if (args->word == NULL && command->word != NULL && command->word[0] != '[' &&
+        !args->dump_config) {
         fprintf(stderr, "ninjactl: %s needs a %s; try ninjactl %s --help\n", command->name,
                 command->word, command->name);
         return EXIT_USAGE;
@@ -134,21 +149,52 @@ static int parse(const struct command *command, int argc, char **argv, struct ar
     return -1;
 }
 
+static int dump_config(const struct args *args)
+{
+    if (args->json) {
+        print_object(settings_to_json(args->settings));
+    } else {
+        settings_print(args->settings, stdout);
+    }
+    return EXIT_DONE;
+}
+
+static int run_with_settings(const struct command *command, struct args *args)
+{
+    const struct settings *settings = args->settings;
+    if (args->dump_config) {
+        return dump_config(args);
+    }
+    args->cluster_file = settings_text(settings, "cluster-file");
+    args->state_dir = settings_text(settings, "state-dir");
+    args->sysfs = settings_text(settings, "sysfs");
+    args->mode = (enum migration_mode)settings_number(settings, "mode");
+    args->strict = settings_number(settings, "strict") != 0;
+    ninja_log_init("ninjactl", (enum ninja_log_level)settings_number(settings, "log-level"));
+    return command->run(args);
+}
+
 static int run(const struct command *command, int argc, char **argv)
 {
     struct args args = {
-        .cluster_file = CLUSTER_DEFAULT_FILE,
-        .state_dir = JOURNAL_DEFAULT_DIR,
+        .settings = settings_new("ninjactl", ninjactl_settings, ninjactl_n_settings),
         .btl = "best",
         .release = "all",
         .bandwidth = -1,
         .downtime_limit = -1,
         .parallel = -1,
         .wait_seconds = -1,
-        .sysfs = "/sys",
     };
+    struct ninja_error err = NINJA_ERROR_INIT;
     int code = parse(command, argc, argv, &args);
-    return code >= 0 ? code : command->run(&args);
+    if (code < 0 && settings_read(args.settings, &err)) {
+        code = run_with_settings(command, &args);
+    } else if (code < 0) {
+        complain(&err);
+        code = EXIT_CONFIG;
+    }
+    settings_free(args.settings);
+    return code;
 }
 
 int main(int argc, char **argv)
@@ -168,6 +214,11 @@ int main(int argc, char **argv)
     if (strcmp(argv[1], "--version") == 0) {
         printf("ninjactl %s\n", PACKAGE_VERSION);
         return EXIT_DONE;
+    }
+    for (int i = 1; i < argc && argv[1][0] == '-'; i++) {
+        if (strcmp(argv[i], "--dump-config") == 0) {
+            return run(&ninjactl_dump_config, argc, argv);
+        }
     }
     for (size_t i = 0; i < ninjactl_n_commands; i++) {
         if (strcmp(argv[1], ninjactl_commands[i].name) == 0) {

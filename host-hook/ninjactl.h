@@ -8,6 +8,7 @@
 #include <jansson.h>
 
 #include "host-hook/coordinator.h"
+#include "host-hook/settings.h"
 
 /* docs/ninjactl-json.md: grows when a key changes its meaning or goes. */
 #define NINJACTL_JSON_VERSION 1
@@ -21,16 +22,18 @@ enum exit_code {
     EXIT_NOT_ENDED = 5,
     EXIT_USAGE = 64,
     EXIT_CLUSTER_FILE = 65,
+    EXIT_CONFIG = 78,
 };
 
 #define MAX_TIMEOUT_OPTIONS 32
 
 struct args {
+    struct settings *settings; /* the next four, and strict, are of them */
     const char *cluster_file, *state_dir;
     const char *sysfs;
-    const char *word; /* SITE or ID; NULL if not given */
     enum migration_mode mode;
-    bool json, strict, detach, dry_run;
+    const char *word; /* SITE or ID; NULL if not given */
+    bool json, strict, detach, dry_run, dump_config;
     const char *btl, *release;
     int bandwidth, downtime_limit; /* -1: as in the cluster file */
     int parallel;                  /* -1: the same */
@@ -78,6 +81,8 @@ enum option_id {
     OPT_WAIT_TIMEOUT,
     OPT_LAST,
     OPT_SYSFS,
+    OPT_LOG_LEVEL,
+    OPT_DUMP_CONFIG,
     OPT_HELP,
 };
 
@@ -94,7 +99,7 @@ struct command {
     const char *word;    /* its argument; in brackets if it may be left out; NULL: none */
     unsigned options;    /* OPTION_BIT() of each */
     const char *help;    /* begins with a lower-case letter */
-    const char *exits;   /* the exit codes besides 0, 64 and 65, a line each */
+    const char *exits;   /* the exit codes besides 0, 64, 65 and 78, a line each */
     const char *example; /* what follows "ninjactl " */
 };
 
@@ -102,6 +107,9 @@ extern const struct option_info ninjactl_options[];
 extern const size_t ninjactl_n_options;
 extern const struct command ninjactl_commands[];
 extern const size_t ninjactl_n_commands;
+extern const struct command ninjactl_dump_config; /* in place of a command */
+extern const struct setting_info ninjactl_settings[];
+extern const size_t ninjactl_n_settings;
 
 void print_usage(FILE *out);
 void print_help(FILE *out, const struct command *command);

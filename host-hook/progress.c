@@ -353,7 +353,7 @@ static FILE *open_record(const char *dir)
 }
 
 struct progress *progress_start(struct event_base *base, const struct migration *migration,
-                                int n_vms, const char *dir)
+                                int n_vms, const char *dir, bool colours)
 {
     struct progress *progress = calloc(1, sizeof(*progress));
     const char *no_colour = getenv("NO_COLOR");
@@ -364,7 +364,7 @@ struct progress *progress_start(struct event_base *base, const struct migration 
     progress->began_ms = progress->told_ms = now_ms();
     progress->resized_ms = progress->began_ms - SETTLE_MS;
     progress->terminal = can_draw();
-    progress->colours = no_colour == NULL || no_colour[0] == '\0';
+    progress->colours = colours && (no_colour == NULL || no_colour[0] == '\0');
     progress->record = open_record(dir);
     progress->name_width = 3; /* "all" */
     look(progress);

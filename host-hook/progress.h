@@ -12,10 +12,11 @@ struct progress;
 /**
  * Shows it on standard error, until it is freed.
  *
- * @param dir  of the migration; it gets the file "progress"
+ * @param dir      of the migration; it gets the file "progress"
+ * @param colours  whether a terminal may get some; NO_COLOR forbids them all the same
  */
 struct progress *progress_start(struct event_base *base, const struct migration *migration,
-                                int n_vms, const char *dir);
+                                int n_vms, const char *dir, bool colours);
 
 /** A state or stage began. NULL is allowed. */
 void progress_changed(struct progress *progress);

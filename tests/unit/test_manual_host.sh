@@ -26,7 +26,7 @@ for command in $COMMANDS; do
         in_page "$PAGE" option "$option"
     done
 done
-for code in 0 1 2 3 4 5 64 65; do
+for code in 0 1 2 3 4 5 64 65 78; do
     in_page "${PAGE#*EXIT STATUS}" "exit status" " $code "
 done
 
@@ -46,6 +46,15 @@ keys=$(sed -n 's/.*{"\([a-z-]*\)", \(TEXT\|NAME\|NUMBER\|LIST\|GROUP\),.*/\1/p' 
 for key in $keys; do
     in_page "$PAGE" key " $key"
 done
+
+# The settings and their defaults, as the program tells them.
+PAGE=$(as_text "$TREE/man/ninja.conf.5")
+settings=$(NINJA_HOOKS_DIR=/etc/ninja/hooks.d "$NINJACTL" --dump-config --json |
+    jq -r '.settings[] | "\(.name) \(.value)"')
+[ "$(wc -l <<<"$settings")" -ge 10 ] || die "cannot tell the settings: $settings"
+while read -r name default; do
+    [[ $PAGE =~ \ $name\ [a-z1,\ ]*$default\  ]] || { echo "the page lacks $name with $default"; failed=1; }
+done <<<"$settings"
 
 # What an agent can be told.
 PAGE=$(as_text "$TREE/man/ninja-protocol.7")
@@ -77,10 +86,13 @@ ninjactl migrate eth >/dev/null 2>&1
 ID=$(ninjactl list --json | jq -r '.migrations[0].id')
 completes sw "switch"
 completes wa "wait watch"
-completes migrate --d "--detach --downtime-limit --dry-run"
+completes migrate --d "--detach --downtime-limit --dry-run --dump-config"
 completes migrate --cluster "$DIR/cluster.conf" "" "eth ib"
 completes check --cluster "$DIR/cluster.conf" e "eth"
 completes migrate eth --mode "" "live paused"
 completes report --state-dir "$STATE" "" "$ID"
 completes status "" ""
+completes status --log-level d "debug"
+completes --d "--dump-config"
+NINJA_CLUSTER_FILE=$DIR/cluster.conf completes check "" "eth ib"
 exit $failed

@@ -3,6 +3,7 @@
 set -u
 ninjactl=${NINJACTL:-$(dirname "$0")/../../host-hook/ninjactl}
 dir=$(mktemp -d) || exit 99
+export NINJA_CONFIG='' XDG_CONFIG_HOME="$dir/no-config" NINJA_HOOKS_DIR="$dir/hooks.d"
 holder=
 listener=
 # shellcheck disable=SC2317 # called by the trap
@@ -56,7 +57,7 @@ done
 expect 64 "unrecognized option" status --nonsense
 expect 64 "needs a SITE" migrate
 expect 64 'unexpected argument "c"' migrate b c
-expect 64 "expected live or paused" migrate b --mode fast
+expect 64 "--mode: expected one of live|paused, found \"fast\"" migrate b --mode fast
 expect 64 "expected a whole number" migrate b --bandwidth much
 # shellcheck disable=SC2086
 {

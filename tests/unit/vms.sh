@@ -12,6 +12,8 @@ VMS=
 PIDS=()
 OUT=
 unset NO_COLOR
+# No settings of this machine or of who runs the tests.
+export NINJA_CONFIG='' XDG_CONFIG_HOME=$DIR/no-config NINJA_HOOKS_DIR=$DIR/hooks.d
 
 cleanup() {
     local pid

@@ -1,0 +1,32 @@
+#include "host-hook/text_file.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+char *text_file_read(int fd, const char *name, size_t max, const char *class,
+                     struct ninja_error *err)
+{
+    char *text = malloc(max + 1);
+    size_t size = 0;
+    ssize_t n = text == NULL ? -1 : 1;
+    while (n > 0 && size <= max) {
+        do {
+            n = read(fd, text + size, max + 1 - size);
+        } while (n < 0 && errno == EINTR);
+        size += n > 0 ? (size_t)n : 0;
+    }
+    if (n < 0) {
+        ninja_error_set(err, class, "%s: %m", name);
+    } else if (size > max) {
+        ninja_error_set(err, class, "%s:1: the file is longer than %zu bytes", name, max);
+    } else if (memchr(text, '\0', size) != NULL) {
+        ninja_error_set(err, class, "%s:1: the file holds a NUL, so it is no text", name);
+    } else {
+        text[size] = '\0';
+        return text;
+    }
+    free(text);
+    return NULL;
+}
