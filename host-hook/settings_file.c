@@ -161,15 +161,14 @@ static bool read_root(const struct reader *reader, const config_setting_t *root)
 /* The line of the first @include, as libconfig sees one; 0: there is none. */
 static int find_include(const char *text)
 {
-    for (int line = 1;; line++) {
+    for (int line = 1; text != NULL; line++) {
         if (strncmp(text + strspn(text, " \t"), "@include", 8) == 0) {
             return line;
         }
-        text = strchr(text, '\n');
-        if (text++ == NULL) {
-            return 0;
-        }
+        const char *end = strchr(text, '\n');
+        text = end != NULL ? end + 1 : NULL;
     }
+    return 0;
 }
 
 static bool read_text(const struct reader *reader, const char *text)

@@ -4,7 +4,7 @@ CC = clang
 PACKAGES = libevent jansson libconfig
 FLAGS = -std=gnu11 -g -O1 -fno-omit-frame-pointer -Wall -Wextra -Wno-unused-parameter -Werror \
     -fsanitize=address,undefined -fno-sanitize-recover=undefined \
-    -D_GNU_SOURCE -DSCRIPTS_DIR='"/nowhere"' -I$(TOP) -I$(CONFIG) \
+    -D_GNU_SOURCE -DSCRIPTS_DIR='"/nowhere"' -DHOOKS_DIR='"/nowhere"' -DSYSTEM_CONFIG='"/nowhere"' -I$(TOP) -I$(CONFIG) \
     $(shell pkg-config --cflags $(PACKAGES))
 LIBS = $(shell pkg-config --libs $(PACKAGES))
 
@@ -15,7 +15,7 @@ HOST = $(addprefix $(TOP)/host-hook/,$(shell sed -n '/^libhosthook_la_SOURCES/,/
     $(TOP)/host-hook/Makefile.am | grep -o '[a-z_]*\.c'))
 
 AGENT_TARGETS = agent_host agent_ranks rank_agent addresses
-HOST_TARGETS = host_agent host_qmp cluster journal
+HOST_TARGETS = host_agent host_qmp cluster settings journal
 TARGETS = $(AGENT_TARGETS) $(HOST_TARGETS)
 
 all: $(addprefix $(OUT)/,$(TARGETS))
