@@ -8,7 +8,6 @@
  */
 #include "guest-agent/scripts.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -18,12 +17,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "common/log.h"
+#include "common/script_dir.h"
 
 #define TERM_MS     1000 /* from SIGTERM to SIGKILL */
 #define KILL_MS     2000 /* from SIGKILL to giving up */
@@ -105,37 +104,9 @@ static void add_remark(struct scripts *scripts, const char *fmt, ...)
     scripts->output_len += (size_t)sprintf(scripts->output + scripts->output_len, "%s\n", line);
 }
 
-static bool is_script(const char *dir, const char *name)
-{
-    char path[PATH_MAX];
-    struct stat st;
-    size_t len = strlen(name);
-    if (name[0] == '.' || name[len - 1] == '~' || strstr(name, ".dpkg-") != NULL ||
-        strstr(name, ".rpm") != NULL) {
-        return false;
-    }
-    int n = snprintf(path, sizeof(path), "%s/%s", dir, name);
-    return n > 0 && (size_t)n < sizeof(path) && stat(path, &st) == 0 && S_ISREG(st.st_mode) &&
-           access(path, X_OK) == 0;
-}
-
-static int all(const struct dirent *entry)
-{
-    return 1;
-}
-
-/* Not alphasort: the order must not depend on the locale. */
-static int by_bytes(const struct dirent **a, const struct dirent **b)
-{
-    return strcmp((*a)->d_name, (*b)->d_name);
-}
-
 static void finish(struct scripts *scripts, bool ok)
 {
-    for (int i = 0; i < scripts->n_names; i++) {
-        free(scripts->names[i]);
-    }
-    free(scripts->names);
+    script_dir_free(scripts->names, scripts->n_names);
     scripts->names = NULL;
     scripts->n_names = 0;
     free(scripts->event);
@@ -246,7 +217,7 @@ static void run_next(struct scripts *scripts)
 {
     while (scripts->next < scripts->n_names) {
         const char *name = scripts->names[scripts->next++]->d_name;
-        if (!is_script(scripts->dir, name)) {
+        if (!script_dir_has(scripts->dir, name)) {
             continue;
         }
         if (!start(scripts)) {
@@ -413,10 +384,9 @@ bool scripts_run(struct scripts *scripts, const char *event, const char *device,
     scripts->output_len = 0;
     scripts->output_cut = false;
     scripts->next = 0;
-    scripts->n_names = scandir(scripts->dir, &scripts->names, all, by_bytes);
+    scripts->n_names = script_dir_list(scripts->dir, &scripts->names);
     if (scripts->n_names < 0) {
         scripts->n_names = 0;
-        scripts->names = NULL;
         ninja_log_debug("no scripts in %s: %m", scripts->dir);
     }
     clock_gettime(CLOCK_MONOTONIC, &scripts->deadline);

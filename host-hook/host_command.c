@@ -1,28 +1,23 @@
 /*
- * The command's end is seen by a pidfd in the event loop, so no signal handler is needed. Its
- * output goes to a memory file rather than a pipe: a QEMU that it leaves running may keep it open.
+ * The command's output goes to a memory file rather than a pipe: a QEMU that it leaves running may
+ * keep it open.
  */
 #include "host-hook/host_command.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "common/log.h"
-#include "host-hook/timer.h"
+#include "host-hook/process.h"
 
 struct host_command {
     char *text;
-    pid_t pid;
-    int pidfd, output;
-    struct event *ended, *timer;
+    struct process *process;
+    int output;
     host_command_done done;
     void *arg;
 };
@@ -75,15 +70,18 @@ char *host_command_text(const struct cluster *cluster, const char *text, int vm,
     return result;
 }
 
-static void set_environment(const struct cluster *cluster, int vm, int site, int from)
+static char **environment(const struct cluster *cluster, int vm, int site, int from)
 {
     static const char *const names[][2] = {
         {"vm", "NINJA_VM"},   {"site", "NINJA_SITE"},   {"from", "NINJA_FROM"},
         {"qmp", "NINJA_QMP"}, {"agent", "NINJA_AGENT"}, {"receive", "NINJA_RECEIVE"},
     };
+    const char *values[sizeof(names) / sizeof(names[0])][2];
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-        setenv(names[i][1], value_of(cluster, vm, site, from, names[i][0]), 1);
+        values[i][0] = names[i][1];
+        values[i][1] = value_of(cluster, vm, site, from, names[i][0]);
     }
+    return process_environment(values, sizeof(names) / sizeof(names[0]));
 }
 
 /* The last line that the command wrote, for its error. */
@@ -103,68 +101,22 @@ static void last_words(int fd, char *text, size_t size)
     }
 }
 
-static void report(struct host_command *command, int status)
+static void on_ended(void *arg, int status, bool timed_out)
 {
+    struct host_command *command = arg;
     struct ninja_error err = NINJA_ERROR_INIT;
     char words[240];
-    if (WIFEXITED(status) && WEXITSTATUS(status) == 0) {
-        command->done(command->arg, NULL);
-        return;
+    if (timed_out) {
+        ninja_error_set(&err, "Timeout", "the command \"%.200s\" did not end in time",
+                        command->text);
+    } else if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) {
+        last_words(command->output, words, sizeof(words));
+        ninja_error_set(&err, "Command", "the command \"%.120s\" ended with %s %d%s%s",
+                        command->text, WIFEXITED(status) ? "status" : "signal",
+                        WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status),
+                        words[0] ? ": " : "", words);
     }
-    last_words(command->output, words, sizeof(words));
-    ninja_error_set(&err, "Command", "the command \"%.120s\" ended with %s %d%s%s", command->text,
-                    WIFEXITED(status) ? "status" : "signal",
-                    WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status),
-                    words[0] ? ": " : "", words);
-    command->done(command->arg, &err);
-}
-
-static void on_ended(evutil_socket_t fd, short what, void *arg)
-{
-    struct host_command *command = arg;
-    int status = 0;
-    if (waitpid(command->pid, &status, WNOHANG) != command->pid) {
-        return;
-    }
-    command->pid = 0;
-    event_del(command->ended);
-    timer_free(&command->timer);
-    report(command, status);
-}
-
-static void kill_it(struct host_command *command)
-{
-    if (command->pid > 0) {
-        kill(-command->pid, SIGKILL);
-        waitpid(command->pid, NULL, 0);
-        command->pid = 0;
-    }
-}
-
-static void on_timeout(evutil_socket_t fd, short what, void *arg)
-{
-    struct host_command *command = arg;
-    struct ninja_error err = NINJA_ERROR_INIT;
-    event_del(command->ended);
-    kill_it(command);
-    ninja_error_set(&err, "Timeout", "the command \"%.200s\" did not end in time", command->text);
-    command->done(command->arg, &err);
-}
-
-static void run_child(const struct host_command *command, const struct cluster *cluster, int vm,
-                      int site, int from)
-{
-    sigset_t none;
-    sigemptyset(&none);
-    sigprocmask(SIG_SETMASK, &none, NULL);
-    setsid();
-    int null = open("/dev/null", O_RDONLY);
-    dup2(null, STDIN_FILENO);
-    dup2(command->output, STDOUT_FILENO);
-    dup2(command->output, STDERR_FILENO);
-    set_environment(cluster, vm, site, from);
-    execl("/bin/sh", "sh", "-c", command->text, (char *)NULL);
-    _exit(127);
+    command->done(command->arg, ninja_error_is_set(&err) ? &err : NULL);
 }
 
 struct host_command *host_command_start(struct event_base *base, const struct cluster *cluster,
@@ -177,19 +129,17 @@ struct host_command *host_command_start(struct event_base *base, const struct cl
     command->arg = arg;
     command->output = memfd_create("output", MFD_CLOEXEC);
     ninja_log_debug("running: %s", command->text);
-    command->pid = fork();
-    if (command->pid == 0) {
-        run_child(command, cluster, vm, site, from);
-    }
-    if (command->pid < 0 || command->output < 0) {
+    char shell[] = "/bin/sh", name[] = "-c";
+    char *argv[] = {shell, name, command->text, NULL};
+    char **env = environment(cluster, vm, site, from);
+    struct process_options options = {
+        argv, env, -1, command->output, command->output, timeout_ms,
+    };
+    command->process = process_start(base, &options, on_ended, command, NULL);
+    process_environment_free(env);
+    if (command->process == NULL || command->output < 0) {
         abort();
     }
-    command->pidfd = (int)syscall(SYS_pidfd_open, command->pid, 0);
-    command->ended = event_new(base, command->pidfd, EV_READ | EV_PERSIST, on_ended, command);
-    if (command->pidfd < 0 || event_add(command->ended, NULL) != 0) {
-        abort();
-    }
-    command->timer = timer_start(base, timeout_ms, on_timeout, command);
     return command;
 }
 
@@ -198,10 +148,7 @@ void host_command_free(struct host_command *command)
     if (command == NULL) {
         return;
     }
-    event_free(command->ended);
-    timer_free(&command->timer);
-    kill_it(command);
-    close(command->pidfd);
+    process_free(command->process);
     close(command->output);
     free(command->text);
     free(command);

@@ -20,7 +20,7 @@ typedef void (*host_command_done)(void *arg, const struct ninja_error *err);
  *
  * @param text        the template
  * @param site, from  indexes; from may be -1
- * @param timeout_ms  after that the command and its children are killed
+ * @param timeout_ms  after that the command and its children are ended
  */
 struct host_command *host_command_start(struct event_base *base, const struct cluster *cluster,
                                         const char *text, int vm, int site, int from,

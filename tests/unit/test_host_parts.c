@@ -1,6 +1,7 @@
 /* The smaller parts of the host side: devices, counts, jobs, links, commands, lock and reports. */
 #include <fcntl.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -307,6 +308,22 @@ static void a_command_that_hangs_is_killed(void **state)
     assert_true(now_ms() - began < 5000);
 }
 
+static void a_command_that_ignores_sigterm_is_killed(void **state)
+{
+    int64_t began = now_ms();
+    struct ninja_error err = run_command("trap '' TERM; sleep 60 & wait; sleep 60", 100);
+    assert_string_equal(err.class, "Timeout");
+    assert_true(now_ms() - began < 10000);
+}
+
+/* ninjactl itself ignores SIGPIPE, and what a process ignores its children do, too. */
+static void a_command_gets_no_ignored_signals(void **state)
+{
+    signal(SIGPIPE, SIG_IGN);
+    struct ninja_error err = run_command("kill -PIPE $$; exit 0", 5000);
+    assert_non_null(strstr(err.message, "signal 13"));
+}
+
 static void a_command_may_leave_a_process_running(void **state)
 {
     int64_t began = now_ms();
@@ -478,6 +495,8 @@ int main(void)
         TEST(a_command_knows_for_whom_it_runs),
         TEST(a_command_that_fails_tells_its_last_words),
         TEST(a_command_that_hangs_is_killed),
+        TEST(a_command_that_ignores_sigterm_is_killed),
+        TEST(a_command_gets_no_ignored_signals),
         TEST(a_command_may_leave_a_process_running),
         TEST(the_lock_names_who_has_it),
         TEST(the_lock_is_of_the_process_that_has_it),
