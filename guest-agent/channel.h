@@ -8,6 +8,8 @@
 #include <jansson.h>
 #include <stdbool.h>
 
+#define CHANNEL_MAX_LINE (4u * 1024 * 1024)
+
 struct channel;
 
 enum channel_kind {

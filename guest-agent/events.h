@@ -11,10 +11,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "guest-agent/jsonline.h"
+#include "guest-agent/channel.h"
 
 #define EVENTS_KEPT      256
-#define EVENTS_MAX_BYTES (JSONLINE_MAX_BYTES - 64u * 1024)
+#define EVENTS_MAX_BYTES (CHANNEL_MAX_LINE - 64u * 1024)
 #define EVENTS_MAX_DATA  (EVENTS_MAX_BYTES - 1024u) /* of one event, as compact JSON */
 
 struct events;

@@ -25,7 +25,7 @@
 #include "common/fault.h"
 #include "common/log.h"
 #include "guest-agent/text.h"
-#include "guest-agent/unixsock.h"
+#include "common/unixsock.h"
 
 #define REOPEN_S    1
 #define MAX_CLIENTS 16

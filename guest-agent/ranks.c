@@ -23,7 +23,7 @@
 
 #include "common/fault.h"
 #include "common/log.h"
-#include "guest-agent/unixsock.h"
+#include "common/unixsock.h"
 
 #define HELLO_S      10
 #define RETURN_S     5   /* after the agent was lost, ranks look for it every 2 seconds */

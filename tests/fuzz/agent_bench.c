@@ -81,7 +81,7 @@ void bench_end(struct bench *bench)
 /* Every line must be JSON that a host reads, within the protocol's limit. */
 static void check_lines(struct bench *bench)
 {
-    static char text[JSONLINE_MAX_BYTES + 2];
+    static char text[CHANNEL_MAX_LINE + 2];
     static size_t len;
     ssize_t n;
     len = 0;

@@ -84,7 +84,7 @@ static void all_that_is_kept_fits_into_a_line(void **state)
     assert_true(lost);
     assert_int_equal(json_array_size(list), 3);
     assert_int_equal(seq_of(json_array_get(list, 2)), 20);
-    assert_true(json_dumpb(list, NULL, 0, JSON_COMPACT) < JSONLINE_MAX_BYTES - 1024);
+    assert_true(json_dumpb(list, NULL, 0, JSON_COMPACT) < CHANNEL_MAX_LINE - 1024);
     json_decref(list);
     events_free(ring);
 }

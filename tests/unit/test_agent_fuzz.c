@@ -10,7 +10,8 @@
 #include <cmocka.h>
 
 #include "agent_fixture.h"
-#include "guest-agent/jsonline.h"
+#include "common/jsonline.h"
+#include "guest-agent/channel.h"
 #include "guest-agent/stepargs.h"
 
 /*
@@ -122,7 +123,7 @@ static void the_line_parser_takes_anything(void **state)
 {
     int seen = 0;
     char line[1024];
-    struct jsonline *j = jsonline_new(see, &seen);
+    struct jsonline *j = jsonline_new(CHANNEL_MAX_LINE, see, &seen);
     for (int i = rounds(200000); i > 0; i--) {
         jsonline_feed(j, line, damaged_line(line, sizeof(line)));
     }

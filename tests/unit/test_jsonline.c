@@ -7,7 +7,9 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "guest-agent/jsonline.h"
+#include "common/jsonline.h"
+
+#define MAX_LINE (4u * 1024 * 1024)
 
 /* What came out: "{...}" for each object in compact form, "!" for each line that is none. */
 struct seen {
@@ -36,7 +38,7 @@ static void see(void *ctx, json_t *object, const char *wrong)
 static struct seen fed(const char *bytes, size_t len, size_t piece)
 {
     struct seen seen = {0};
-    struct jsonline *j = jsonline_new(see, &seen);
+    struct jsonline *j = jsonline_new(MAX_LINE, see, &seen);
     for (size_t at = 0; at < len; at += piece) {
         jsonline_feed(j, bytes + at, len - at < piece ? len - at : piece);
     }
@@ -172,7 +174,7 @@ static char *line_of(size_t len)
 
 static void a_line_ends_at_4_mib(void **state)
 {
-    size_t max = JSONLINE_MAX_BYTES;
+    size_t max = MAX_LINE;
     char *line = line_of(max);
     struct seen seen = fed(line, strlen(line), 4096);
     assert_int_equal(seen.objects, 2);
@@ -191,6 +193,32 @@ static void a_line_ends_at_4_mib(void **state)
     free(line);
 }
 
+static void it_tells_whether_a_line_is_open(void **state)
+{
+    struct seen seen = {0};
+    struct jsonline *j = jsonline_new(2048, see, &seen);
+    assert_false(jsonline_is_open(j));
+    jsonline_feed(j, " {\"a\"", 5);
+    assert_true(jsonline_is_open(j));
+    jsonline_feed(j, ":1}", 3);
+    assert_false(jsonline_is_open(j));
+    jsonline_feed(j, "x", 1);
+    assert_true(jsonline_is_open(j));
+    jsonline_feed(j, "\n", 1);
+    assert_false(jsonline_is_open(j));
+    for (int i = 0; i < 4096; i++) {
+        jsonline_feed(j, "[", 1);
+    }
+    assert_true(jsonline_is_open(j)); /* it was answered, and is skipped */
+    jsonline_feed(j, "\n", 1);
+    assert_false(jsonline_is_open(j));
+    char *line = line_of(2049);
+    jsonline_feed(j, line, strlen(line));
+    assert_string_equal(seen.wrong, "line longer than 2 KiB");
+    free(line);
+    jsonline_free(j);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -203,6 +231,7 @@ int main(void)
         cmocka_unit_test(ff_throws_away_what_was_begun),
         cmocka_unit_test(nesting_ends_at_16),
         cmocka_unit_test(a_line_ends_at_4_mib),
+        cmocka_unit_test(it_tells_whether_a_line_is_open),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

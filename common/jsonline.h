@@ -6,13 +6,13 @@
  * starts anew in the middle of an old line gets through. Limits are enforced as the bytes arrive,
  * before any of them is parsed; the rest of a line that broke one is skipped.
  */
-#ifndef AGENT_JSONLINE_H
-#define AGENT_JSONLINE_H
+#ifndef NINJA_JSONLINE_H
+#define NINJA_JSONLINE_H
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stddef.h>
 
-#define JSONLINE_MAX_BYTES (4u * 1024 * 1024)
 #define JSONLINE_MAX_DEPTH 16
 
 struct jsonline;
@@ -27,12 +27,18 @@ struct jsonline;
  */
 typedef void jsonline_fn(void *ctx, json_t *object, const char *wrong);
 
-/** @return NULL when out of memory; free with jsonline_free() */
-struct jsonline *jsonline_new(jsonline_fn *fn, void *ctx);
+/**
+ * @param max_bytes  of a line, without its end
+ * @return NULL when out of memory; free with jsonline_free()
+ */
+struct jsonline *jsonline_new(size_t max_bytes, jsonline_fn *fn, void *ctx);
 void jsonline_free(struct jsonline *j);
 
 /** Takes bytes as they arrived, in pieces of any size. */
 void jsonline_feed(struct jsonline *j, const void *bytes, size_t len);
+
+/** Whether a line was begun that has not ended. */
+bool jsonline_is_open(const struct jsonline *j);
 
 /** Forgets what was begun, as 0xFF does. */
 void jsonline_reset(struct jsonline *j);

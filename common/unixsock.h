@@ -1,8 +1,8 @@
 /*
  * Listening UNIX sockets that replace a stale file and respect a live owner.
  */
-#ifndef AGENT_UNIXSOCK_H
-#define AGENT_UNIXSOCK_H
+#ifndef NINJA_UNIXSOCK_H
+#define NINJA_UNIXSOCK_H
 
 #include <sys/stat.h>
 #include <sys/types.h>

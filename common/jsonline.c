@@ -1,6 +1,5 @@
-#include "guest-agent/jsonline.h"
+#include "common/jsonline.h"
 
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,18 +8,19 @@ struct jsonline {
     jsonline_fn *fn;
     void *ctx;
     char *buf;
-    size_t len, room;
+    size_t len, room, max_bytes;
     int depth;
     bool in_string, escaped;
     bool skipping; /* until the line ends: it was answered with an error */
 };
 
-struct jsonline *jsonline_new(jsonline_fn *fn, void *ctx)
+struct jsonline *jsonline_new(size_t max_bytes, jsonline_fn *fn, void *ctx)
 {
     struct jsonline *j = calloc(1, sizeof(*j));
     if (j != NULL) {
         j->fn = fn;
         j->ctx = ctx;
+        j->max_bytes = max_bytes;
     }
     return j;
 }
@@ -45,6 +45,11 @@ static void forget(struct jsonline *j)
     j->depth = 0;
     j->in_string = false;
     j->escaped = false;
+}
+
+bool jsonline_is_open(const struct jsonline *j)
+{
+    return j->len > 0 || j->skipping;
 }
 
 void jsonline_reset(struct jsonline *j)
@@ -150,8 +155,12 @@ static void take(struct jsonline *j, char c)
     if (j->skipping || (j->len == 0 && blank)) {
         return;
     }
-    if (j->len == JSONLINE_MAX_BYTES) {
-        refuse(j, "line longer than 4 MiB");
+    if (j->len == j->max_bytes) {
+        char wrong[64];
+        bool mib = j->max_bytes >= 1 << 20;
+        snprintf(wrong, sizeof(wrong), "line longer than %zu %s", j->max_bytes >> (mib ? 20 : 10),
+                 mib ? "MiB" : "KiB");
+        refuse(j, wrong);
     } else if (!append(j, c)) {
         refuse(j, "out of memory");
     } else {
