@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "common/log.h"
-#include "host-hook/detach.h"
+#include "host-hook/history.h"
 #include "host-hook/ninjactl.h"
 #include "host-hook/progress.h"
 #include "host-hook/report.h"
@@ -87,7 +87,7 @@ static int finish_migration(struct migration *migration, struct journal *journal
         complain(&err);
         code = code == EXIT_DONE ? EXIT_FAILED : code;
     }
-    if (args->json) {
+    if (args->json && !args->detach) { /* a log is for people */
         print_json(report);
     } else {
         report_print(stdout, report);
@@ -114,13 +114,6 @@ int session_run(struct session *session, struct migration *migration, struct jou
     return finish_migration(migration, journal, args);
 }
 
-static bool log_to_its_directory(const struct journal *journal, struct ninja_error *err)
-{
-    char path[4200];
-    snprintf(path, sizeof(path), "%s/log", journal_dir(journal));
-    return detach_to_log(path, err);
-}
-
 static int run_migration(struct session *session, const struct migration_options *options,
                          const struct args *args, struct detach *detach)
 {
@@ -130,10 +123,10 @@ static int run_migration(struct session *session, const struct migration_options
         complain(&err);
         return EXIT_FAILED;
     }
-    if (detach != NULL && !log_to_its_directory(journal, &err)) {
-        complain(&err);
+    int code = session_log_to(journal, detach);
+    if (code != EXIT_DONE) {
         journal_free(journal);
-        return EXIT_FAILED;
+        return code;
     }
     ninja_log_info("migration %s of %s to %s, %s", journal_id(journal), session->cluster->name,
                    session->cluster->sites[options->to].name, mode_name(options->mode));
@@ -144,17 +137,32 @@ static int run_migration(struct session *session, const struct migration_options
     if (detach != NULL) { /* now its journal says what it is */
         detach_accept(detach, journal_id(journal));
     }
-    int code = session_run(session, migration, journal, args);
+    code = session_run(session, migration, journal, args);
     migration_free(migration);
     journal_free(journal);
     return code;
+}
+
+/* Who repeats a request, as the answer to the first one was lost, does not migrate twice. */
+static int refuse_used_key(const struct args *args)
+{
+    char id[JOURNAL_ID_SIZE];
+    if (args->key == NULL || !history_find_key(args->state_dir, args->key, id)) {
+        return EXIT_DONE;
+    }
+    fprintf(
+        stderr,
+        "ninjactl: migration %s was begun with the key \"%s\"; \"ninjactl wait %s\" tells how it "
+        "ends\n",
+        id, args->key, id);
+    return EXIT_REFUSED;
 }
 
 static int migrate(const struct args *args, struct detach *detach)
 {
     struct session session;
     struct ninja_error err = NINJA_ERROR_INIT;
-    struct migration_options options = {.mode = args->mode};
+    struct migration_options options = {.mode = args->mode, .key = args->key};
     int code = session_open(&session, args);
     if (code != EXIT_DONE) {
         return code;
@@ -164,6 +172,7 @@ static int migrate(const struct args *args, struct detach *detach)
         complain(&err);
         code = EXIT_REFUSED;
     } else if ((code = session_lock(&session, args)) == EXIT_DONE &&
+               (code = refuse_used_key(args)) == EXIT_DONE &&
                (code = session_refuse_interrupted(&session, args)) == EXIT_DONE) {
         session_survey(&session, NULL);
         if (migration_check(session.survey, session.cluster, &options, &err)) {
@@ -177,30 +186,12 @@ static int migrate(const struct args *args, struct detach *detach)
     return code;
 }
 
-static int migrate_detached(const struct args *args)
-{
-    struct detach detach;
-    struct args in_background = *args;
-    char id[JOURNAL_ID_SIZE];
-    int code;
-    if (detach_fork(&detach, id, sizeof(id), &code)) {
-        in_background.json = false; /* what it prints goes to the log, for people */
-        exit(migrate(&in_background, &detach));
-    }
-    if (id[0] != '\0' && args->json) {
-        print_object(json_pack("{s:s}", "id", id));
-    } else if (id[0] != '\0') {
-        printf("%s\n", id);
-    }
-    return code;
-}
-
 int cmd_migrate(const struct args *args)
 {
     if (args->dry_run) {
         return cmd_plan(args);
     }
-    return args->detach ? migrate_detached(args) : migrate(args, NULL);
+    return session_may_detach(args, migrate);
 }
 
 /* ---- switch ---- */

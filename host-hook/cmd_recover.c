@@ -26,7 +26,7 @@ static int look_at_vms(const struct session *session)
 }
 
 static int take_on(struct session *session, const struct record *record, bool back,
-                   const struct args *args)
+                   const struct args *args, struct detach *detach)
 {
     struct ninja_error err = NINJA_ERROR_INIT;
     transfer_from_json(session->cluster, record->transfer);
@@ -40,19 +40,28 @@ static int take_on(struct session *session, const struct record *record, bool ba
         complain(&err);
         return EXIT_FAILED;
     }
+    code = session_log_to(journal, detach);
+    if (code != EXIT_DONE) {
+        journal_free(journal);
+        return code;
+    }
     ninja_log_info("migration %s of %s to %s, interrupted while it was %s, is taken on", record->id,
                    session->cluster->name, session->cluster->sites[record->to].name, record->state);
     struct migration *migration =
         migration_take_on(session->base, session->cluster, session->survey, journal, record, back,
                           &session_migration_handler, session);
     session->survey = NULL;
+    if (detach != NULL) {
+        detach_accept(detach, record->id);
+    }
     code = session_run(session, migration, journal, args);
     migration_free(migration);
     journal_free(journal);
     return code;
 }
 
-static int recover(struct session *session, bool back, const struct args *args)
+static int recover(struct session *session, bool back, const struct args *args,
+                   struct detach *detach)
 {
     struct ninja_error err = NINJA_ERROR_INIT;
     struct record record;
@@ -64,20 +73,25 @@ static int recover(struct session *session, bool back, const struct args *args)
         complain(&err);
         return EXIT_REFUSED;
     }
-    code = take_on(session, &record, back, args);
+    code = take_on(session, &record, back, args, detach);
     record_clear(&record);
+    return code;
+}
+
+static int resume(const struct args *args, struct detach *detach)
+{
+    struct session session;
+    int code = session_open(&session, args);
+    if (code == EXIT_DONE) {
+        code = recover(&session, false, args, detach);
+        session_close(&session);
+    }
     return code;
 }
 
 int cmd_resume(const struct args *args)
 {
-    struct session session;
-    int code = session_open(&session, args);
-    if (code == EXIT_DONE) {
-        code = recover(&session, false, args);
-        session_close(&session);
-    }
-    return code;
+    return session_may_detach(args, resume);
 }
 
 static int tell(pid_t pid, const struct args *args)
@@ -94,14 +108,19 @@ static int tell(pid_t pid, const struct args *args)
     return EXIT_DONE;
 }
 
-int cmd_abort(const struct args *args)
+static int abort_it(const struct args *args, struct detach *detach)
 {
     struct session session;
     int code = session_open(&session, args);
     if (code == EXIT_DONE) {
         pid_t pid = lock_holder(args->state_dir, session.cluster->name);
-        code = pid > 0 ? tell(pid, args) : recover(&session, true, args);
+        code = pid > 0 ? tell(pid, args) : recover(&session, true, args, detach);
         session_close(&session);
     }
     return code;
+}
+
+int cmd_abort(const struct args *args)
+{
+    return session_may_detach(args, abort_it);
 }

@@ -25,8 +25,9 @@ const struct option_info ninjactl_options[] = {
      "compress what is sent (over 2 connections, if --parallel is not given)"},
     {OPT_STRICT, "strict", NULL, "exit with 1 if not all that was asked is there at the end"},
     {OPT_DETACH, "detach", NULL,
-     "print the migration's ID and return once the plan was accepted;" FURTHER
+     "print the migration's ID and return once it has begun;" FURTHER
      "its log is DIR/ID/log; see ninjactl watch and wait"},
+    {OPT_KEY, "key", "KEY", "a name of your own for it; refused if a migration has it already"},
     {OPT_DRY_RUN, "dry-run", NULL, "only say what would be done, as ninjactl plan does"},
     {OPT_BTL, "btl", "LIST|best|standby",
      "transports to choose from, e.g. vader,tcp,self (default best);" FURTHER
@@ -73,7 +74,8 @@ const struct command ninjactl_commands[] = {
     {"plan", cmd_plan, "SITE", MIGRATING,
      "say what a migration would do, step by step, and estimate its time",
      "  2  a migration there would be refused\n", "plan eth --mode paused"},
-    {"migrate", cmd_migrate, "SITE", MIGRATING | BIT(STRICT) | BIT(DETACH) | BIT(DRY_RUN),
+    {"migrate", cmd_migrate, "SITE",
+     MIGRATING | BIT(STRICT) | BIT(DETACH) | BIT(DRY_RUN) | BIT(KEY),
      "move all VMs, and the jobs in them, to a site",
      EXIT_1_STRICT EXIT_2 EXIT_3 EXIT_4
      "     with --detach: 0 it was begun; ninjactl wait tells how it ends\n",
@@ -101,12 +103,12 @@ const struct command ninjactl_commands[] = {
      "  4  needs an operator, or was interrupted\n"
      "  5  it has not ended in time, and goes on\n",
      "wait --timeout 600"},
-    {"abort", cmd_abort, "[ID]", LOOKING,
+    {"abort", cmd_abort, "[ID]", LOOKING | BIT(DETACH),
      "roll back the migration that is going on, or that was interrupted",
      EXIT_1_STRICT EXIT_2 EXIT_3 EXIT_4
      "     of one that is going on: 0 it was told; ninjactl wait tells how it ends\n",
      "abort"},
-    {"resume", cmd_resume, "[ID]", LOOKING | BIT(STRICT),
+    {"resume", cmd_resume, "[ID]", LOOKING | BIT(STRICT) | BIT(DETACH),
      "take on a migration that was interrupted, to the nearest safe end",
      EXIT_1_STRICT EXIT_2 EXIT_3 EXIT_4, "resume"},
     {"report", cmd_report, "[ID]", HISTORY | BIT(JSON),

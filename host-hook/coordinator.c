@@ -421,11 +421,11 @@ static void journal_begin(struct migration *m)
                                              m->vms[i].moves, "device", m->vms[i].had_device));
     }
     journal_write(m->journal,
-                  json_pack("{s:s, s:s, s:s, s:s, s:s, s:o, s:o}", "state",
+                  json_pack("{s:s, s:s, s:s, s:s, s:s, s:s*, s:o, s:o}", "state",
                             state_name(STATE_PLANNED), "cluster", m->cluster->name, "file",
                             m->cluster->file, "mode", mode_name(m->options.mode), "to",
-                            m->cluster->sites[m->options.to].name, "vms", vms, "transfer",
-                            transfer_to_json(m->cluster)));
+                            m->cluster->sites[m->options.to].name, "key", m->options.key, "vms",
+                            vms, "transfer", transfer_to_json(m->cluster)));
 }
 
 static struct migration *make(struct event_base *base, const struct cluster *cluster,
@@ -503,7 +503,8 @@ struct migration *migration_take_on(struct event_base *base, const struct cluste
                                     const struct migration_handler *handler, void *arg)
 {
     struct migration_options options = {.to = record->to,
-                                        .mode = record->paused ? MODE_PAUSED : MODE_LIVE};
+                                        .mode = record->paused ? MODE_PAUSED : MODE_LIVE,
+                                        .key = record->key[0] != '\0' ? record->key : NULL};
     struct migration *m = make(base, cluster, survey, journal, &options, handler, arg);
     struct ninja_error err = NINJA_ERROR_INIT;
     for (int i = 0; i < m->n; i++) {

@@ -28,6 +28,7 @@ enum outcome {
 struct migration_options {
     int to; /* site */
     enum migration_mode mode;
+    const char *key; /* of who asked for it; NULL: none. Borrowed until the migration is freed */
 };
 
 /* What a VM does now, for a progress display. */
@@ -65,8 +66,8 @@ struct migration *migration_start(struct event_base *base, const struct cluster 
                                   const struct migration_handler *handler, void *arg);
 
 /**
- * Takes on a migration whose coordinator ended: to its end, if a VM has arrived or the memory of one is
- * on its way; otherwise, or if `back` and none has arrived, back to where it began.
+ * Takes on a migration whose coordinator ended: to its end, if a VM has arrived or the memory of
+ * one is on its way; otherwise, or if `back` and none has arrived, back to where it began.
  *
  * @param survey   taken over; made with the same record, and no VM in it is lost
  * @param journal  that of the interrupted migration; borrowed as above

@@ -102,6 +102,9 @@ json_t *migration_report(const struct migration *m)
                   "reason", json_text(m->reason), "begin", m->began, "end", m->ended_at, "warnings",
                   m->warnings, "states", state_to_json(&m->states), "switches", m->switches, "vms",
                   vms, "jobs_before", jobs);
+    if (m->options.key != NULL) {
+        json_object_set_new(report, "key", json_string(m->options.key));
+    }
     if (m->taken_on_in[0] != '\0') {
         json_object_set_new(report, "taken_on_in", json_string(m->taken_on_in));
     }

@@ -114,6 +114,9 @@ static json_t *of_report(json_t *report)
     for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
         json_object_set_new(entry, keys[i], json_string(json_text_in(report, keys[i])));
     }
+    if (json_object_get(report, "key") != NULL) {
+        json_object_set(entry, "key", json_object_get(report, "key"));
+    }
     json_t *stall = json_object_get(report, "stall_total_ms");
     json_object_set(entry, "stall_ms", json_is_integer(stall) ? stall : json_null());
     int64_t begin = history_time_ms(json_text_in(report, "begin"));
@@ -148,15 +151,15 @@ static json_t *of_journal(const char *state_dir, const char *id)
     json_t *entry = NULL;
     if (first != NULL) {
         pid_t holder = lock_holder(state_dir, json_text_in(first, "cluster"));
-        entry = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:n, s:s, s:s, s:n, s:n}", "id", id,
-                          "cluster", json_text_in(first, "cluster"), "mode",
-                          json_text_in(first, "mode"), "from", comes_from(first), "to",
-                          json_text_in(first, "to"), "begin", json_text_in(first, "time"), "end",
-                          "outcome",
-                          holder > 0    ? "running"
-                          : holder == 0 ? "interrupted"
-                                        : "unknown",
-                          "reason", "", "stall_ms", "duration_ms");
+        entry = json_pack(
+            "{s:s, s:s, s:s, s:s, s:s, s:s, s:n, s:s, s:s, s:n, s:n, s:O*}", "id", id, "cluster",
+            json_text_in(first, "cluster"), "mode", json_text_in(first, "mode"), "from",
+            comes_from(first), "to", json_text_in(first, "to"), "begin",
+            json_text_in(first, "time"), "end", "outcome",
+            holder > 0    ? "running"
+            : holder == 0 ? "interrupted"
+                          : "unknown",
+            "reason", "", "stall_ms", "duration_ms", "key", json_object_get(first, "key"));
     }
     while ((line = follow_next(follow)) != NULL) {
         if (json_object_get(line, "outcome") != NULL) { /* its report could not be written */
@@ -189,8 +192,8 @@ json_t *history_entry(const char *state_dir, const char *id, struct ninja_error 
     return entry;
 }
 
-/* Of a cluster only the latest can run: the lock that is held is that of the one that runs now. */
-static void only_one_runs(json_t *list)
+/* The lock that is held is that of the one that runs now. */
+void history_only_one_runs(json_t *list)
 {
     for (size_t i = 0; i < json_array_size(list); i++) {
         json_t *entry = json_array_get(list, i);
@@ -220,7 +223,7 @@ json_t *history_list(const char *state_dir, int last, struct ninja_error *err)
             json_array_append_new(list, entry);
         }
     }
-    only_one_runs(list);
+    history_only_one_runs(list);
     free(ids);
     return list;
 }
@@ -247,4 +250,25 @@ bool history_find(const char *state_dir, const char *word, char *id, struct ninj
                                state_dir, word);
     }
     return found || ninja_error_set(err, "State", "%s: there is no migration here yet", state_dir);
+}
+
+bool history_find_key(const char *state_dir, const char *key, char *id)
+{
+    char(*ids)[JOURNAL_ID_SIZE];
+    int n = journal_list(state_dir, &ids);
+    bool found = false;
+    for (int i = n - 1; i >= 0 && !found; i--) {
+        struct follow *follow = follow_new(state_dir, ids[i], "journal");
+        json_t *first = follow_next(follow);
+        found = strcmp(json_text_in(first, "key"), key) == 0;
+        if (found) {
+            strcpy(id, ids[i]); /* both are JOURNAL_ID_SIZE */
+        }
+        json_decref(first);
+        follow_free(follow);
+    }
+    if (n > 0) {
+        free(ids);
+    }
+    return found;
 }

@@ -34,6 +34,16 @@ json_t *history_list(const char *state_dir, int last, struct ninja_error *err);
  */
 bool history_find(const char *state_dir, const char *word, char *id, struct ninja_error *err);
 
+/** Finds the migration that was begun with that key. */
+bool history_find_key(const char *state_dir, const char *key, char *id);
+
+/**
+ * Of a cluster only the latest can run: "running" in an older entry becomes "interrupted".
+ *
+ * @param list  as history_list() makes it, which has done so
+ */
+void history_only_one_runs(json_t *list);
+
 /** Milliseconds since 1970 of a time as in a report; -1: it is none. */
 int64_t history_time_ms(const char *text);
 

@@ -85,6 +85,14 @@ static int make_own_dir(struct journal *journal, const char *state_dir)
     return made;
 }
 
+bool journal_key_is_valid(const char *key)
+{
+    static const char allowed[] =
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._:/@+-";
+    size_t len = strspn(key, allowed);
+    return len > 0 && len <= JOURNAL_MAX_KEY && key[len] == '\0';
+}
+
 struct journal *journal_new(const char *state_dir, struct ninja_error *err)
 {
     char path[MAX_PATH + 64];

@@ -13,8 +13,12 @@
 
 #define JOURNAL_DEFAULT_DIR "/var/lib/ninja"
 #define JOURNAL_ID_SIZE     40
+#define JOURNAL_MAX_KEY     128
 
 struct journal;
+
+/** Whether it may be the key of a migration: 1 to JOURNAL_MAX_KEY letters, digits and "._:/@+-". */
+bool journal_key_is_valid(const char *key);
 
 /**
  * Makes the directory STATE-DIR/YYYYMMDD-HHMMSS-N (UTC) and an empty journal in it.

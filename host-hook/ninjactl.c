@@ -50,6 +50,14 @@ static bool set_option(struct args *args, enum option_id id, const char *value)
     case OPT_DUMP_CONFIG:
         args->dump_config = true;
         return true;
+    case OPT_KEY:
+        args->key = value;
+        if (!journal_key_is_valid(value)) {
+            fprintf(stderr, "ninjactl: --key: expected 1 to %d letters, digits and \"._:/@+-\"\n",
+                    JOURNAL_MAX_KEY);
+            return false;
+        }
+        return true;
     case OPT_BTL:
         args->btl = value;
         return true;

@@ -8,6 +8,7 @@
 #include <jansson.h>
 
 #include "host-hook/coordinator.h"
+#include "host-hook/detach.h"
 #include "host-hook/settings.h"
 
 /* docs/ninjactl-json.md: grows when a key changes its meaning or goes. */
@@ -39,6 +40,7 @@ struct args {
     int parallel;                  /* -1: the same */
     const char *compress;          /* NULL: the same */
     bool postcopy;                 /* or as in the cluster file */
+    const char *key;               /* NULL: none */
     const char *timeouts[MAX_TIMEOUT_OPTIONS];
     int n_timeouts;
     int wait_seconds; /* -1: no limit */
@@ -83,6 +85,7 @@ enum option_id {
     OPT_SYSFS,
     OPT_LOG_LEVEL,
     OPT_DUMP_CONFIG,
+    OPT_KEY,
     OPT_HELP,
 };
 
@@ -149,6 +152,20 @@ int session_run(struct session *session, struct migration *migration, struct jou
                 const struct args *args);
 
 void session_close(struct session *session);
+
+/** Of a command with --detach: what runs it, in the background from session_detach() on. */
+typedef int session_command(const struct args *args, struct detach *detach);
+
+/**
+ * Runs a command, with --detach in a child that this process leaves behind as soon as it has called
+ * session_detach(); the ID is then printed. Returns an exit code.
+ *
+ * @param run  gets a detach of NULL without --detach
+ */
+int session_may_detach(const struct args *args, session_command *run);
+
+/** Lets the log go to the journal's directory. Returns an exit code. detach: NULL: does nothing. */
+int session_log_to(const struct journal *journal, const struct detach *detach);
 
 /** Writes "ninjactl: MESSAGE" to standard error. */
 void complain(const struct ninja_error *err);

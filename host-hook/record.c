@@ -63,6 +63,7 @@ static bool take_begin(struct record *record, const struct cluster *cluster, jso
     record->paused = strcmp(json_text_in(line, "mode"), "paused") == 0;
     record->transfer = json_incref(json_object_get(line, "transfer"));
     snprintf(record->began, sizeof(record->began), "%s", json_text_in(line, "time"));
+    snprintf(record->key, sizeof(record->key), "%s", json_text_in(line, "key"));
     record->vms = calloc((size_t)cluster->n_vms, sizeof(*record->vms));
     if (record->vms == NULL) {
         return ninja_error_set(err, "NoMemory", "out of memory");

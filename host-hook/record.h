@@ -9,6 +9,7 @@
 
 #include "common/error.h"
 #include "host-hook/cluster.h"
+#include "host-hook/journal.h"
 
 struct record_vm {
     int from; /* site at which it was at the beginning */
@@ -21,9 +22,10 @@ struct record {
     char id[40];
     char state[24]; /* the last one that was entered */
     char began[40];
-    int to; /* site */
+    char key[JOURNAL_MAX_KEY + 1]; /* empty: none */
+    int to;                        /* site */
     bool paused;
-    json_t *transfer; /* see transfer.h; NULL: nothing is said of it */
+    json_t *transfer;      /* see transfer.h; NULL: nothing is said of it */
     struct record_vm *vms; /* in the cluster's order */
 };
 
@@ -32,8 +34,8 @@ struct record {
  *
  * @param id      NULL: the last one
  * @param record  out: free with record_clear()
- * @return false with err: class "None" if there is none; "Ended" if the one with that ID has an outcome;
- *         "State" if a journal cannot be read or does not agree with the cluster file
+ * @return false with err: class "None" if there is none; "Ended" if the one with that ID has an
+ * outcome; "State" if a journal cannot be read or does not agree with the cluster file
  */
 bool record_find(const char *state_dir, const struct cluster *cluster, const char *id,
                  struct record *record, struct ninja_error *err);

@@ -158,3 +158,34 @@ void session_close(struct session *session)
         event_base_free(session->base);
     }
 }
+
+int session_may_detach(const struct args *args, session_command *run)
+{
+    struct detach detach;
+    char id[JOURNAL_ID_SIZE];
+    int code;
+    if (!args->detach) {
+        return run(args, NULL);
+    }
+    if (detach_fork(&detach, id, sizeof(id), &code)) {
+        exit(run(args, &detach));
+    }
+    if (id[0] != '\0' && args->json) {
+        print_object(json_pack("{s:s}", "id", id));
+    } else if (id[0] != '\0') {
+        printf("%s\n", id);
+    }
+    return code;
+}
+
+int session_log_to(const struct journal *journal, const struct detach *detach)
+{
+    struct ninja_error err = NINJA_ERROR_INIT;
+    char path[4200];
+    snprintf(path, sizeof(path), "%s/log", journal_dir(journal));
+    if (detach != NULL && !detach_to_log(path, &err)) {
+        complain(&err);
+        return EXIT_FAILED;
+    }
+    return EXIT_DONE;
+}

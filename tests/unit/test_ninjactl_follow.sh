@@ -98,6 +98,33 @@ if [ "$(id -u)" -eq 0 ]; then
     says "Permission denied" "run it as the user who migrates"
 fi
 
+# Taken on in the background, too.
+start_vms 2 copy_ms=4000
+expect 0 migrate eth --detach
+THIRD=$OUT
+wait_for grep -q COPYING "$STATE/$THIRD/journal"
+kill -KILL "$(ninjactl status 2>&1 | sed -n 's/.*(process \([0-9]*\)).*/\1/p')"
+expect 4 wait "$THIRD"
+expect 0 resume "$THIRD" --detach --json
+holds ".id == \"$THIRD\""
+expect 0 wait "$THIRD"
+grep -q "is taken on" "$STATE/$THIRD/log" || die "the log lacks the resume"
+expect 2 resume "$THIRD" --detach
+says "no migration of" "interrupted"
+
+# A key is used once, whatever became of its migration.
+expect 0 migrate ib --key slurm:1234/drain-1 --detach
+FOURTH=$OUT
+expect 2 migrate ib --key slurm:1234/drain-1 --detach
+wait_for grep -q COPYING "$STATE/$FOURTH/journal"
+expect 0 abort
+expect 3 wait "$FOURTH" --json
+holds '.key == "slurm:1234/drain-1"'
+expect 2 migrate ib --key slurm:1234/drain-1
+says "migration $FOURTH was begun with the key" "ninjactl wait"
+expect 64 migrate ib --key "a b"
+says "expected 1 to 128 letters"
+
 # What has no meaning.
 expect 1 wait 20000101-000000-1
 says "there is no migration" "ninjactl list"
