@@ -160,10 +160,13 @@ void take_switch_report(struct migration *m)
 
 /* ---- the end ---- */
 
+/* What stands there already is not said again: each step that an agent is needed for misses it. */
 static void add_reason(struct migration *m, const char *text)
 {
     size_t len = strlen(m->reason);
-    snprintf(m->reason + len, sizeof(m->reason) - len, "%s%s", len ? "; " : "", text);
+    if (strstr(m->reason, text) == NULL) {
+        snprintf(m->reason + len, sizeof(m->reason) - len, "%s%s", len ? "; " : "", text);
+    }
 }
 
 static enum outcome judge(const struct migration *m)

@@ -64,7 +64,7 @@ for name in $commands; do
     in_page "$PAGE" command "$name"
 done
 events=$(grep -ho '"NINJA_[A-Z]*"' "$TREE"/guest-agent/*.c | grep -v 'SOCKET\|_DEVICE\|_EVENT"\|FAULT' | tr -d '"' | sort -u)
-[ "$(wc -w <<<"$events")" -eq 5 ] || die "cannot tell an agent's events: $events"
+[ "$(wc -w <<<"$events")" -eq 6 ] || die "cannot tell an agent's events: $events"
 for name in $events; do
     in_page "$PAGE" event "$name"
 done
