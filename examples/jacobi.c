@@ -7,7 +7,9 @@
  * iterations the residual is summed over all ranks. All that was received goes into the grid or
  * the digest, so a lost, doubled or changed message changes the result.
  *
- * usage: jacobi [--size N] [--iterations N] [--progress N]
+ * usage: jacobi [--size N] [--iterations N] [--progress N] [--until FILE]
+ *
+ * With --until it ends when rank 0 sees that file, even if there are iterations left.
  *
  * Rank 0 ends with one line of JSON. The digest is a 64-bit FNV-1a hash over the grid in rank order
  * and the slabs; the longest gap is the longest time between the ends of two iterations on any
@@ -17,10 +19,12 @@
 #include <inttypes.h>
 #include <math.h>
 #include <mpi.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define RESIDUAL_EVERY 10
 #define EXCHANGE_EVERY 25
@@ -196,29 +200,42 @@ static void timing_mark(struct timing *t)
     t->last = now;
 }
 
-static double iterate(struct grid *g, int iterations, int progress, struct timing *t)
+/* Whether rank 0 sees the file. */
+static bool is_there(const char *file)
+{
+    int there = access(file, F_OK) == 0;
+
+    MPI_Bcast(&there, 1, MPI_INT, 0, MPI_COMM_WORLD);
+    return there;
+}
+
+/* Returns the residual; *iterations becomes what was done. */
+static double iterate(struct grid *g, int *iterations, int progress, const char *until,
+                      struct timing *t)
 {
     double residual = 0.0;
 
-    for (int i = 1; i <= iterations; i++) {
+    for (int i = 1; i <= *iterations; i++) {
         exchange_halo(g, i);
         double sum = relax(g);
         if (i % EXCHANGE_EVERY == 0)
             exchange_slab(g);
-        if (i % RESIDUAL_EVERY == 0 || i == iterations) {
+        if (until != NULL && i % RESIDUAL_EVERY == 0 && is_there(until))
+            *iterations = i;
+        if (i % RESIDUAL_EVERY == 0 || i == *iterations) {
             MPI_Allreduce(&sum, &residual, 1, MPI_DOUBLE, MPI_SUM, MPI_COMM_WORLD);
             residual = sqrt(residual);
         }
         timing_mark(t);
         if (g->rank == 0 && progress > 0 && i % progress == 0) {
-            printf("iteration %d of %d, residual %g\n", i, iterations, residual);
+            printf("iteration %d of %d, residual %g\n", i, *iterations, residual);
             fflush(stdout);
         }
     }
     return residual;
 }
 
-static void run(int size, int iterations, int progress)
+static void run(int size, int iterations, int progress, const char *until)
 {
     struct grid g;
     struct timing t = {0};
@@ -230,7 +247,7 @@ static void run(int size, int iterations, int progress)
     exchange_slab(&g);
     MPI_Barrier(MPI_COMM_WORLD);
     t.start = t.last = MPI_Wtime();
-    double residual = iterate(&g, iterations, progress, &t);
+    double residual = iterate(&g, &iterations, progress, until, &t);
     double seconds = t.last - t.start;
     MPI_Reduce(&t.longest, &longest, 1, MPI_DOUBLE, MPI_MAX, 0, MPI_COMM_WORLD);
     uint64_t hash = digest(&g);
@@ -246,8 +263,10 @@ int main(int argc, char **argv)
     static const struct option options[] = {{"size", required_argument, NULL, 's'},
                                             {"iterations", required_argument, NULL, 'i'},
                                             {"progress", required_argument, NULL, 'p'},
+                                            {"until", required_argument, NULL, 'u'},
                                             {NULL, 0, NULL, 0}};
     int size = 512, iterations = 1000, progress = 0, option, ranks;
+    const char *until = NULL;
 
     MPI_Init(&argc, &argv);
     MPI_Comm_size(MPI_COMM_WORLD, &ranks);
@@ -258,6 +277,8 @@ int main(int argc, char **argv)
             iterations = atoi(optarg);
         else if (option == 'p')
             progress = atoi(optarg);
+        else if (option == 'u')
+            until = optarg;
         else
             MPI_Abort(MPI_COMM_WORLD, 64);
     }
@@ -266,7 +287,7 @@ int main(int argc, char **argv)
                         "least 1\n");
         MPI_Abort(MPI_COMM_WORLD, 64);
     }
-    run(size, iterations, progress);
+    run(size, iterations, progress, until);
     MPI_Finalize();
     return 0;
 }

@@ -130,4 +130,4 @@ cache_store() {
 }
 
 # What a helper that ninjactl starts must know of this run.
-settings_write() { declare -p RUN_ID ACCEL KERNEL IMAGE VM_MEMORY VM_CPUS >"$RUN/settings"; }
+settings_write() { declare -p RUN_ID ACCEL KERNEL IMAGE VM_MEMORY VM_CPUS VMS >"$RUN/settings"; }

@@ -1,4 +1,4 @@
-# The MPI job: 2 ranks a VM, started by mpirun in vm1 as an ordinary user.
+# The MPI job, started by mpirun in vm1 as an ordinary user.
 #
 # Its output goes to $JOB_LOG, each line after the host's milliseconds at which it came, which shows
 # from outside of the VMs how long the program was silent.
@@ -8,8 +8,10 @@ JOB_PROGRAM=
 JOB_LOG=
 JOB_PID=
 JOB_RANKS=4
+JOB_RANKS_A_VM=2
 JOB_PROGRESS=10
 JOB_LIMIT=${JOB_LIMIT:-600}
+JOB_ARGUMENTS= # further ones of the program
 JOB_SHOW= # show the output as it comes
 
 job_build() {
@@ -20,7 +22,7 @@ job_build() {
 # job_line OPTION...: the mpirun command line.
 job_line() {
     local vm hosts=()
-    for vm in "${VMS[@]}"; do hosts+=("$vm:2"); done
+    for vm in "${VMS[@]}"; do hosts+=("$vm:$JOB_RANKS_A_VM"); done
     printf 'mpirun -np %s --host %s %s jacobi' "$JOB_RANKS" "$(IFS=,; echo "${hosts[*]}")" "$*"
 }
 
@@ -66,7 +68,7 @@ job_start() {
     : >"$JOB_LOG"
     # A process group of its own, so that all of it can be ended.
     set -m
-    job_follow "$(job_line "$@") --iterations $iterations --progress $JOB_PROGRESS" &
+    job_follow "$(job_line "$@") --iterations $iterations --progress $JOB_PROGRESS $JOB_ARGUMENTS" &
     JOB_PID=$!
     set +m
 }

@@ -4,22 +4,24 @@
 #       rdma bridge: a tap for each VM
 #       mgmt bridge: a tap for each VM --- mgmt bridge: a tap for each VM
 #
-# The management network spans both sites, so a VM keeps its address; the RDMA network is at
-# the site ib only. Names of namespaces are this run's own.
+# The management network spans all sites, so a VM keeps its address; an RDMA network is there at a site
+# whose name begins with "ib", and is that site's own. Names of namespaces are this run's own.
 # shellcheck shell=bash disable=SC2034
 
-NET_SITES=(ib eth)
+NET_SITES=(ib eth) # the first is where VMs boot
 NET_PREFIX=10.77.0
 
 net_namespace() { printf 'ninja-%s-%s' "$1" "$RUN_ID"; }
 
 # The address of a site's host on the management network.
 net_host_address() {
-    case $1 in
-    ib) printf '%s.1' "$NET_PREFIX" ;;
-    eth) printf '%s.2' "$NET_PREFIX" ;;
-    esac
+    local i
+    for i in "${!NET_SITES[@]}"; do
+        [[ ${NET_SITES[i]} != "$1" ]] || printf '%s.%s' "$NET_PREFIX" $((i + 1))
+    done
 }
+
+net_has_rdma() { [[ $1 == ib* ]]; }
 
 net_bridge() {
     local ns=$1 bridge=$2 vm
@@ -40,12 +42,18 @@ net_up() {
         ip -n "$ns" link set lo up
         net_bridge "$ns" mgmt
         ip -n "$ns" addr add "$(net_host_address "$site")/24" dev mgmt
+        ! net_has_rdma "$site" || net_bridge "$ns" rdma
     done
-    net_bridge "$(net_namespace ib)" rdma
-    ip -n "$(net_namespace ib)" link add trunk type veth peer name trunk netns "$(net_namespace eth)"
-    for site in "${NET_SITES[@]}"; do
-        ip -n "$(net_namespace "$site")" link set trunk master mgmt up
-    done
+    for site in "${NET_SITES[@]:1}"; do net_trunk "${NET_SITES[0]}" "$site"; done
+}
+
+# net_trunk FROM SITE: joins their management bridges.
+net_trunk() {
+    local from to
+    from=$(net_namespace "$1") to=$(net_namespace "$2")
+    ip -n "$from" link add "trunk-$2" type veth peer name trunk netns "$to"
+    ip -n "$from" link set "trunk-$2" master mgmt up
+    ip -n "$to" link set trunk master mgmt up
 }
 
 net_down() {

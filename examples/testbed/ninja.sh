@@ -61,6 +61,18 @@ cluster_copy_at_rest() {
     printf 'migration = { downtime-limit = 60000; };\n'
 }
 
+# cluster_sites [DEVICE-OF-ETH]
+cluster_sites() {
+    local site device separator=
+    for site in "${NET_SITES[@]}"; do
+        device=none
+        [[ $site != eth || -z ${1:-} ]] || device=$1
+        ! net_has_rdma "$site" || device=bypass
+        printf '%s%s' "$separator" "$(cluster_site "$site" "$device")"
+        separator=$',\n'
+    done
+}
+
 # cluster_write [DEVICE-OF-ETH]: the site eth has no bypass device, or the one that is named.
 cluster_write() {
     local vm separator=
@@ -72,8 +84,7 @@ cluster_write() {
             printf '%s { name = "%s"; }' "$separator" "$vm"
             separator=,
         done
-        printf ' );\nsites = (\n%s,\n%s );\n' "$(cluster_site ib bypass)" \
-            "$(cluster_site eth "${1:-none}")"
+        printf ' );\nsites = (\n%s );\n' "$(cluster_sites "${1:-none}")"
         [[ $ACCEL == kvm ]] || cluster_copy_at_rest
         # VMs without KVM on a loaded machine are slow.
         printf 'timeouts = { connect = 30000; command = 60000; jobs = 120000; quiesce = 60000; '

@@ -18,7 +18,7 @@ vm_address() { printf '%s.1%s' "$NET_PREFIX" "$(vm_number "$1")"; }
 vm_rdma_address() { printf '10.78.0.1%s' "$(vm_number "$1")"; }
 vm_file() { printf '%s/%s-%s.%s' "$RUN" "$1" "$2" "$3"; }
 
-# What is plugged in at the site ib, as after QEMU's -device.
+# What is plugged in at a site with RDMA, as after QEMU's -device.
 vm_bypass_device() {
     printf 'virtio-net-pci,id=bypass0,bus=rp1,netdev=rdma,mac=52:54:00:78:00:0%s' "$(vm_number "$1")"
 }
@@ -37,7 +37,7 @@ vm_qemu() {
     local site=$1 vm=$2 rdma=()
     shift 2
     # shellcheck disable=SC2054
-    [[ $site == ib ]] && rdma=(-netdev tap,id=rdma,ifname="rdma-$vm",script=no,downscript=no)
+    net_has_rdma "$site" && rdma=(-netdev tap,id=rdma,ifname="rdma-$vm",script=no,downscript=no)
     net_exec "$site" qemu-system-x86_64 -name "$vm" -nodefaults -no-user-config -display none \
         -machine "$VM_MACHINE,usb=off" -accel "$ACCEL" -cpu "$(vm_cpu)" -smp "$VM_CPUS" -m "$VM_MEMORY" \
         -kernel "$KERNEL" -initrd "$IMAGE" -append "$(vm_cmdline "$vm")" \
