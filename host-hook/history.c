@@ -192,18 +192,24 @@ json_t *history_entry(const char *state_dir, const char *id, struct ninja_error 
     return entry;
 }
 
+static bool is_running(json_t *entry)
+{
+    return strcmp(json_text_in(entry, "outcome"), "running") == 0;
+}
+
 /* The lock that is held is that of the one that runs now. */
 void history_only_one_runs(json_t *list)
 {
     for (size_t i = 0; i < json_array_size(list); i++) {
         json_t *entry = json_array_get(list, i);
-        for (size_t k = i + 1; k < json_array_size(list); k++) {
+        bool runs = is_running(entry);
+        for (size_t k = i + 1; runs && k < json_array_size(list); k++) {
             json_t *later = json_array_get(list, k);
-            if (strcmp(json_text_in(entry, "outcome"), "running") == 0 &&
-                strcmp(json_text_in(entry, "cluster"), json_text_in(later, "cluster")) == 0 &&
-                strcmp(json_text_in(later, "outcome"), "running") == 0) {
-                json_object_set_new(entry, "outcome", json_string("interrupted"));
-            }
+            runs = !is_running(later) ||
+                   strcmp(json_text_in(entry, "cluster"), json_text_in(later, "cluster")) != 0;
+        }
+        if (is_running(entry) && !runs) {
+            json_object_set_new(entry, "outcome", json_string("interrupted"));
         }
     }
 }

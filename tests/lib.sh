@@ -6,7 +6,7 @@ BUILD=${NINJA_BUILD:-$TOP/build-tests}
 export TOP BUILD
 
 # shellcheck disable=SC2034
-PACKAGES=(gcc g++ make autoconf automake libtool pkg-config libevent-dev libjansson-dev libconfig-dev
+PACKAGES=(gcc g++ make autoconf automake libtool pkg-config libevent-dev libjansson-dev libconfig-dev libsystemd-dev
     libibverbs-dev libpmix-dev libopenmpi-dev openmpi-bin python3-mpi4py zlib1g-dev libcmocka-dev shellcheck iproute2 gfortran
     valgrind jq socat procps tmux groff-base mandoc)
 

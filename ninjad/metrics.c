@@ -1,0 +1,241 @@
+#include "config.h"
+
+#include "ninjad/metrics.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "common/log.h"
+#include "host-hook/history.h"
+#include "host-hook/json_text.h"
+#include "ninjad/api.h"
+#include "ninjad/clusters.h"
+#include "ninjad/past.h"
+#include "ninjad/server.h"
+
+struct metrics {
+    struct ninjad *ninjad;
+    unsigned long (*requests)[2]; /* of each command, and of none: failed, ok */
+    time_t began;
+    int complained; /* the errno that was logged last */
+};
+
+struct metrics *metrics_new(struct ninjad *ninjad)
+{
+    struct metrics *metrics = calloc(1, sizeof(*metrics));
+    if (metrics != NULL) {
+        metrics->ninjad = ninjad;
+        metrics->began = time(NULL);
+        metrics->requests = calloc(api_n_commands + 1, sizeof(*metrics->requests));
+    }
+    if (metrics != NULL && metrics->requests == NULL) {
+        free(metrics);
+        return NULL;
+    }
+    return metrics;
+}
+
+void metrics_free(struct metrics *metrics)
+{
+    if (metrics != NULL) {
+        free(metrics->requests);
+        free(metrics);
+    }
+}
+
+void metrics_count_request(struct metrics *metrics, const char *command, bool ok)
+{
+    size_t i = 0;
+    while (i < api_n_commands && (command == NULL || strcmp(api_commands[i].name, command) != 0)) {
+        i++;
+    }
+    metrics->requests[i][ok]++;
+}
+
+/* ---- writing ---- */
+
+static void family(FILE *out, const char *name, const char *type, const char *help)
+{
+    fprintf(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
+}
+
+static void single(FILE *out, const char *name, const char *type, const char *help, double value)
+{
+    family(out, name, type, help);
+    fprintf(out, "%s %.15g\n", name, value);
+}
+
+/* The value of a label: its three special characters are escaped. */
+static void label(FILE *out, const char *text)
+{
+    for (; *text != '\0'; text++) {
+        if (*text == '\\' || *text == '"') {
+            fputc('\\', out);
+        }
+        fputs(*text == '\n' ? "\\n" : (const char[]){*text, '\0'}, out);
+    }
+}
+
+static void write_migrations(FILE *out, const struct past *past)
+{
+    static const char name[] = "ninja_migrations_total";
+    family(out, name, "counter", "Migrations that ended, by outcome.");
+    for (enum past_outcome o = 0; o < PAST_OPERATOR; o++) {
+        fprintf(out, "%s{outcome=\"%s\"} %d\n", name, past_outcome_name(o), past_count(past, o));
+    }
+    single(out, "ninja_migrations_running", "gauge", "Migrations that run now.",
+           past_count(past, PAST_RUNNING));
+    single(out, "ninja_migrations_interrupted", "gauge",
+           "Migrations whose coordinator ended before they did; ninjactl resume takes them on.",
+           past_count(past, PAST_INTERRUPTED));
+    single(out, "ninja_migrations_need_operator", "gauge",
+           "Migrations that only a person can decide about.", past_count(past, PAST_OPERATOR));
+}
+
+/* The last one of a cluster that has ended, borrowed; NULL: there is none. */
+static json_t *last_ended(const struct past *past, const char *cluster)
+{
+    json_t *list = past_list(past, cluster, 20), *found = NULL;
+    for (size_t i = json_array_size(list); i > 0 && found == NULL; i--) {
+        json_t *entry = json_array_get(list, i - 1);
+        found = past_outcome_of(entry) < PAST_OPERATOR ? entry : NULL;
+    }
+    json_decref(list); /* the entries stay with past */
+    return found;
+}
+
+static double seconds(json_t *entry, const char *key)
+{
+    return json_number_value(json_object_get(entry, key)) / 1000.0;
+}
+
+static double stall_of(const struct past *past, json_t *entry)
+{
+    return seconds(entry, "stall_ms");
+}
+
+static double duration_of(const struct past *past, json_t *entry)
+{
+    return seconds(entry, "duration_ms");
+}
+
+static double bytes_of(const struct past *past, json_t *entry)
+{
+    int64_t bytes = past_bytes(past, json_text_in(entry, "id"));
+    return bytes > 0 ? (double)bytes : 0;
+}
+
+static double end_of(const struct past *past, json_t *entry)
+{
+    return (double)history_time_ms(json_text_in(entry, "end")) / 1000.0;
+}
+
+static void write_last(FILE *out, const struct past *past, json_t *clusters)
+{
+    static const struct {
+        const char *name, *help;
+        double (*value)(const struct past *past, json_t *entry);
+    } gauges[] = {
+        {"ninja_last_migration_stall_seconds",
+         "How long jobs stood still in the last migration of the cluster, in all.", stall_of},
+        {"ninja_last_migration_duration_seconds",
+         "How long the last migration of the cluster took.", duration_of},
+        {"ninja_last_migration_transferred_bytes",
+         "What the VMs sent in the last migration of the cluster.", bytes_of},
+        {"ninja_last_migration_end_timestamp_seconds",
+         "When the last migration of the cluster ended.", end_of},
+    };
+    for (size_t g = 0; g < sizeof(gauges) / sizeof(gauges[0]); g++) {
+        size_t i;
+        json_t *name;
+        family(out, gauges[g].name, "gauge", gauges[g].help);
+        json_array_foreach(clusters, i, name)
+        {
+            json_t *entry = last_ended(past, json_string_value(name));
+            if (entry != NULL) {
+                fprintf(out, "%s{cluster=\"", gauges[g].name);
+                label(out, json_string_value(name));
+                fprintf(out, "\"} %.15g\n", gauges[g].value(past, entry));
+            }
+        }
+    }
+}
+
+static void write_requests(FILE *out, const struct metrics *metrics)
+{
+    static const char name[] = "ninjad_requests_total";
+    static const char *const results[] = {"error", "ok"};
+    family(out, name, "counter", "Answered requests, by command and result.");
+    for (size_t i = 0; i <= api_n_commands; i++) {
+        const char *command = i < api_n_commands ? api_commands[i].name : "none";
+        for (int ok = 0; ok < 2; ok++) {
+            if (metrics->requests[i][ok] > 0) {
+                fprintf(out, "%s{command=\"%s\",result=\"%s\"} %lu\n", name, command, results[ok],
+                        metrics->requests[i][ok]);
+            }
+        }
+    }
+}
+
+static void write_service(FILE *out, const struct metrics *metrics)
+{
+    const struct ninjad *ninjad = metrics->ninjad;
+    family(out, "ninjad_info", "gauge", "The version of the service; always 1.");
+    fprintf(out, "ninjad_info{version=\"%s\",api=\"%d\"} 1\n", PACKAGE_VERSION, API_VERSION);
+    single(out, "ninjad_start_timestamp_seconds", "gauge", "When the service was started.",
+           (double)metrics->began);
+    single(out, "ninjad_clients", "gauge", "Connections.", server_clients(ninjad->server));
+    single(out, "ninjad_workers", "gauge", "Commands that run.",
+           calls_count(ninjad->calls, CALL_WORKS));
+    single(out, "ninjad_queued_requests", "gauge", "Requests that wait for a worker.",
+           calls_count(ninjad->calls, CALL_QUEUED));
+    family(out, "ninjad_refused_connections_total", "counter", "Refused connections, by reason.");
+    fprintf(out, "ninjad_refused_connections_total{reason=\"stranger\"} %lu\n",
+            server_refused(ninjad->server, REFUSED_STRANGER));
+    fprintf(out, "ninjad_refused_connections_total{reason=\"too-many\"} %lu\n",
+            server_refused(ninjad->server, REFUSED_TOO_MANY));
+    write_requests(out, metrics);
+}
+
+/* Readable for the collector, which is another user. */
+static bool write_file(const struct metrics *metrics, const char *path)
+{
+    char temporary[4096];
+    json_t *clusters = clusters_names(metrics->ninjad->clusters);
+    int n = snprintf(temporary, sizeof(temporary), "%s.new", path);
+    FILE *out = n > 0 && (size_t)n < sizeof(temporary) ? fopen(temporary, "we") : NULL;
+    bool ok = out != NULL && fchmod(fileno(out), 0644) == 0;
+    if (ok) {
+        write_migrations(out, metrics->ninjad->past);
+        write_last(out, metrics->ninjad->past, clusters);
+        write_service(out, metrics);
+        ok = !ferror(out);
+    }
+    json_decref(clusters);
+    if (out != NULL) {
+        ok = fclose(out) == 0 && ok;
+    }
+    return ok && rename(temporary, path) == 0;
+}
+
+void metrics_write(struct metrics *metrics)
+{
+    const char *path = metrics->ninjad->settings->metrics;
+    if (path == NULL) {
+        return;
+    }
+    past_refresh(metrics->ninjad->past, NULL);
+    if (write_file(metrics, path)) {
+        metrics->complained = 0;
+    } else if (metrics->complained != errno) {
+        metrics->complained = errno;
+        ninja_log_error("%s: %m; metrics are not written", path);
+    }
+}

@@ -1,0 +1,277 @@
+/*
+ * The end of the process is seen by a pidfd, not by the end of its output: a migration that it left
+ * in the background may hold that open.
+ */
+#include "ninjad/worker.h"
+
+#include <errno.h>
+#include <event2/buffer.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "host-hook/timer.h"
+
+extern char **environ;
+
+/* One of its two outputs. */
+struct stream {
+    int fd;
+    struct event *readable;
+    struct evbuffer *text;
+};
+
+struct worker {
+    pid_t pid;
+    int pidfd;
+    enum worker_kind kind;
+    worker_done done;
+    void *arg;
+    struct stream output, complaints;
+    struct event *ended, *timer;
+    bool runs, late, too_much;
+};
+
+static void kill_it(struct worker *worker)
+{
+    if (worker->runs) {
+        kill(-worker->pid, SIGKILL);
+    }
+}
+
+/* Returns whether there may be more. */
+static bool read_some(struct stream *stream)
+{
+    int n = evbuffer_read(stream->text, stream->fd, 65536);
+    return n > 0 || (n < 0 && errno == EINTR);
+}
+
+static void on_output(evutil_socket_t fd, short what, void *arg)
+{
+    struct worker *worker = arg;
+    if (!read_some(&worker->output) && errno != EAGAIN) {
+        event_del(worker->output.readable);
+    }
+    if (evbuffer_get_length(worker->output.text) > WORKER_MAX_OUTPUT) {
+        worker->too_much = true;
+        event_del(worker->output.readable);
+        kill_it(worker);
+    }
+}
+
+static void on_complaints(evutil_socket_t fd, short what, void *arg)
+{
+    struct worker *worker = arg;
+    struct evbuffer *text = worker->complaints.text;
+    if (!read_some(&worker->complaints) && errno != EAGAIN) {
+        event_del(worker->complaints.readable);
+    }
+    if (evbuffer_get_length(text) > WORKER_MAX_COMPLAINTS) {
+        evbuffer_drain(text, evbuffer_get_length(text) - WORKER_MAX_COMPLAINTS);
+    }
+}
+
+static void on_timeout(evutil_socket_t fd, short what, void *arg)
+{
+    struct worker *worker = arg;
+    timer_free(&worker->timer);
+    worker->late = true;
+    if (worker->kind == WORKER_CHANGES) {
+        kill(worker->pid, SIGTERM);
+    } else {
+        kill_it(worker);
+    }
+}
+
+static char *text_of(struct stream *stream)
+{
+    evbuffer_add(stream->text, "", 1);
+    return (char *)evbuffer_pullup(stream->text, -1);
+}
+
+static void on_ended(evutil_socket_t fd, short what, void *arg)
+{
+    struct worker *worker = arg;
+    int status;
+    if (waitpid(worker->pid, &status, WNOHANG) != worker->pid) {
+        return;
+    }
+    worker->runs = false;
+    event_del(worker->ended);
+    timer_free(&worker->timer);
+    on_complaints(-1, EV_READ, worker);
+    for (int i = 0; i < 128 && !worker->too_much && read_some(&worker->output); i++) {
+        worker->too_much = evbuffer_get_length(worker->output.text) > WORKER_MAX_OUTPUT;
+    }
+    struct worker_result result = {
+        .code = WIFEXITED(status) ? WEXITSTATUS(status) : -1,
+        .late = worker->late,
+        .too_much = worker->too_much,
+        .length = evbuffer_get_length(worker->output.text),
+        .output = text_of(&worker->output),
+        .complaints = text_of(&worker->complaints),
+    };
+    worker->done(worker->arg, &result);
+}
+
+/* ---- starting ---- */
+
+/* What systemd told this process about itself is not for its children. */
+static char **environment(void)
+{
+    static const char *const own[] = {"NOTIFY_SOCKET=", "WATCHDOG_", "LISTEN_",
+                                      "JOURNAL_STREAM=", "INVOCATION_ID="};
+    size_t n = 0, kept = 0;
+    while (environ[n] != NULL) {
+        n++;
+    }
+    char **copy = calloc(n + 1, sizeof(*copy));
+    for (size_t i = 0; copy != NULL && i < n; i++) {
+        bool keep = true;
+        for (size_t k = 0; k < sizeof(own) / sizeof(own[0]); k++) {
+            keep &= strncmp(environ[i], own[k], strlen(own[k])) != 0;
+        }
+        if (keep) {
+            copy[kept++] = environ[i];
+        }
+    }
+    return copy;
+}
+
+/* Returns an errno. */
+static int spawn(struct worker *worker, char *const argv[], int out, int complaints)
+{
+    posix_spawn_file_actions_t actions;
+    posix_spawnattr_t attributes;
+    sigset_t none, all;
+    char **env = environment();
+    if (env == NULL) {
+        return ENOMEM;
+    }
+    sigemptyset(&none);
+    sigfillset(&all);
+    posix_spawn_file_actions_init(&actions);
+    posix_spawnattr_init(&attributes);
+    posix_spawnattr_setflags(&attributes,
+                             POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+    posix_spawnattr_setsigmask(&attributes, &none);
+    posix_spawnattr_setsigdefault(&attributes, &all);
+    posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
+    posix_spawn_file_actions_adddup2(&actions, out, STDOUT_FILENO);
+    posix_spawn_file_actions_adddup2(&actions, complaints, STDERR_FILENO);
+    int error = posix_spawn(&worker->pid, argv[0], &actions, &attributes, argv, env);
+    posix_spawn_file_actions_destroy(&actions);
+    posix_spawnattr_destroy(&attributes);
+    free(env);
+    return error;
+}
+
+/* Returns the end that is written to, or -1. */
+static int stream_open(struct stream *stream)
+{
+    int ends[2];
+    stream->text = evbuffer_new();
+    if (stream->text == NULL || pipe2(ends, O_CLOEXEC) != 0) {
+        return -1;
+    }
+    stream->fd = ends[0];
+    fcntl(stream->fd, F_SETFL, O_NONBLOCK);
+    return ends[1];
+}
+
+static void stream_close(struct stream *stream)
+{
+    if (stream->readable != NULL) {
+        event_free(stream->readable);
+    }
+    if (stream->text != NULL) {
+        evbuffer_free(stream->text);
+    }
+    if (stream->fd >= 0) {
+        close(stream->fd);
+    }
+}
+
+static bool spawn_with_streams(struct worker *worker, char *const argv[])
+{
+    int out = stream_open(&worker->output), complaints = stream_open(&worker->complaints);
+    int error = errno;
+    if (out >= 0 && complaints >= 0) {
+        error = spawn(worker, argv, out, complaints);
+        worker->runs = error == 0;
+    }
+    if (out >= 0) {
+        close(out);
+    }
+    if (complaints >= 0) {
+        close(complaints);
+    }
+    errno = error;
+    return worker->runs;
+}
+
+static bool wait_for_it(struct worker *worker, struct event_base *base)
+{
+    worker->pidfd = (int)syscall(SYS_pidfd_open, worker->pid, 0);
+    if (worker->pidfd < 0) {
+        return false;
+    }
+    worker->ended = event_new(base, worker->pidfd, EV_READ | EV_PERSIST, on_ended, worker);
+    worker->output.readable =
+        event_new(base, worker->output.fd, EV_READ | EV_PERSIST, on_output, worker);
+    worker->complaints.readable =
+        event_new(base, worker->complaints.fd, EV_READ | EV_PERSIST, on_complaints, worker);
+    return worker->ended != NULL && worker->output.readable != NULL &&
+           worker->complaints.readable != NULL && event_add(worker->ended, NULL) == 0 &&
+           event_add(worker->output.readable, NULL) == 0 &&
+           event_add(worker->complaints.readable, NULL) == 0;
+}
+
+struct worker *worker_start(struct event_base *base, char *const argv[], int timeout_ms,
+                            enum worker_kind kind, worker_done done, void *arg,
+                            struct ninja_error *err)
+{
+    struct worker *worker = calloc(1, sizeof(*worker));
+    if (worker == NULL) {
+        ninja_error_set(err, "Failed", "%s cannot be started: %m", argv[0]);
+        return NULL;
+    }
+    worker->kind = kind;
+    worker->done = done;
+    worker->arg = arg;
+    worker->pidfd = worker->output.fd = worker->complaints.fd = -1;
+    if (!spawn_with_streams(worker, argv) || !wait_for_it(worker, base)) {
+        ninja_error_set(err, "Failed", "%s cannot be started: %m", argv[0]);
+        worker->kind = WORKER_LOOKS;
+        worker_free(worker);
+        return NULL;
+    }
+    worker->timer = timer_start(base, timeout_ms, on_timeout, worker);
+    return worker;
+}
+
+void worker_free(struct worker *worker)
+{
+    if (worker == NULL) {
+        return;
+    }
+    if (worker->runs && worker->kind == WORKER_LOOKS) {
+        kill_it(worker);
+        waitpid(worker->pid, NULL, 0);
+    }
+    if (worker->ended != NULL) {
+        event_free(worker->ended);
+    }
+    timer_free(&worker->timer);
+    stream_close(&worker->output);
+    stream_close(&worker->complaints);
+    if (worker->pidfd >= 0) {
+        close(worker->pidfd);
+    }
+    free(worker);
+}

@@ -1,0 +1,49 @@
+/*
+ * A command of ninjactl in a process of its own: what it prints is taken, with a limit in time and
+ * size. It is its own session, so nothing that becomes of this process reaches it.
+ */
+#ifndef NINJAD_WORKER_H
+#define NINJAD_WORKER_H
+
+#include <event2/event.h>
+
+#include "common/error.h"
+
+/* Of its output, and of what is kept of what it complains of: the end. */
+#define WORKER_MAX_OUTPUT     (4u * 1024 * 1024)
+#define WORKER_MAX_COMPLAINTS 8192
+
+struct worker;
+
+enum worker_kind {
+    WORKER_LOOKS,   /* changes nothing: it is killed when its time is over, or nobody wants it */
+    WORKER_BEGINS,  /* has begun nothing until it ends: it is killed when its time is over */
+    WORKER_CHANGES, /* is sent SIGTERM when its time is over: it takes back what it did, and ends */
+};
+
+struct worker_result {
+    int code;               /* exit code; -1: a signal ended it */
+    bool late;              /* its time was over */
+    bool too_much;          /* it printed more than WORKER_MAX_OUTPUT, and was killed */
+    const char *output;     /* with a NUL after it */
+    size_t length;          /* of output */
+    const char *complaints; /* standard error */
+};
+
+/** result: for the call. The worker is to be freed, in the call or later. */
+typedef void (*worker_done)(void *arg, const struct worker_result *result);
+
+/**
+ * Starts a program.
+ *
+ * @param argv  argv[0] is the path of the program
+ * @return NULL with err (class "Failed"): it cannot be started
+ */
+struct worker *worker_start(struct event_base *base, char *const argv[], int timeout_ms,
+                            enum worker_kind kind, worker_done done, void *arg,
+                            struct ninja_error *err);
+
+/** Kills one that still runs and only looks, otherwise leaves it to itself. NULL is allowed. */
+void worker_free(struct worker *worker);
+
+#endif
