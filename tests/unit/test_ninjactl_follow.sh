@@ -118,8 +118,9 @@ FOURTH=$OUT
 expect 2 migrate ib --key slurm:1234/drain-1 --detach
 wait_for grep -q COPYING "$STATE/$FOURTH/journal"
 expect 0 abort
-expect 3 wait "$FOURTH" --json
-holds '.key == "slurm:1234/drain-1"'
+expect 3 wait "$FOURTH"
+expect 0 list --last 1 --json
+holds '.migrations[0].key == "slurm:1234/drain-1"'
 expect 2 migrate ib --key slurm:1234/drain-1
 says "migration $FOURTH was begun with the key" "ninjactl wait"
 expect 64 migrate ib --key "a b"
