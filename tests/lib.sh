@@ -4,6 +4,8 @@
 TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 BUILD=${NINJA_BUILD:-$TOP/build-tests}
 export TOP BUILD
+# No settings and hooks of the machine that runs the tests.
+export NINJA_CONFIG='' NINJA_HOOKS=false
 
 # shellcheck disable=SC2034
 PACKAGES=(gcc g++ make autoconf automake libtool pkg-config libevent-dev libjansson-dev libconfig-dev libsystemd-dev
