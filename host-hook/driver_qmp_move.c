@@ -5,7 +5,8 @@
  * capability on both sides (a former receiver keeps those it had), open its port. Nothing of this
  * touches the running VM.
  * migrate: the source says "completed" before the destination runs, and a device_add before that
- * is lost, so the operation ends with the destination's "running": the point of no return.
+ * is lost, so the operation ends with the destination's "running": the point of no return. It also
+ * says so before it knows the downtime, and is asked once more for that.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -291,6 +292,29 @@ void qmp_vm_arrived(struct qmp_vm *v)
     v->copying = false;
 }
 
+static void on_last_figures(void *arg, json_t *result, const struct ninja_error *err)
+{
+    struct peer *peer = arg;
+    struct qmp_vm *v = peer->owner;
+    if (v->op != OP_MIGRATE) {
+        return;
+    }
+    if (err == NULL) {
+        take_progress(&v->vmm.progress, result);
+    }
+    op_end(v, v->vmm.to, NULL);
+}
+
+static void end_with_figures(struct qmp_vm *v)
+{
+    if (v->vmm.progress.downtime_ms != 0) {
+        op_end(v, v->vmm.to, NULL);
+        return;
+    }
+    op_wait(v, v->vmm.from, 2 * qmp_vm_timeout(v, TIMEOUT_COMMAND), "no answer came in time");
+    peer_execute(source_of(v), "query-migrate", NULL, on_last_figures);
+}
+
 static void ask_whether_it_runs(evutil_socket_t fd, short what, void *arg);
 
 static void on_start_status(void *arg, json_t *result, const struct ninja_error *err)
@@ -307,7 +331,7 @@ static void on_start_status(void *arg, json_t *result, const struct ninja_error 
     peer_set_status(peer, result);
     if (strcmp(peer->status, "running") == 0) {
         qmp_vm_arrived(v);
-        op_end(v, peer->site, NULL);
+        end_with_figures(v);
     } else {
         op_poll(v, START_MS, ask_whether_it_runs, v);
     }

@@ -203,7 +203,7 @@ static json_t *query_ram(const struct fake_qemu *qemu)
                      4096, "dirty-sync-count", 1);
 }
 
-static json_t *query_migrate(const struct fake_qemu *qemu)
+static json_t *query_migrate(struct fake_qemu *qemu)
 {
     json_t *result = json_object();
     if (qemu->migration[0] != '\0') {
@@ -214,7 +214,8 @@ static json_t *query_migrate(const struct fake_qemu *qemu)
         json_object_set_new(result, "blocked-reasons", json_pack("[s]", qemu->blocked_by));
     }
     if (strcmp(qemu->migration, "completed") == 0) {
-        json_object_set_new(result, "downtime", json_integer(42));
+        json_object_set_new(result, "downtime", json_integer(qemu->late_figures > 0 ? 0 : 42));
+        qemu->late_figures -= qemu->late_figures > 0;
     } else if (strcmp(qemu->migration, "failed") == 0) {
         json_object_set_new(result, "error-desc", json_string("Connection reset by peer"));
     }

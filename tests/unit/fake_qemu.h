@@ -38,6 +38,7 @@ struct fake_qemu {
     bool unknown_device; /* device-list-properties */
     bool refuses_incoming;
     int fail_copies;        /* so many migrations fail */
+    int late_figures;       /* so many answers say that a migration completed, but no downtime */
     int copy_ms;            /* how long a migration takes; 0: a little */
     bool deaf;              /* accepts connections, and answers nothing */
     bool ignores_cancel;    /* migrate_cancel */

@@ -84,6 +84,18 @@ static void live_to_a_site_with_device(void **state)
     assert_int_equal(json_array_size(json_object_get(standby, "rdma")), 0);
 }
 
+static void the_downtime_comes_late(void **state)
+{
+    struct world *world = *state;
+    world->vms[0].qemus[ETH].late_figures = 1;
+    assert_int_equal(migrate(world, IB, MODE_LIVE), OUTCOME_DONE);
+    assert_at(world, IB, true);
+    for (size_t i = 0; i < 2; i++) {
+        json_t *vm = json_array_get(json_object_get(world->report, "vms"), i);
+        assert_int_equal(json_integer_value(json_object_get(vm, "downtime_ms")), 42);
+    }
+}
+
 static void paused_to_a_site_without_device(void **state)
 {
     struct world *world = *state;
@@ -433,6 +445,7 @@ int main(void)
         AT_IB(live_to_a_site_without_device),
         AT_IB(every_capability_is_set_on_both_sides),
         AT_ETH(live_to_a_site_with_device),
+        AT_ETH(the_downtime_comes_late),
         AT_IB(paused_to_a_site_without_device),
         AT_ETH(paused_to_a_site_with_device),
         AT_IB(without_a_job_the_vms_still_move),
