@@ -255,6 +255,7 @@ static int run_switch(struct session *session, const struct args *args)
         .cluster = session->cluster,
         .release = btl_list(args->release),
         .reselect = btl_list(args->btl),
+        .since_ms = now_ms(),
     };
     switching.sw = switch_start(session->base, survey_agents(session->survey),
                                 session->cluster->n_vms, &options, &switch_handler, &switching);

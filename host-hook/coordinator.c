@@ -111,16 +111,23 @@ static void changed(struct migration *m)
 void stage_begin(struct migration_vm *vm, enum stage stage)
 {
     vm->stage = stage;
-    vm->stages[stage].began_ms = now_ms() - vm->m->states.began_ms;
-    vm->stages[stage].ms = -1;
+    vm->stage_began_ms = now_ms() - vm->m->states.began_ms;
+    vm->stages[stage] = -1;
     changed(vm->m);
+}
+
+json_t *stage_to_json(const struct migration_vm *vm, json_t *ms)
+{
+    return json_pack("{s:s, s:I, s:o}", "stage", stage_names[vm->stage], "start_ms",
+                     (json_int_t)vm->stage_began_ms, "ms", ms);
 }
 
 void stage_end(struct migration_vm *vm)
 {
     if (vm->stage != STAGES) {
         int64_t offset = now_ms() - vm->m->states.began_ms;
-        vm->stages[vm->stage].ms = offset - vm->stages[vm->stage].began_ms;
+        vm->stages[vm->stage] = offset - vm->stage_began_ms;
+        json_array_append_new(vm->timeline, stage_to_json(vm, json_integer(vm->stages[vm->stage])));
         vm->stage = STAGES;
     }
 }
@@ -431,6 +438,14 @@ static void journal_begin(struct migration *m)
                             vms, "transfer", transfer_to_json(m->cluster)));
 }
 
+static void sample_vm(void *arg, int vm, struct sample *sample)
+{
+    const struct migration *m = arg;
+    sample->vm = m->cluster->vms[vm];
+    sample->copying = m->vms[vm].copying;
+    sample->progress = m->vms[vm].vmm->progress;
+}
+
 static struct migration *make(struct event_base *base, const struct cluster *cluster,
                               struct survey *survey, struct journal *journal,
                               const struct migration_options *options,
@@ -451,6 +466,7 @@ static struct migration *make(struct event_base *base, const struct cluster *clu
     m->may_be_unplugged = calloc((size_t)m->n, sizeof(bool));
     m->switches = json_array();
     m->warnings = json_array();
+    m->samples = samples_new(base, m->n, sample_vm, m);
     report_time(m->began, sizeof(m->began));
     state_begin(&m->states, on_state, m);
     for (int i = 0; i < m->n; i++) {
@@ -462,11 +478,13 @@ static struct migration *make(struct event_base *base, const struct cluster *clu
                                     .moves = surveyed[i].vmm->site != options->to,
                                     .had_device = surveyed[i].vmm->has_device,
                                     .before = json_incref(surveyed[i].interconnects),
-                                    .stage = STAGES};
+                                    .stage = STAGES,
+                                    .timeline = json_array(),
+                                    .arrived_ms = -1};
         vm->vmm->on_moved = vm_arrived;
         vm->vmm->on_moved_arg = vm;
         for (int s = 0; s < STAGES; s++) {
-            vm->stages[s].ms = -1;
+            vm->stages[s] = -1;
         }
     }
     return m;
@@ -571,11 +589,13 @@ void migration_free(struct migration *m)
     for (int i = 0; i < m->n; i++) {
         guest_command_free(m->vms[i].command);
         link_wait_free(m->vms[i].link_wait);
+        json_decref(m->vms[i].timeline);
         json_decref(m->vms[i].before);
         json_decref(m->vms[i].standby);
         json_decref(m->vms[i].after);
     }
     survey_free(m->survey);
+    samples_free(m->samples);
     json_decref(m->switches);
     json_decref(m->jobs_after);
     json_decref(m->warnings);

@@ -110,6 +110,7 @@ void begin_standby(struct migration *m)
         .release = "@bypass",
         .reselect = "@standby",
         .unmanaged_in = m->may_be_unplugged,
+        .since_ms = m->states.began_ms,
     };
     m->sw = switch_start(m->base, m->agents, m->n, &options, &standby_handler, m);
 }
@@ -158,6 +159,7 @@ void begin_hold(struct migration *m)
         .reselect = "@best",
         .unmanaged_in = m->may_be_unplugged,
         .hold = true,
+        .since_ms = m->states.began_ms,
     };
     m->sw = switch_start(m->base, m->agents, m->n, &options, &hold_handler, m);
 }
@@ -253,6 +255,7 @@ void vm_arrived(void *arg)
     struct migration_vm *vm = arg;
     if (!vm->arrived) {
         vm->arrived = true;
+        vm->arrived_ms = now_ms() - vm->m->states.began_ms;
         journal_write(vm->m->journal, json_pack("{s:s, s:s}", "vm", agent_vm(vm->agent), "runs_at",
                                                 vm->m->cluster->sites[vm->vmm->site].name));
     }
@@ -297,6 +300,7 @@ static void on_round_over(void *arg, const struct ninja_error *unused)
 {
     struct migration *m = arg;
     int moved = vms_moved(m), moving = 0;
+    samples_take(m->samples);
     for (int i = 0; i < m->n; i++) {
         moving += m->vms[i].moves;
     }

@@ -7,6 +7,7 @@
 #include "host-hook/coordinator.h"
 #include "host-hook/guest_command.h"
 #include "host-hook/link_wait.h"
+#include "host-hook/samples.h"
 #include "host-hook/state.h"
 #include "host-hook/switch.h"
 #include "host-hook/timer.h"
@@ -40,10 +41,11 @@ struct migration_vm {
     bool attached;    /* its attach scripts were run, after the move or the rollback */
     enum link_kind link;
     char link_name[32];
-    enum stage stage; /* STAGES: none */
-    struct {
-        int64_t began_ms, ms; /* since the migration began; ms -1: not done */
-    } stages[STAGES];
+    enum stage stage;       /* STAGES: none */
+    int64_t stage_began_ms; /* since the migration began */
+    int64_t stages[STAGES]; /* ms, of the last time; -1: not done */
+    json_t *timeline;       /* of the report: each time that a stage was run */
+    int64_t arrived_ms;     /* since the migration began; -1: not seen */
     struct guest_command *command;
     struct link_wait *link_wait;
     json_t *before, *standby, *after; /* interconnects */
@@ -75,6 +77,7 @@ struct migration {
     bool held;                   /* paused mode: the ranks are released, sw goes on later */
     bool on_standby;             /* live mode: the first switch is done */
     json_t *switches;            /* reports */
+    struct samples *samples;     /* of the copies */
     json_t *jobs_after;
 
     bool abort_requested, rolling_back, touched, ended, operator_needed;
@@ -117,6 +120,8 @@ void add_warning(struct migration *m, const struct ninja_error *err);
 
 void stage_begin(struct migration_vm *vm, enum stage stage);
 void stage_end(struct migration_vm *vm);
+/** The stage that runs, as in the report. ms: taken over. */
+json_t *stage_to_json(const struct migration_vm *vm, json_t *ms);
 const char *stage_name(enum stage stage);
 
 bool any_vm(const struct migration *m, bool (*is)(const struct migration_vm *vm));

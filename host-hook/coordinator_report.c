@@ -11,11 +11,16 @@ static void add_stages(json_t *json, const struct migration_vm *vm)
 {
     json_t *stages = json_object();
     for (int s = 0; s < STAGES; s++) {
-        if (vm->stages[s].ms >= 0) {
-            json_object_set_new(stages, stage_name((enum stage)s), json_integer(vm->stages[s].ms));
+        if (vm->stages[s] >= 0) {
+            json_object_set_new(stages, stage_name((enum stage)s), json_integer(vm->stages[s]));
         }
     }
     json_object_set_new(json, "stages", stages);
+    json_t *timeline = json_copy(vm->timeline);
+    if (vm->stage != STAGES) {
+        json_array_append_new(timeline, stage_to_json(vm, json_null()));
+    }
+    json_object_set_new(json, "timeline", timeline);
 }
 
 static void add_or_null(json_t *json, const char *key, json_t *value)
@@ -36,6 +41,8 @@ static json_t *vm_report(const struct migration_vm *vm)
         "link", kinds[vm->link], "link_name", vm->link_name);
     json_object_set_new(json, "downtime_ms",
                         copy->downtime_ms >= 0 ? json_integer(copy->downtime_ms) : json_null());
+    json_object_set_new(json, "arrived_ms",
+                        vm->arrived_ms >= 0 ? json_integer(vm->arrived_ms) : json_null());
     add_stages(json, vm);
     json_t *interconnects = json_object();
     add_or_null(interconnects, "before", vm->before);
@@ -109,6 +116,7 @@ json_t *migration_report(const struct migration *m)
         json_object_set_new(report, "taken_on_in", json_string(m->taken_on_in));
     }
     json_object_set(report, "jobs_after", m->jobs_after ? m->jobs_after : jobs);
+    json_object_set_new(report, "samples", samples_to_json(m->samples));
     add_stall(m, report);
     return report;
 }

@@ -241,7 +241,7 @@ void begin_link(struct migration *m)
             gather_add(&m->gather);
             stage_begin(vm, STAGE_LINK);
             /* A device that never left is not new: then whatever works will do. */
-            bool stayed = !vm->vmm->moved && vm->stages[STAGE_PLUG].ms < 0;
+            bool stayed = !vm->vmm->moved && vm->stages[STAGE_PLUG] < 0;
             vm->link_wait = link_wait_start(m->base, vm->agent, stayed ? NULL : vm->standby,
                                             timeout_of(m, TIMEOUT_LINK), on_link, vm);
         }
@@ -316,6 +316,7 @@ void begin_best(struct migration *m)
         .cluster = m->cluster,
         .release = "@network",
         .reselect = "@best",
+        .since_ms = m->states.began_ms,
     };
     m->sw = switch_start(m->base, m->agents, m->n, &options, &best_handler, m);
 }

@@ -51,6 +51,7 @@ static void forget_jobs(struct transport_switch *sw)
         counts_free(sw->switched[i].sent);
         counts_free(sw->switched[i].held);
         json_decref(sw->switched[i].addresses);
+        free(sw->switched[i].micros);
     }
     free(sw->parts);
     free(sw->switched);
@@ -86,11 +87,18 @@ static bool may_try_again(const struct transport_switch *sw)
     return !sw->aborted && sw->attempt < sw->options.cluster->quiesce_attempts;
 }
 
+/* null: this attempt stopped nobody. */
+static json_t *stall_start(const struct transport_switch *sw)
+{
+    return sw->stopped_at_us ? json_integer(sw->stopped_at - sw->options.since_ms) : json_null();
+}
+
 static void attempt_given_up(struct transport_switch *sw)
 {
     json_array_append_new(sw->given_up,
-                          json_pack("{s:o, s:i, s:I, s:I}", "reason", json_text(sw->err.message),
-                                    "rounds", sw->round, "stall_ms", (json_int_t)sw->stall_ms,
+                          json_pack("{s:o, s:i, s:o, s:I, s:I}", "reason",
+                                    json_text(sw->err.message), "rounds", sw->round, "start_ms",
+                                    stall_start(sw), "stall_ms", (json_int_t)sw->stall_ms,
                                     "stopped_at_us", (json_int_t)sw->stopped_at_us));
     if (!may_try_again(sw)) {
         finish(sw);
@@ -267,10 +275,11 @@ static void after_reselect(struct transport_switch *sw, bool failed)
 
 static void record_step(struct transport_switch *sw)
 {
-    json_array_append_new(sw->steps, json_pack("{s:s, s:i, s:I, s:I}", "step",
-                                               switch_step_names[sw->step], "round", sw->round,
-                                               "ms", (json_int_t)(now_ms() - sw->step_began),
-                                               "max_rank_micros", sw->step_micros));
+    json_array_append_new(
+        sw->steps,
+        json_pack("{s:s, s:i, s:I, s:I, s:I}", "step", switch_step_names[sw->step], "round",
+                  sw->round, "start_ms", (json_int_t)(sw->step_began - sw->options.since_ms), "ms",
+                  (json_int_t)(now_ms() - sw->step_began), "max_rank_micros", sw->step_micros));
 }
 
 /* All parts reported; failed: one of them in this step. */
@@ -344,6 +353,7 @@ static void make_parts(struct transport_switch *sw, enum step begin_with)
         sw->switched[j].job = job;
         sw->switched[j].sent = counts_new(job->size);
         sw->switched[j].held = counts_new(job->size);
+        sw->switched[j].micros = calloc((size_t)job->size, sizeof(*sw->switched[j].micros));
         sw->switched[j].epoch = job->epoch + sw->given_epochs;
         if (sw->switched[j].epoch > sw->epoch) {
             sw->epoch = sw->switched[j].epoch;
@@ -513,6 +523,42 @@ int switch_jobs(const struct transport_switch *sw)
     return sw->jobs ? sw->jobs->n : 0;
 }
 
+/* Of one job: for each step that was run a list by rank. */
+static json_t *micros_to_json(const struct switched_job *it)
+{
+    json_t *steps = json_object();
+    for (int s = 0; s < STEPS; s++) {
+        json_t *list = json_array();
+        int64_t all = 0;
+        for (int r = 0; r < it->job->size; r++) {
+            all += it->micros[r][s];
+            json_array_append_new(list, json_integer(it->micros[r][s]));
+        }
+        if (all > 0) {
+            json_object_set(steps, switch_step_names[s], list);
+        }
+        json_decref(list);
+    }
+    return json_pack("{s:s, s:o}", "job", it->job->name, "micros", steps);
+}
+
+/* What the ranks of all jobs use now: for each transport by how many. */
+static json_t *transports_to_json(const struct jobs *jobs)
+{
+    json_t *all = json_object(), *peers;
+    const char *name;
+    for (int j = 0; jobs != NULL && j < jobs->n; j++) {
+        for (int r = 0; r < jobs->jobs[j].size; r++) {
+            json_object_foreach(jobs->jobs[j].ranks[r].transports, name, peers)
+            {
+                json_int_t n = json_integer_value(json_object_get(all, name));
+                json_object_set_new(all, name, json_integer(n + 1));
+            }
+        }
+    }
+    return all;
+}
+
 json_t *switch_report(const struct transport_switch *sw)
 {
     bool failed = ninja_error_is_set(&sw->err);
@@ -523,6 +569,13 @@ json_t *switch_report(const struct transport_switch *sw)
         json_text(failed ? sw->err.message : ""), "attempts", sw->attempt, "rounds", sw->round,
         "epoch", (json_int_t)sw->epoch, "stall_ms", (json_int_t)sw->stall_ms, "steps", sw->steps,
         "given_up", sw->given_up, "jobs", jobs_to_json(sw->jobs, sw->agents));
+    json_t *ranks = json_array();
+    for (int j = 0; sw->switched != NULL && j < sw->jobs->n; j++) {
+        json_array_append_new(ranks, micros_to_json(&sw->switched[j]));
+    }
+    json_object_set_new(report, "ranks", ranks);
+    json_object_set_new(report, "transports", transports_to_json(sw->jobs));
+    json_object_set_new(report, "start_ms", stall_start(sw));
     json_object_set_new(report, "stopped_at_us", json_integer(sw->stopped_at_us));
     json_object_set_new(report, "lines", json_integer(now.lines - sw->traffic_before.lines));
     json_object_set_new(report, "bytes", json_integer(now.bytes - sw->traffic_before.bytes));

@@ -31,6 +31,7 @@ struct switch_options {
     const char *reselect;          /* BTLs to choose from; copied */
     const bool *unmanaged_in;      /* as in struct jobs_query_options */
     bool hold;                     /* stay released until switch_continue() */
+    int64_t since_ms;              /* now_ms(), from which the times in its report count */
 };
 
 struct switch_handler {

@@ -21,6 +21,7 @@ enum step {
     CONNECT,
     RESUME,
 };
+#define STEPS (RESUME + 1)
 
 /* The ranks of one job in one VM. */
 struct part {
@@ -39,7 +40,8 @@ struct switched_job {
     struct job *job;
     uint32_t epoch; /* of this attempt: that of one job is nothing to another */
     struct counts *sent, *held;
-    json_t *addresses; /* by rank, of the last `open`; NULL: none yet */
+    json_t *addresses;        /* by rank, of the last `open`; NULL: none yet */
+    int64_t (*micros)[STEPS]; /* by rank: how long it took for each step, in all rounds */
     bool changed, quiet;
 };
 

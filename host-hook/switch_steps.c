@@ -20,6 +20,9 @@
 /* Between two looks whether ranks have come back. */
 #define ASK_AGAIN_MS 200
 
+/* More than any step is waited for. */
+#define MAX_MICROS INT64_C(1000000000000)
+
 /* What a line with the addresses of a job holds beside them. */
 #define LINE_SLACK 1024
 
@@ -129,6 +132,14 @@ static bool take_addresses(struct part *part, int rank, json_t *report, struct n
     return true;
 }
 
+/* The sum of all rounds. */
+static void take_micros(int64_t *of_rank, enum step step, int64_t micros)
+{
+    if (micros > 0 && micros < MAX_MICROS - of_rank[step]) {
+        of_rank[step] += micros;
+    }
+}
+
 static bool take_rank(struct part *part, json_t *report, int *n, struct ninja_error *err)
 {
     struct transport_switch *sw = part->sw;
@@ -152,6 +163,7 @@ static bool take_rank(struct part *part, json_t *report, int *n, struct ninja_er
     if (micros > sw->step_micros) {
         sw->step_micros = micros;
     }
+    take_micros(sw->switched[part->job].micros[rank], sw->step, micros);
     if (sw->step == CONNECT && json_is_object(transports)) {
         json_decref(job->ranks[rank].transports);
         job->ranks[rank].transports = guest_transports(transports);
