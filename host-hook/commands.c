@@ -36,6 +36,8 @@ const struct option_info ninjactl_options[] = {
     {OPT_WAIT_TIMEOUT, "timeout", "SECONDS", "how long to wait (default: until the end)"},
     {OPT_LAST, "last", "N", "only the last N"},
     {OPT_SYSFS, "sysfs", "DIR", "where sysfs is mounted (default /sys)"},
+    {OPT_HTML, "html", "[FILE]", "write one page for a browser, to FILE or standard output"},
+    {OPT_COMPARE, "compare", "ID", "lay that migration beside it, on the left"},
     {OPT_JSON, "json", NULL, "print JSON (docs/ninjactl-json.md)"},
     {OPT_LOG_LEVEL, "log-level", "LEVEL",
      "the most detailed messages: error, warning, info (default), debug"},
@@ -111,9 +113,9 @@ const struct command ninjactl_commands[] = {
     {"resume", cmd_resume, "[ID]", LOOKING | BIT(STRICT) | BIT(DETACH),
      "take on a migration that was interrupted, to the nearest safe end",
      EXIT_1_STRICT EXIT_2 EXIT_3 EXIT_4, "resume"},
-    {"report", cmd_report, "[ID]", HISTORY | BIT(JSON),
+    {"report", cmd_report, "[ID]", HISTORY | BIT(JSON) | BIT(HTML) | BIT(COMPARE),
      "show what the last migration, or that with the ID, did and took",
-     "  1  there is no such report\n", "report --json"},
+     "  1  there is no such report\n", "report --html migration.html"},
 };
 const size_t ninjactl_n_commands = sizeof(ninjactl_commands) / sizeof(ninjactl_commands[0]);
 

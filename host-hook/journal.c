@@ -12,6 +12,7 @@
 
 #include "common/log.h"
 #include "host-hook/report.h"
+#include "host-hook/whole_file.h"
 
 #define STAMP    15 /* characters of an ID before the number that counts within a second */
 #define MAX_PATH 4096
@@ -174,20 +175,17 @@ const struct ninja_error *journal_error(const struct journal *journal)
 
 bool journal_write_report(struct journal *journal, const json_t *report, struct ninja_error *err)
 {
-    char path[MAX_PATH + 64], temporary[MAX_PATH + 64];
+    char path[MAX_PATH + 64];
     snprintf(path, sizeof(path), "%s/report.json", journal->dir);
-    snprintf(temporary, sizeof(temporary), "%s/report.json.new", journal->dir);
-    char *text = json_dumps(report, JSON_INDENT(2));
-    int fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-    bool ok = text != NULL && fd >= 0 && dprintf(fd, "%s\n", text) > 0 && fsync(fd) == 0;
-    if (fd >= 0) {
-        ok = close(fd) == 0 && ok;
-    }
+    char *text = NULL;
+    size_t size;
+    FILE *out = open_memstream(&text, &size);
+    bool ok = out != NULL && json_dumpf(report, out, JSON_INDENT(2)) == 0 && fputc('\n', out) > 0;
+    ok = out != NULL && fclose(out) == 0 && ok;
+    ok = ok ? whole_file_write(path, text, size, err)
+            : ninja_error_set(err, "NoMemory", "%s: out of memory", path);
     free(text);
-    if (!ok || rename(temporary, path) < 0) {
-        return ninja_error_set(err, "State", "%s: %m", path);
-    }
-    return true;
+    return ok;
 }
 
 void journal_free(struct journal *journal)
@@ -333,11 +331,15 @@ static int by_id(const struct dirent **a, const struct dirent **b)
     return order ? order : atoi((*a)->d_name + STAMP + 1) - atoi((*b)->d_name + STAMP + 1);
 }
 
-static int is_id(const struct dirent *entry)
+bool journal_is_id(const char *name)
 {
-    const char *name = entry->d_name;
     return strlen(name) > 16 && strlen(name) < JOURNAL_ID_SIZE && name[8] == '-' &&
            name[15] == '-' && strspn(name, "0123456789-") == strlen(name);
+}
+
+static int is_id(const struct dirent *entry)
+{
+    return journal_is_id(entry->d_name);
 }
 
 int journal_list(const char *state_dir, char (**ids)[JOURNAL_ID_SIZE])

@@ -60,6 +60,9 @@ void lock_release(int lock);
 /** The pid that holds the lock; 0: nobody does; -1: this user may not know. */
 pid_t lock_holder(const char *state_dir, const char *cluster);
 
+/** Whether a text has the form of an ID. */
+bool journal_is_id(const char *text);
+
 /**
  * Lists the migrations of which there is a journal, oldest first.
  *

@@ -70,6 +70,13 @@ static bool set_option(struct args *args, enum option_id id, const char *value)
         return number("downtime-limit", value, 2000000, &args->downtime_limit);
     case OPT_WAIT_TIMEOUT:
         return number("timeout", value, 7 * 24 * 3600, &args->wait_seconds);
+    case OPT_HTML:
+        args->html = true;
+        args->html_file = value;
+        return true;
+    case OPT_COMPARE:
+        args->compare = value;
+        return true;
     case OPT_LAST:
         return number("last", value, 1000000, &args->last);
     case OPT_TIMEOUT:
@@ -117,6 +124,24 @@ static bool take_option(struct args *args, enum option_id id, const char *value)
     return set_option(args, id, value);
 }
 
+static int value_of(const struct option_info *option)
+{
+    return option->value == NULL     ? no_argument
+           : option->value[0] == '[' ? optional_argument
+                                     : required_argument;
+}
+
+/* What follows an option whose value may be left out is its value, unless it is an ID. */
+static const char *value_behind(int argc, char **argv)
+{
+    const char *next = optind < argc ? argv[optind] : NULL;
+    if (next == NULL || (next[0] == '-' && next[1] != '\0') || journal_is_id(next)) {
+        return NULL;
+    }
+    optind++;
+    return next;
+}
+
 /* -1: run the command; otherwise an exit code. */
 static int parse(const struct command *command, int argc, char **argv, struct args *args)
 {
@@ -125,9 +150,7 @@ static int parse(const struct command *command, int argc, char **argv, struct ar
     for (size_t i = 0; i < ninjactl_n_options && n < 31; i++) {
         const struct option_info *option = &ninjactl_options[i];
         if (command->options & OPTION_BIT(option->id)) {
-            longs[n++] =
-                (struct option){option->name, option->value ? required_argument : no_argument, NULL,
-                                (int)option->id};
+            longs[n++] = (struct option){option->name, value_of(option), NULL, (int)option->id};
         }
     }
     while ((id = getopt_long(argc, argv, "v", longs, NULL)) != -1) {
@@ -136,6 +159,9 @@ static int parse(const struct command *command, int argc, char **argv, struct ar
             return EXIT_DONE;
         }
         id = id == 'v' ? OPT_VERBOSE : id;
+        if (id == OPT_HTML && optarg == NULL) {
+            optarg = (char *)value_behind(argc, argv);
+        }
         if (id == '?' || !take_option(args, (enum option_id)id, optarg)) {
             fprintf(stderr, "Try ninjactl %s --help\n", command->name);
             return EXIT_USAGE;

@@ -45,6 +45,9 @@ struct args {
     int n_timeouts;
     int wait_seconds; /* -1: no limit */
     int last;         /* 0: all */
+    bool html;
+    const char *html_file; /* NULL: standard output */
+    const char *compare;   /* ID; NULL: nothing is compared */
 };
 
 int cmd_check(const struct args *args);
@@ -82,6 +85,8 @@ enum option_id {
     OPT_RELEASE,
     OPT_WAIT_TIMEOUT,
     OPT_LAST,
+    OPT_HTML,
+    OPT_COMPARE,
     OPT_SYSFS,
     OPT_LOG_LEVEL,
     OPT_DUMP_CONFIG,
@@ -93,7 +98,7 @@ enum option_id {
 
 struct option_info {
     enum option_id id;
-    const char *name, *value, *help; /* value: NULL if it takes none */
+    const char *name, *value, *help; /* value: NULL if it takes none; in brackets: it need not */
 };
 
 struct command {

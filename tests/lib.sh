@@ -16,6 +16,10 @@ PACKAGES=(gcc g++ make autoconf automake libtool pkg-config libevent-dev libjans
 # shellcheck disable=SC2034
 FUZZ_PACKAGES=(clang libclang-rt-dev)
 
+# What the part browser needs beside them.
+# shellcheck disable=SC2034
+BROWSER_PACKAGES=(chromium libxml2-utils)
+
 # Installs what is missing; quiet if nothing is.
 install_packages() {
     local missing=() package

@@ -77,6 +77,7 @@ expect 64 "expected a whole number" migrate b --bandwidth much
     expect 1 "to mend it" check $good
     expect 2 "no migration of" abort $good
     expect 1 "no report" report $good
+    expect 1 "no report" report $good --html
     expect 0 "" list $good
     expect 0 "b" sites $good
     expect 0 '"driver": "local"' sites $good --json
