@@ -5,6 +5,7 @@
 command -v tmux >/dev/null || { echo "needs tmux"; exit 77; }
 
 TMUX_SOCKET=$DIR/tmux
+TERMINALS=0
 SCREEN=
 
 tmux_do() {
@@ -30,6 +31,8 @@ on_terminal() {
     shift
     rm -f "$DIR/code"
     tmux_do kill-server 2>/dev/null || true
+    TERMINALS=$((TERMINALS + 1))
+    TMUX_SOCKET=$DIR/tmux.$TERMINALS # the one before may still be ending, and would take the next session with it
     # A screen that is full, as most are: tmux keeps blank lines below a cursor when it wraps lines anew.
     cat >"$DIR/on_terminal" <<END
 trap : INT
