@@ -20,6 +20,10 @@ FUZZ_PACKAGES=(clang libclang-rt-dev)
 # shellcheck disable=SC2034
 BROWSER_PACKAGES=(chromium libxml2-utils)
 
+# What the part packages needs beside them.
+# shellcheck disable=SC2034
+PACKAGING_PACKAGES=(debhelper lintian mmdebstrap rpm rpmlint systemd udev)
+
 # Installs what is missing; quiet if nothing is.
 install_packages() {
     local missing=() package
