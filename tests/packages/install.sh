@@ -1,0 +1,104 @@
+#!/usr/bin/env bash
+# The Debian packages in clean systems, host and guest in one each, with the dependencies that apt finds in the
+# archive that this machine uses: a job of the one is switched by ninjactl of the other. After a purge nothing is
+# left. All mounts are in a mount namespace, all processes in a PID namespace that ends with the script.
+# shellcheck source=tests/packages/lib.sh
+. "$(dirname "$0")/lib.sh"
+
+# skip WHY
+skip() {
+    echo "$*"
+    exit 77
+}
+
+# The archive of this machine and how it is reached, for another system's apt.
+make_base() {
+    apt-config dump | grep '^Acquire::' >"$DIR/apt.conf"
+    apt-get indextargets --format 'deb $(SITE) $(RELEASE) $(COMPONENT)' 'Created-By: Packages' 'Origin: Debian' \
+        >"$DIR/sources.list"
+    [ -s "$DIR/sources.list" ] || skip "apt has no lists of a Debian archive"
+    mmdebstrap --mode=root --variant=apt --skip=cleanup/apt/lists --aptopt="$DIR/apt.conf" '' "$DIR/guest" \
+        "$DIR/sources.list" >"$DIR/base.log" 2>&1 || skip "no base system: $(tail -3 "$DIR/base.log" | tr '\n' ' ')"
+    cp -a "$DIR/guest" "$DIR/host"
+}
+
+# inside SYSTEM COMMAND...
+inside() {
+    local system=$1
+    shift
+    DEBIAN_FRONTEND=noninteractive LC_ALL=C chroot "$DIR/$system" "$@"
+}
+
+apt_in() {
+    local system=$1
+    shift
+    inside "$system" apt-get -qq -y --no-install-recommends "$@" >"$DIR/apt.log" 2>&1 ||
+        die "apt-get $* fails in the $system: $(tail -20 "$DIR/apt.log")"
+}
+
+# files_of SYSTEM: all, less those in which apt and dpkg remember.
+files_of() {
+    inside "$1" find / -xdev \( -path /var/lib/dpkg -o -path /var/cache -o -path /var/log -o -path /run -o \
+        -path "$DIR" \) -prune -o -print | sort
+}
+
+# install_in SYSTEM PACKAGE...: with what the first of them depends on installed before.
+install_in() {
+    local system=$1 package=$2 file
+    mount -t proc proc "$DIR/$system/proc"
+    mount -t sysfs -o ro sysfs "$DIR/$system/sys"
+    mount -t devpts -o newinstance,ptmxmode=0666 devpts "$DIR/$system/dev/pts"
+    mount -t tmpfs tmpfs "$DIR/$system/dev/shm"
+    mkdir -p "$DIR/$system$DIR/work"
+    mount --bind "$DIR/work" "$DIR/$system$DIR/work"
+    shift
+    apt_in "$system" satisfy "$(dpkg-deb -f "$(deb "$package")" Depends)"
+    [ "$system" = host ] || apt_in "$system" install openmpi-bin systemd udev
+    files_of "$system" >"$DIR/$system.before"
+    for package in "$@"; do
+        file=$(deb "$package")
+        cp "$file" "$DIR/work"
+        apt_in "$system" install "$DIR/work/${file##*/}"
+    done
+}
+
+# purge_from SYSTEM PACKAGE...
+purge_from() {
+    local system=$1
+    shift
+    apt_in "$system" purge "${@/#/ninja-migration-}"
+    files_of "$system" | diff "$DIR/$system.before" - || die "not as before the purge"
+}
+
+try_units() {
+    inside guest systemd-analyze verify --man=no ninja-agent.service >"$DIR/verify" 2>&1 || die "$(cat "$DIR/verify")"
+    ! grep -F ninja-agent "$DIR/verify" || die "systemd-analyze verify complains"
+    [ "$(inside guest systemctl is-enabled ninja-agent.service)" = disabled ] ||
+        die "the agent is not only started by udev, but by the boot"
+}
+
+in_namespaces() {
+    mkdir "$DIR/work"
+    mpicc -O2 -o "$DIR/work/moments" "$TOP/tests/mpi/moments.c"
+    install_in guest guest
+    install_in host host doc
+    try_units
+    inside host ninjactl --version
+    inside host ninjactl check --cluster /usr/share/doc/ninja-migration-host/examples/cluster.conf >"$DIR/check" 2>&1 || true
+    grep -q "2 VMs, 2 sites" "$DIR/check" || die "the example is no cluster file: $(cat "$DIR/check")"
+    ON_HOST="chroot $DIR/host" ON_GUEST="chroot $DIR/guest" WORK=$DIR/work "$TOP/debian/tests/switch"
+    purge_from guest guest
+    purge_from host host doc
+}
+
+if [ "${1:-}" = --in-namespaces ]; then
+    trap - EXIT
+    rm -rf "$DIR"
+    DIR=$2
+    in_namespaces
+    exit
+fi
+[ "$(id -u)" -eq 0 ] || skip "needs root"
+unshare --mount --pid --fork true || skip "there can be no namespaces here"
+make_base
+unshare --mount --pid --fork --kill-child --propagation private "$0" --in-namespaces "$DIR"
