@@ -24,7 +24,7 @@ static json_t *plan_of_vm(const struct session *session, int i, int to)
     return json_pack("{s:s, s:s, s:b, s:s?, s:s?, s:s?}", "name", cluster->vms[i], "from",
                      cluster->sites[vmm->site].name, "moves", vmm->site != to, "leaves",
                      vmm->site != to ? leaves : NULL, "gets",
-                     vmm->site != to ? entry->device : NULL, "receive",
+                     vmm->site != to || vmm_lacks_device(vmm) ? entry->device : NULL, "receive",
                      vmm->site != to ? entry->receive : NULL);
 }
 

@@ -185,7 +185,7 @@ static enum outcome judge(const struct migration *m)
     if (m->operator_needed || (moved > 0 && moved < moving)) {
         return OUTCOME_OPERATOR;
     }
-    if (moved > 0) {
+    if (moved > 0 || (moving == 0 && !m->rolling_back)) {
         return json_array_size(m->warnings) > 0 ? OUTCOME_DEGRADED : OUTCOME_DONE;
     }
     bool refusal = strcmp(m->err.class, "Refused") == 0 || strcmp(m->err.class, "NotReady") == 0 ||
@@ -232,9 +232,11 @@ static void end(struct migration *m)
 
 /* ---- from step to step ---- */
 
+/* Where no VM is to move, what is plugged and chosen in the second half is not taken back, either.
+ */
 static bool past_no_return(const struct migration *m)
 {
-    return vms_moved(m) > 0;
+    return vms_moved(m) > 0 || m->step == migration_n_steps || migration_steps[m->step].building;
 }
 
 static void run(evutil_socket_t fd, short what, void *arg)
@@ -356,15 +358,16 @@ bool migration_check(struct survey *survey, const struct cluster *cluster,
                      const struct migration_options *options, struct ninja_error *err)
 {
     struct survey_vm *vms = survey_vms(survey);
-    int moving = 0;
+    bool needed = false;
     if (!survey_is_complete(survey, err)) {
         return false;
     }
     for (int i = 0; i < cluster->n_vms; i++) {
-        moving += vms[i].vmm->site != options->to;
+        needed |= vms[i].vmm->site != options->to || vmm_lacks_device(vms[i].vmm);
     }
-    if (moving == 0) {
-        return ninja_error_set(err, "NothingToDo", "nothing to do: all VMs are at \"%s\" already",
+    if (!needed) {
+        return ninja_error_set(err, "NothingToDo",
+                               "nothing to do: all VMs are at \"%s\" already, with their devices",
                                cluster->sites[options->to].name);
     }
     return true;
@@ -375,14 +378,19 @@ json_t *migration_plan(struct survey *survey, const struct cluster *cluster,
 {
     json_t *plan = json_array();
     struct survey_vm *vms = survey_vms(survey);
-    bool device = false, plugs = false;
+    bool moves = false, device = false, plugs = false;
     for (int i = 0; i < cluster->n_vms; i++) {
         const char *at = cluster->sites[vms[i].vmm->site].name;
         const struct cluster_entry *entry = &cluster->sites[options->to].vms[i];
         if (vms[i].vmm->site == options->to) {
-            json_array_append_new(plan, json_sprintf("%s stays at %s", cluster->vms[i], at));
+            bool lacks = vmm_lacks_device(vms[i].vmm);
+            plugs |= lacks;
+            json_array_append_new(plan,
+                                  json_sprintf("%s stays at %s%s%s", cluster->vms[i], at,
+                                               lacks ? ", gets " : "", lacks ? entry->device : ""));
             continue;
         }
+        moves = true;
         device |= vms[i].vmm->has_device;
         plugs |= entry->device != NULL;
         json_array_append_new(
@@ -399,6 +407,8 @@ json_t *migration_plan(struct survey *survey, const struct cluster *cluster,
     for (size_t i = 0; i < migration_n_steps; i++) {
         const struct migration_step *step = &migration_steps[i];
         bool needed = step->text != NULL;
+        needed &= moves || (step->begin != begin_prepare && step->begin != begin_copy &&
+                            step->begin != begin_finish);
         needed &= step->needed != needs_standby || (live && device && jobs);
         needed &= step->needed != is_paused || (!live && jobs);
         needed &= step->needed != is_held || (!live && jobs);
@@ -534,6 +544,7 @@ struct migration *migration_take_on(struct event_base *base, const struct cluste
         vm->moves = record->vms[i].moves;
         vm->had_device = record->vms[i].had_device;
         vm->detached = vm->had_device;
+        vm->plugged = !vm->moves && !vm->had_device && vm->vmm->has_device;
     }
     m->touched = true;
     snprintf(m->began, sizeof(m->began), "%s", record->began);

@@ -38,6 +38,7 @@ struct migration_vm {
     bool arrived;     /* and the journal says so */
     bool undecided;   /* at which side it is to run: nothing of it is touched any more */
     bool fresh_agent; /* the agent was reached where the VM is now */
+    bool plugged;     /* it was given a device, or tried to be */
     bool attached;    /* its attach scripts were run, after the move or the rollback */
     enum link_kind link;
     char link_name[32];

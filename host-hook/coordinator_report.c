@@ -65,7 +65,7 @@ static const char *came_from(const struct migration *m)
         }
         from = m->vms[i].from;
     }
-    return from >= 0 ? m->cluster->sites[from].name : "";
+    return m->cluster->sites[from >= 0 ? from : m->options.to].name;
 }
 
 static void add_stall(const struct migration *m, json_t *report)

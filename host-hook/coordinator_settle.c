@@ -143,11 +143,11 @@ void begin_after(struct migration *m)
 
 /* ---- plug, attach, link ---- */
 
-/* A VM that did not move gets back what it had; one that moved gets what is there for it. */
+/* A VM that is taken back gets what it had; one that is where it is to be, what is there for it. */
 static bool lacks_device(const struct migration_vm *vm)
 {
-    return vm->moves && !vm->undecided && !vm->vmm->has_device &&
-           vmm_entry(vm->vmm)->device != NULL && (vm->vmm->moved || vm->had_device);
+    bool is_there = vm->vmm->moved || (!vm->moves && !vm->m->rolling_back);
+    return !vm->undecided && vmm_lacks_device(vm->vmm) && (is_there || vm->had_device);
 }
 
 bool needs_device(const struct migration *m)
@@ -163,6 +163,7 @@ void begin_plug(struct migration *m)
         if (lacks_device(vm)) {
             gather_add(&m->gather);
             stage_begin(vm, STAGE_PLUG);
+            vm->plugged = true;
             vm->vmm->driver->plug(vm->vmm, on_driver_done, vm);
         }
     }
@@ -170,7 +171,8 @@ void begin_plug(struct migration *m)
 
 static bool wants_attach(const struct migration_vm *vm)
 {
-    return vm->moves && !vm->undecided && vm->vmm->has_device && (vm->vmm->moved || vm->detached) &&
+    bool left = vm->moves && (vm->vmm->moved || vm->detached);
+    return !vm->undecided && vm->vmm->has_device && (left || vm->plugged) &&
            agent_is_ready(vm->agent);
 }
 

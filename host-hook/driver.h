@@ -112,6 +112,12 @@ static inline const struct cluster_entry *vmm_entry(const struct vmm *vmm)
     return &vmm->cluster->sites[vmm->site].vms[vmm->vm];
 }
 
+/** Whether its site has a device for it that is not plugged. */
+static inline bool vmm_lacks_device(const struct vmm *vmm)
+{
+    return !vmm->has_device && vmm_entry(vmm)->device != NULL;
+}
+
 static inline const char *vmm_name(const struct vmm *vmm)
 {
     return vmm->cluster->vms[vmm->vm];

@@ -126,7 +126,7 @@ static json_t *of_report(json_t *report)
     return entry;
 }
 
-/* The site that all VMs that move are at. */
+/* The site that all VMs that move are at; if none is to, that where they are. */
 static const char *comes_from(json_t *first)
 {
     const char *from = "";
@@ -141,7 +141,7 @@ static const char *comes_from(json_t *first)
             from = json_text_in(vm, "at");
         }
     }
-    return from;
+    return from[0] != '\0' ? from : json_text_in(first, "to");
 }
 
 static json_t *of_journal(const char *state_dir, const char *id)

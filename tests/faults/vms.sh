@@ -68,13 +68,17 @@ site_of_vms() {
     jq -re '[.vms[].site] | unique | select(length == 1)[0]' "$RUN/status"
 }
 
+# With what the side gives. Reads what site_of_vms wrote.
+devices_are_there() {
+    jq -e 'all(.vms[]; .device_attached == (.site == "ib"))' "$RUN/status" >/dev/null
+}
+
 # whole WHAT: all is where it should be, and works. Sets SITE.
 whole() {
     local other vm
     SITE=$(site_of_vms) || { cat "$RUN/status" "$RUN/output"; die "$1: the VMs are not on one side"; }
     other=$(other_site)
-    jq -e --argjson device "$([[ $SITE == ib ]] && echo true || echo false)" \
-        '.interrupted == null and all(.vms[]; .device_attached == $device)' "$RUN/status" >/dev/null ||
+    jq -e '.interrupted == null' "$RUN/status" >/dev/null && devices_are_there ||
         { cat "$RUN/status" "$RUN/output"; die "$1: interrupted, or a device is not where it should be"; }
     for vm in "${VMS[@]}"; do
         vm_runs_at "$vm" "$SITE" || die "$1: $vm does not run at $SITE"
@@ -89,13 +93,17 @@ is_interrupted() { ninjactl status --json 2>/dev/null | jq -e '.interrupted' >/d
 
 # taken_to_an_end WHAT: what an operator does who was told that it did not succeed.
 taken_to_an_end() {
-    local status=0
+    local status=0 site
     if is_interrupted; then
         ninjactl resume >"$RUN/resume" 2>&1 || status=$?
         ((status == 0 || status == 3)) || { cat "$RUN/output" "$RUN/resume"; die "$1: resume ended with $status"; }
     fi
     if ((STATUS)); then
         ninjactl switch >"$RUN/resume" 2>&1 || { cat "$RUN/output" "$RUN/resume"; die "$1: no switch afterwards"; }
+    fi
+    site=$(site_of_vms) || return 0
+    if ! devices_are_there; then
+        ninjactl migrate "$site" >"$RUN/resume" 2>&1 || { cat "$RUN/output" "$RUN/resume"; die "$1: not mended"; }
     fi
 }
 

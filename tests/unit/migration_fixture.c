@@ -102,13 +102,22 @@ int setup_at_eth(void **state)
     return 0;
 }
 
+void forget_migration(struct world *world)
+{
+    migration_free(world->migration);
+    journal_free(world->journal);
+    json_decref(world->report);
+    world->migration = NULL;
+    world->journal = NULL;
+    world->report = NULL;
+    world->ended = false;
+}
+
 int teardown(void **state)
 {
     struct world *world = *state;
-    migration_free(world->migration);
+    forget_migration(world);
     survey_free(world->survey);
-    journal_free(world->journal);
-    json_decref(world->report);
     for (int v = 0; v < 2; v++) {
         fake_agent_clear(&world->vms[v].agent);
         fake_qemu_clear(&world->vms[v].qemus[0]);

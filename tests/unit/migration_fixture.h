@@ -59,6 +59,8 @@ int teardown(void **state);
 void on_surveyed(void *arg);
 /** A migration from its survey to its report, or to where the world has its coordinator end. */
 enum outcome migrate(struct world *world, int to, enum migration_mode mode);
+/** Before the next one. */
+void forget_migration(struct world *world);
 
 void assert_job_runs_on(const struct world *world, const char *transport);
 void assert_at(const struct world *world, int site, bool device);

@@ -168,6 +168,54 @@ static void states_are_recorded_and_journalled(void **state)
     assert_true(lines > 10);
 }
 
+/* ---- where no VM is to move ---- */
+
+/* What an operator does who has mended what kept it from being plugged. */
+static void a_device_that_is_missing_is_plugged_later(void **state)
+{
+    teardown(state);
+    for (int paused = 0; paused < 2; paused++) {
+        enum migration_mode mode = paused ? MODE_PAUSED : MODE_LIVE;
+        setup_at_eth(state);
+        struct world *world = *state;
+        world->vms[1].qemus[IB].add_fails = true;
+        assert_int_equal(migrate(world, IB, mode), OUTCOME_DEGRADED);
+        assert_string_equal(world->vms[1].qemus[IB].device, "");
+        forget_migration(world);
+        fake_log_clear();
+        world->vms[1].qemus[IB].add_fails = false;
+        assert_int_equal(migrate(world, IB, mode), OUTCOME_DONE);
+        assert_at(world, IB, true);
+        assert_job_runs_on(world, "openib");
+        assert_int_equal(fake_log_count("vm1@ib device_add") + fake_log_count("vm1 attach"), 0);
+        assert_int_equal(fake_log_count("vm2@ib device_add"), 1);
+        assert_order("vm2 attach", "vm1 open @best");
+        assert_string_equal(json_string_value(json_object_get(world->report, "from")), "ib");
+        teardown(state);
+    }
+    setup_at_eth(state);
+}
+
+static void once_devices_are_plugged_it_is_too_late_to_abort(void **state)
+{
+    struct world *world = *state;
+    world->vms[1].qemus[IB].device[0] = '\0';
+    world->abort_at = "ATTACHING";
+    assert_int_equal(migrate(world, IB, MODE_PAUSED), OUTCOME_DONE);
+    assert_string_equal(world->vms[1].qemus[IB].device, "hca0");
+    assert_job_runs_on(world, "openib");
+}
+
+static void an_abort_before_that_plugs_nothing(void **state)
+{
+    struct world *world = *state;
+    world->vms[1].qemus[IB].device[0] = '\0';
+    world->abort_at = "QUIESCING";
+    assert_int_equal(migrate(world, IB, MODE_PAUSED), OUTCOME_ROLLED_BACK);
+    assert_int_equal(fake_log_count("vm2@ib device_add"), 0);
+    assert_job_runs_on(world, "openib"); /* what the fake calls @best */
+}
+
 /* ---- what is refused ---- */
 
 static void to_where_they_are_is_nothing_to_do(void **state)
@@ -450,6 +498,9 @@ int main(void)
         AT_ETH(paused_to_a_site_with_device),
         AT_IB(without_a_job_the_vms_still_move),
         AT_IB(states_are_recorded_and_journalled),
+        AT_ETH(a_device_that_is_missing_is_plugged_later),
+        AT_IB(once_devices_are_plugged_it_is_too_late_to_abort),
+        AT_IB(an_abort_before_that_plugs_nothing),
         AT_IB(to_where_they_are_is_nothing_to_do),
         AT_IB(a_vm_that_does_not_answer_is_named),
         AT_IB(an_agent_that_does_not_answer_is_named),
