@@ -165,7 +165,7 @@ void view_transports(json_t *object, char *text, size_t size)
     text[0] = '\0';
     json_object_foreach(object, name, unused)
     {
-        if (len < size) {
+        if (len < size && strcmp(name, "self") != 0) { /* which every rank has */
             len += (size_t)snprintf(text + len, size - len, "%s%.32s", len ? ", " : "", name);
         }
     }
