@@ -105,11 +105,19 @@ static int teardown(void **state)
 
 static void run(struct world *world, bool hold)
 {
-    struct switch_options options = {
-        .cluster = &world->cluster, .release = "@all", .reselect = "@best", .hold = hold};
+    struct switch_options options = {.cluster = &world->cluster,
+                                     .release = "@all",
+                                     .reselect = "@best",
+                                     .hold = hold,
+                                     .since_ms = now_ms() - 1000};
     world->sw = switch_start(world->base, world->agents, 2, &options, &handler, world);
     event_base_dispatch(world->base);
     assert_true(world->done || world->held);
+}
+
+static json_int_t number_in(const json_t *object, const char *key)
+{
+    return json_integer_value(json_object_get(object, key));
 }
 
 static void assert_all_run(const struct world *world)
@@ -183,6 +191,16 @@ static void changed_counts_make_another_round(void **state)
     assert_true(fake_log_find("drain 2 [[1,7]]", 0) >= 0);
     assert_int_equal(fake_log_count("vm1 drain"), 3);
     assert_int_equal(fake_log_count("vm1 settle"), 1);
+    json_t *report = switch_report(world->sw);
+    json_t *job = json_array_get(json_object_get(report, "ranks"), 0);
+    json_t *micros = json_object_get(job, "micros");
+    json_t *drain = json_object_get(micros, "drain"), *stop = json_object_get(micros, "stop");
+    assert_int_equal(json_array_size(drain), 4);
+    assert_int_equal(json_integer_value(json_array_get(drain, 2)), 3 * 1002);
+    assert_int_equal(json_integer_value(json_array_get(stop, 2)), 1002);
+    assert_int_equal(
+        json_integer_value(json_object_get(json_object_get(report, "transports"), "openib")), 4);
+    json_decref(report);
 }
 
 static void a_quiesce_that_times_out_is_given_up_and_tried_again(void **state)
@@ -199,7 +217,13 @@ static void a_quiesce_that_times_out_is_given_up_and_tried_again(void **state)
     assert_true(world->job.epoch >= 2);
     json_t *report = switch_report(world->sw);
     assert_int_equal(json_integer_value(json_object_get(report, "attempts")), 2);
-    assert_int_equal(json_array_size(json_object_get(report, "given_up")), 1);
+    json_t *given_up = json_object_get(report, "given_up");
+    assert_int_equal(json_array_size(given_up), 1);
+    json_t *first = json_array_get(given_up, 0);
+    assert_true(number_in(first, "start_ms") >= 1000);
+    assert_true(number_in(first, "stall_ms") >= 50);
+    assert_true(number_in(report, "start_ms") >=
+                number_in(first, "start_ms") + number_in(first, "stall_ms"));
     json_decref(report);
     assert_all_run(world);
 }
