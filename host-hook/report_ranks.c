@@ -18,9 +18,22 @@
 #define LOW    13
 #define MANY   20
 
-static const char *const steps[] = {"stop", "drain",   "settle", "release",
-                                    "open", "connect", "resume"};
-#define N_STEPS (sizeof(steps) / sizeof(steps[0]))
+enum {
+    STOP,
+    DRAIN,
+    SETTLE,
+    RELEASE,
+    OPEN,
+    CONNECT,
+    RESUME,
+    N_STEPS,
+};
+
+static const char *const steps[] = {
+    [STOP] = "stop", [DRAIN] = "drain",     [SETTLE] = "settle", [RELEASE] = "release",
+    [OPEN] = "open", [CONNECT] = "connect", [RESUME] = "resume",
+};
+_Static_assert(sizeof(steps) / sizeof(steps[0]) == N_STEPS, "a step has no name");
 
 /* One step in all its rounds. */
 struct step {
@@ -216,11 +229,12 @@ static struct svg_scale scale_of(json_t *sw, const struct step *all)
 {
     double begin = view_ms(sw, "start_ms"), stall = view_ms(sw, "stall_ms");
     struct svg_scale scale = {.from = begin, .to = begin + (stall > 0 ? stall : 1)};
-    double released = all[3].begin_ms + all[3].ms, slowest = all[3].begin_ms + all[3].slowest_ms;
-    released = slowest > released ? slowest : released;
-    if (all[3].run && all[4].run && all[4].begin_ms - released > 0.2 * stall) {
+    const struct step *release = &all[RELEASE], *open = &all[OPEN];
+    double longest = release->slowest_ms > release->ms ? release->slowest_ms : release->ms;
+    double released = release->begin_ms + longest;
+    if (release->run && open->run && open->begin_ms - released > 0.2 * stall) {
         scale.gap_begin = released;
-        scale.gap_end = all[4].begin_ms;
+        scale.gap_end = open->begin_ms;
     }
     return scale;
 }
