@@ -14,4 +14,4 @@ set yrange [0:top]
 plot DATA index 2 using 1:(0):1:2:(0):(top) with boxxyerror lc rgb "#eeeeee" title "migration", \
     DATA index 3 using 1:(0):1:2:(0):(top) with boxxyerror lc rgb "#d5d5d5" title "copy", \
     DATA index 1 using 1:(0):1:2:(0):(top) with boxxyerror lc rgb "#b5402a" title "switch", \
-    DATA index 0 using ($1+0.5):2 with steps lw 2 lc rgb "#1f5fa8" title "iterations"
+    DATA index 0 using 1:2 with steps lw 2 lc rgb "#1f5fa8" title "iterations"

@@ -16,7 +16,7 @@ def seconds: (. - $start) / 1000 | round_to(2);
   {name: "timeline-stall", title: "The two migrations", columns: (["to"] + stall_columns),
     rows: [$moves[] | [.facts.to] + ([.] | stall_cells)]}],
  figures: [{file: "timeline", title: "Iterations in each second; grey: a migration, darker: its copy, red: the job is switched",
-    data: [ ([$lines[].ms | (. - $start) / 1000 | floor] | group_by(.) | map([.[0], length])),
+    data: [ ([$lines[].ms | (. - $start) / 1000 | floor] | . as $seconds | [range($seconds[-1])] | map(. as $s | [$s, ([$seconds[] | select(. == $s)] | length)])),
         [$moves[].report | switch_windows[] | [(.begin | seconds), (.end | seconds)]],
         [$moves[] | [(.begin | seconds), (.end | seconds)]],
         [$moves[] | .report | (.begin | wall_ms) as $b | .states[] | select(.state == "COPYING") | [($b + .start_ms | seconds), ($b + .start_ms + .ms | seconds)]]]}],

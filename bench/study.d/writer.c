@@ -1,9 +1,10 @@
 /*
  * Writes to memory at a chosen rate: writer MIB MIB-A-SECOND
  *
- * All MIB are filled first, so that they must be copied when the VM moves. Then a word of one page after the other is
- * written, which makes that page one to copy again, as many pages a second as make up the rate; 0: none.
- * What was reached is said every second, in MiB/s: a VM without KVM may not reach what was asked.
+ * All MIB are filled first, so that they must be copied when the VM moves. Then a word of one page
+ * after the other is written, which makes that page one to copy again, as many pages a second as
+ * make up the rate; 0: none. What was reached is said every second, in MiB/s: a VM without KVM may
+ * not reach what was asked.
  */
 #include <stdint.h>
 #include <stdio.h>
