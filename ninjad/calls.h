@@ -109,14 +109,14 @@ const char *call_text(const struct call *call, const char *name);
 /** Of calls whose client left: what only looks is ended, the rest goes on. */
 void calls_forget(struct calls *calls, const struct client *client);
 
-/* ---- the commands: answered at once (look.c), followed (follow.c), worked on (work.c) ---- */
+/* ---- the commands: answered at once (tell.c), followed (follow.c), worked on (work.c) ---- */
 
-command_fn look_version, look_clusters, look_sites, look_list, look_show, look_report;
+command_fn tell_version, tell_clusters, tell_sites, tell_list, tell_show, tell_report;
 command_fn follow_watch, follow_wait;
 command_fn work_look, work_migrate, work_switch, work_recover;
 
 /** What a new client is told first, and `version` answers. A new object. */
-json_t *look_greeting(bool may_act);
+json_t *tell_greeting(bool may_act);
 
 /** Starts what is queued and can be started. */
 void work_next(struct ninjad *ninjad);
@@ -126,6 +126,6 @@ void work_next(struct ninjad *ninjad);
  *
  * @return its entry, borrowed, with call->migration set; or NULL with err (class "NotFound")
  */
-json_t *look_find_migration(struct call *call, struct ninja_error *err);
+json_t *tell_find_migration(struct call *call, struct ninja_error *err);
 
 #endif

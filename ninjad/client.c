@@ -6,8 +6,9 @@
  * dropped, as is one that leaves a line unfinished for CLIENT_LINE_S, however often it sends a
  * byte.
  *
- * A client that only closed its sending side still gets its answers. Whether it has left altogether
- * is then looked for again and again, as nothing is read from it that would tell.
+ * What a client sent before it left is done, though nobody reads the answers. One that only closed
+ * its sending side still gets them. Whether it has left altogether is then looked for again and
+ * again, as nothing is read from it that would tell.
  */
 #include "ninjad/client.h"
 
@@ -37,7 +38,9 @@ struct client {
     struct evbuffer *out;
     unsigned lines;     /* that came, whole or wrong */
     unsigned open_line; /* the value of lines when line_timer was started */
-    bool half_closed, ended;
+    bool half_closed;   /* nothing more comes */
+    bool deaf;          /* nothing more is read */
+    bool ended;
     const char *why;
 };
 
@@ -91,8 +94,11 @@ static void flush(struct client *client)
             continue;
         }
         if (n < 0 && errno != EAGAIN) {
-            end(client, NULL);
-        } else if (moved || !event_pending(client->writable, EV_WRITE, NULL)) {
+            client->deaf = true;
+            evbuffer_drain(client->out, evbuffer_get_length(client->out));
+            break;
+        }
+        if (moved || !event_pending(client->writable, EV_WRITE, NULL)) {
             event_add(client->writable, &limit); /* counts anew */
         }
         return;
@@ -233,7 +239,7 @@ static int add_bytes(const char *bytes, size_t len, void *out)
 
 void client_send(struct client *client, const json_t *object)
 {
-    if (client->ended) {
+    if (client->ended || client->deaf) {
         return;
     }
     if (json_dump_callback(object, add_bytes, client->out, JSON_COMPACT) != 0 ||

@@ -21,7 +21,7 @@ static void on_follow_timer(evutil_socket_t fd, short what, void *arg);
 
 static bool begin(struct call *call, int64_t until_ms, struct ninja_error *err)
 {
-    if (look_find_migration(call, err) == NULL) {
+    if (tell_find_migration(call, err) == NULL) {
         return false;
     }
     call->watch = watch_new(call->ninjad->settings->state_dir, call->migration);

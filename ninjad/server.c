@@ -121,7 +121,7 @@ bool server_add(struct server *server, int fd, const struct client_peer *peer)
     }
     LIST_INSERT_HEAD(&server->clients, entry, entry);
     server->n_clients++;
-    api_event(entry->client, "hello", NULL, look_greeting(peer->may_act));
+    api_event(entry->client, "hello", NULL, tell_greeting(peer->may_act));
     return true;
 }
 

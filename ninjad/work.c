@@ -289,10 +289,14 @@ static void queue(struct call *call)
 
 static bool open_cluster(struct call *call, const char *name, struct ninja_error *err)
 {
+    struct ninja_error unknown = NINJA_ERROR_INIT;
     const char *site = call_text(call, "site");
     call->cluster = clusters_open(call->ninjad->clusters, name, err);
-    return call->cluster != NULL &&
-           (site == NULL || cluster_find_site(call->cluster, site, err) >= 0);
+    if (call->cluster != NULL && site != NULL &&
+        cluster_find_site(call->cluster, site, &unknown) < 0) {
+        return ninja_error_set(err, "NotFound", "%s", unknown.message);
+    }
+    return call->cluster != NULL;
 }
 
 json_t *work_look(struct call *call, struct ninja_error *err)
@@ -330,7 +334,7 @@ json_t *work_migrate(struct call *call, struct ninja_error *err)
 
 json_t *work_recover(struct call *call, struct ninja_error *err)
 {
-    json_t *entry = look_find_migration(call, err);
+    json_t *entry = tell_find_migration(call, err);
     if (entry == NULL) {
         return NULL;
     }

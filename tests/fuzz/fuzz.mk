@@ -1,7 +1,7 @@
 # Builds the libFuzzer targets into the directory OUT, from the sources in TOP, with the config.h of
 # the configured tree CONFIG. Used by tests/fuzz/run.
 CC = clang
-PACKAGES = libevent jansson libconfig
+PACKAGES = libevent jansson libconfig libsystemd
 FLAGS = -std=gnu11 -g -O1 -fno-omit-frame-pointer -Wall -Wextra -Wno-unused-parameter -Werror \
     -fsanitize=address,undefined -fno-sanitize-recover=undefined \
     -D_GNU_SOURCE -DSCRIPTS_DIR='"/nowhere"' -DHOOKS_DIR='"/nowhere"' -DSYSTEM_CONFIG='"/nowhere"' -I$(TOP) -I$(CONFIG) \
@@ -14,9 +14,13 @@ AGENT = $(filter-out %/main.c,$(wildcard $(TOP)/guest-agent/*.c))
 HOST = $(addprefix $(TOP)/host-hook/,$(shell sed -n '/^libhosthook_la_SOURCES/,/[^\\]$$/p' \
     $(TOP)/host-hook/Makefile.am | grep -o '[a-z_]*\.c'))
 
+# Without what starts processes: the target has its own.
+NINJAD = $(filter-out %/main.c %/service.c %/worker.c,$(wildcard $(TOP)/ninjad/*.c))
+
 AGENT_TARGETS = agent_host agent_ranks rank_agent addresses
 HOST_TARGETS = host_agent host_qmp cluster settings journal
-TARGETS = $(AGENT_TARGETS) $(HOST_TARGETS)
+NINJAD_TARGETS = client_api
+TARGETS = $(AGENT_TARGETS) $(HOST_TARGETS) $(NINJAD_TARGETS)
 
 all: $(addprefix $(OUT)/,$(TARGETS))
 
@@ -24,11 +28,15 @@ objects = $(patsubst $(TOP)/%.c,$(OUT)/%.o,$(1))
 of_agent = $(call objects,$(COMMON) $(AGENT) $(TOP)/tests/fuzz/fuzz.c $(TOP)/tests/fuzz/agent_bench.c)
 of_host = $(call objects,$(COMMON) $(HOST) $(TOP)/tests/fuzz/fuzz.c $(TOP)/tests/fuzz/scripted_peer.c \
     $(TOP)/tests/fuzz/hurry.c)
+of_ninjad = $(call objects,$(COMMON) $(HOST) $(NINJAD) $(TOP)/tests/fuzz/fuzz.c $(TOP)/tests/fuzz/hurry.c)
 
 $(addprefix $(OUT)/,$(AGENT_TARGETS)): $(OUT)/%: $(OUT)/tests/fuzz/%.o $(of_agent)
 	@$(CC) -fsanitize=fuzzer,address,undefined -o $@ $^ $(LIBS)
 
 $(addprefix $(OUT)/,$(HOST_TARGETS)): $(OUT)/%: $(OUT)/tests/fuzz/%.o $(of_host)
+	@$(CC) -fsanitize=fuzzer,address,undefined -Wl,--wrap=timer_start -o $@ $^ $(LIBS)
+
+$(addprefix $(OUT)/,$(NINJAD_TARGETS)): $(OUT)/%: $(OUT)/tests/fuzz/%.o $(of_ninjad)
 	@$(CC) -fsanitize=fuzzer,address,undefined -Wl,--wrap=timer_start -o $@ $^ $(LIBS)
 
 $(OUT)/%.o: $(TOP)/%.c

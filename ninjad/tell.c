@@ -15,7 +15,7 @@
 
 #define LIST_LAST 100 /* if nothing else is asked for */
 
-json_t *look_greeting(bool may_act)
+json_t *tell_greeting(bool may_act)
 {
     json_t *commands = json_array();
     for (size_t i = 0; i < api_n_commands; i++) {
@@ -27,17 +27,17 @@ json_t *look_greeting(bool may_act)
                      "access", may_act ? "full" : "read-only", "commands", commands);
 }
 
-json_t *look_version(struct call *call, struct ninja_error *err)
+json_t *tell_version(struct call *call, struct ninja_error *err)
 {
-    return look_greeting(call->peer.may_act);
+    return tell_greeting(call->peer.may_act);
 }
 
-json_t *look_clusters(struct call *call, struct ninja_error *err)
+json_t *tell_clusters(struct call *call, struct ninja_error *err)
 {
     return json_pack("{s:o}", "clusters", clusters_names(call->ninjad->clusters));
 }
 
-json_t *look_sites(struct call *call, struct ninja_error *err)
+json_t *tell_sites(struct call *call, struct ninja_error *err)
 {
     struct cluster *cluster =
         clusters_open(call->ninjad->clusters, call_text(call, "cluster"), err);
@@ -57,7 +57,7 @@ json_t *look_sites(struct call *call, struct ninja_error *err)
     return all;
 }
 
-json_t *look_list(struct call *call, struct ninja_error *err)
+json_t *tell_list(struct call *call, struct ninja_error *err)
 {
     json_t *last = json_object_get(call->args, "last");
     if (!past_refresh(call->ninjad->past, err)) {
@@ -68,7 +68,7 @@ json_t *look_list(struct call *call, struct ninja_error *err)
                                last != NULL ? (int)json_integer_value(last) : LIST_LAST));
 }
 
-json_t *look_find_migration(struct call *call, struct ninja_error *err)
+json_t *tell_find_migration(struct call *call, struct ninja_error *err)
 {
     const char *id = call_text(call, "id"), *cluster = call_text(call, "cluster");
     struct past *past = call->ninjad->past;
@@ -94,9 +94,9 @@ json_t *look_find_migration(struct call *call, struct ninja_error *err)
     return entry;
 }
 
-json_t *look_show(struct call *call, struct ninja_error *err)
+json_t *tell_show(struct call *call, struct ninja_error *err)
 {
-    json_t *entry = look_find_migration(call, err);
+    json_t *entry = tell_find_migration(call, err);
     struct watch *watch =
         entry ? watch_new(call->ninjad->settings->state_dir, call->migration) : NULL;
     if (watch == NULL) {
@@ -111,9 +111,9 @@ json_t *look_show(struct call *call, struct ninja_error *err)
     return shown;
 }
 
-json_t *look_report(struct call *call, struct ninja_error *err)
+json_t *tell_report(struct call *call, struct ninja_error *err)
 {
-    return look_find_migration(call, err) != NULL
+    return tell_find_migration(call, err) != NULL
                ? report_read(call->ninjad->settings->state_dir, call->migration, err)
                : NULL;
 }
