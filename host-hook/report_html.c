@@ -131,7 +131,7 @@ static void lead_put(const struct view *view)
     html_put(view->html, "<h1>Migration %s ", json_text_in(report, "id"));
     outcome_put(view->html, report);
     html_put(view->html,
-             "</h1>\n<p class=\"lead\">Cluster <b>%s</b> moved from <b>%s</b> to <b>%s</b>, mode "
+             "</h1>\n<p class=\"lead\">Cluster <b>%s</b>, from <b>%s</b> to <b>%s</b>, mode "
              "%s. Begin %s, end %s.</p>\n",
              json_text_in(report, "cluster"), json_text_in(report, "from"),
              json_text_in(report, "to"), json_text_in(report, "mode"),
