@@ -2,17 +2,24 @@
 # and once by post-copy. Most of the VMs' memory is in use by bench/study.d/writer.c.
 # shellcheck shell=bash disable=SC2154
 
-MEMORY_OF_THE_SYSTEM=320 # MiB that the writer leaves alone
+MEMORY_OF_THE_SYSTEM=400 # MiB that the writer leaves alone, in which the job runs
 
 # write_memory MIB MIB-A-SECOND: in all VMs, until the next; returns when the memory is filled.
 write_memory() {
-    each_vm "pkill writer; setsid writer $1 $2 >/tmp/writer.log 2>&1 </dev/null &" || return
+    each_vm "killall writer; setsid writer $1 $2 >/tmp/writer.log 2>&1 </dev/null &" || return
     wait_for 300 "the VMs to fill $1 MiB" writers_have_filled
 }
 
 writers_have_filled() {
     local vm
     for vm in "${VMS[@]}"; do vm_root "$vm" 60 "grep -q filled /tmp/writer.log" >/dev/null || return; done
+}
+
+writers_live() {
+    local vm
+    for vm in "${VMS[@]}"; do
+        vm_root "$vm" 60 "pidof writer >/dev/null || { dmesg | tail -n 5; false; }" || die "what writes in $vm has ended"
+    done
 }
 
 # written: the rate that was reached, MiB/s, the least of all VMs.
@@ -46,8 +53,8 @@ with_memory() {
         write_memory $((mib - MEMORY_OF_THE_SYSTEM)) "$rate"
         there_and_back "$mib" "$rate"
     done
+    writers_live
     job_end "$raw"
-    each_vm "pkill writer"
 }
 
 part_memory() {

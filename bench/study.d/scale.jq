@@ -21,7 +21,7 @@ map(select(.report)) as $vms | map(select(.agents and .outcome == "done")) as $s
     columns: ["agents", "switches", "lines said", "kB said", "processor time of ninjactl, ms", "stall, ms"],
     rows: [$agents[] | [.n, .runs, .lines, (.kb | round_to(1)), (.cpu | spread), (.stall | spread)]]},
   {name: "scale-model", title: "Extrapolated: one switch, one rank a VM",
-    columns: ["VMs", "lines said", "kB said", "processor time of ninjactl, ms", "stall if nothing else grows, ms", ""],
+    columns: ["VMs", "lines said", "kB said", "processor time of ninjactl, ms", "stall if nothing else grows, ms", "which is"],
     rows: [(2, 8, 64, 256, 1000) as $n | [$n, ($lines | polynomial($n) | round), ($kb | polynomial($n) | round_to(1)),
         ($cpu | polynomial($n) | round), (if $stall == null then "-" else $stall + ($cpu | polynomial($n)) - ($cpu | polynomial(2)) | round end),
         (if $n <= $most then "within what was measured" else "extrapolated" end)]]}],
