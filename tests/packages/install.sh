@@ -53,7 +53,7 @@ install_in() {
     mount --bind "$DIR/work" "$DIR/$system$DIR/work"
     shift
     apt_in "$system" satisfy "$(dpkg-deb -f "$(deb "$package")" Depends)"
-    [ "$system" = host ] || apt_in "$system" install openmpi-bin systemd udev
+    [ "$system" = host ] || apt_in "$system" install openmpi-bin systemd udev # all in all a VM
     files_of "$system" >"$DIR/$system.before"
     for package in "$@"; do
         file=$(deb "$package")
@@ -70,11 +70,11 @@ purge_from() {
     files_of "$system" | diff "$DIR/$system.before" - || die "not as before the purge"
 }
 
-try_units() {
-    inside guest systemd-analyze verify --man=no ninja-agent.service >"$DIR/verify" 2>&1 || die "$(cat "$DIR/verify")"
-    ! grep -F ninja-agent "$DIR/verify" || die "systemd-analyze verify complains"
-    [ "$(inside guest systemctl is-enabled ninja-agent.service)" = disabled ] ||
-        die "the agent is not only started by udev, but by the boot"
+# unit SYSTEM NAME STATE: systemd takes it there, and it is that: enabled, disabled.
+unit() {
+    inside "$1" systemd-analyze verify --man=no "$2" >"$DIR/verify" 2>&1 || die "$(cat "$DIR/verify")"
+    ! grep -F "${2%.*}" "$DIR/verify" || die "systemd-analyze verify complains"
+    [ "$(inside "$1" systemctl is-enabled "$2")" = "$3" ] || die "$2 is not $3"
 }
 
 in_namespaces() {
@@ -82,7 +82,11 @@ in_namespaces() {
     mpicc -O2 -o "$DIR/work/moments" "$TOP/tests/mpi/moments.c"
     install_in guest guest
     install_in host host doc
-    try_units
+    unit guest ninja-agent.service disabled # udev starts it
+    unit host ninjad.service disabled       # the socket starts it
+    unit host ninjad.socket enabled
+    unit host ninjad-ro.socket enabled
+    inside host getent group ninja
     inside host ninjactl --version
     inside host ninjactl check --cluster /usr/share/doc/ninja-migration-host/examples/cluster.conf >"$DIR/check" 2>&1 || true
     grep -q "2 VMs, 2 sites" "$DIR/check" || die "the example is no cluster file: $(cat "$DIR/check")"

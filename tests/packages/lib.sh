@@ -41,5 +41,5 @@ deb() {
 
 # file_names: the names alone of the paths on standard input, less what a package adds to what was installed.
 file_names() {
-    sed 's|.*/||; s/\.gz$//' | grep -vxE 'changelog|copyright|LICENSE' | sort -u
+    sed '/lintian\/overrides/d; s|.*/||; s/\.gz$//' | grep -vxE 'changelog|copyright|LICENSE' | sort -u
 }
