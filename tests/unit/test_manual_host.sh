@@ -49,7 +49,7 @@ done
 
 # The settings and their defaults, as the program tells them.
 PAGE=$(as_text "$TREE/man/ninja.conf.5")
-settings=$(NINJA_HOOKS_DIR=/etc/ninja/hooks.d "$NINJACTL" --dump-config --json |
+settings=$(env -u NINJA_HOOKS NINJA_HOOKS_DIR=/etc/ninja/hooks.d "$NINJACTL" --dump-config --json |
     jq -r '.settings[] | "\(.name) \(.value)"')
 [ "$(wc -l <<<"$settings")" -ge 10 ] || die "cannot tell the settings: $settings"
 while read -r name default; do
