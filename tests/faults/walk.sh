@@ -16,7 +16,7 @@ total=0
 for walk in "$@"; do
     IFS=: read -r who class kind <<<"$walk"
     case $who in
-    coordinator) agent_up ''; job_up ;;
+    coordinator) agent_up ''; FAULT_OF_RANK=(); job_up ;;
     rank*) agent_up '' ;;
     esac
     for mode in live paused; do
