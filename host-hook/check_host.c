@@ -2,6 +2,7 @@
 #include <sys/statvfs.h>
 
 #include "host-hook/checks.h"
+#include "host-hook/json_text.h"
 
 #define LITTLE_SPACE_MIB  64
 #define LONG_DOWNTIME_MS  5000
@@ -29,6 +30,34 @@ static void check_state_dir(struct checks *checks)
                        "make room: what cannot be written to the journal is not begun",
                        "only %llu MiB are free for %s", mib, dir);
         }
+    }
+}
+
+static void check_hooks(struct checks *checks)
+{
+    const struct hooks *hooks = &checks->session->hooks;
+    struct ninja_error err = NINJA_ERROR_INIT;
+    size_t i, n;
+    json_t *script, *list;
+    int missing = checks->missing;
+    if (!hooks_list(hooks, &list, &err)) {
+        check_miss(checks, REQUIRED, "hooks", "host", "see ninja.conf(5), or give --no-hooks", "%s",
+                   err.message);
+    }
+    n = json_array_size(list);
+    json_array_foreach(list, i, script)
+    {
+        const char *problem = json_text_in(script, "problem");
+        if (problem[0] != '\0') {
+            check_miss(checks, REQUIRED, "hooks", "host", "mend it, or take the script away",
+                       "hook %s in %s is not run: %s", json_text_in(script, "name"), hooks->dir,
+                       problem);
+        }
+    }
+    json_decref(list);
+    if (checks->missing == missing && n > 0) {
+        check_ok(checks, "hooks", "host", "%zu hook scripts in %s would be run, for %.1f s each", n,
+                 hooks->dir, hooks->timeout_ms / 1000.0);
     }
 }
 
@@ -78,6 +107,7 @@ void check_host(struct checks *checks)
     check_ok(checks, "cluster-file", "host", "the cluster file %s is right: %d VMs, %d sites",
              cluster->file, cluster->n_vms, cluster->n_sites);
     check_state_dir(checks);
+    check_hooks(checks);
     check_limits(checks);
     for (int i = 0; i < cluster->n_vms; i++) {
         check_copy_time(checks, i);

@@ -1,8 +1,6 @@
 /*
- * migrate and switch: the commands that begin something.
+ * migrate: the command that begins a migration.
  */
-#include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,32 +10,6 @@
 #include "host-hook/ninjactl.h"
 #include "host-hook/progress.h"
 #include "host-hook/report.h"
-#include "host-hook/switch.h"
-#include "host-hook/timer.h"
-
-/* SIGINT, SIGTERM and SIGHUP call back from the event loop. */
-struct interrupts {
-    struct event *events[3];
-};
-
-static void interrupts_catch(struct interrupts *interrupts, struct event_base *base,
-                             event_callback_fn callback, void *arg)
-{
-    static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
-    for (int i = 0; i < 3; i++) {
-        interrupts->events[i] = evsignal_new(base, signals[i], callback, arg);
-        event_add(interrupts->events[i], NULL);
-    }
-}
-
-static void interrupts_release(struct interrupts *interrupts)
-{
-    for (int i = 0; i < 3; i++) {
-        event_free(interrupts->events[i]);
-    }
-}
-
-/* ---- migrate ---- */
 
 int exit_code_named(const char *outcome, bool strict)
 {
@@ -134,6 +106,7 @@ static int run_migration(struct session *session, const struct migration_options
         migration_start(session->base, session->cluster, session->survey, journal, options,
                         &session_migration_handler, session);
     session->survey = NULL;
+    migration_use_hooks(migration, &session->hooks);
     if (detach != NULL) { /* now its journal says what it is */
         detach_accept(detach, journal_id(journal));
     }
@@ -192,115 +165,4 @@ int cmd_migrate(const struct args *args)
         return cmd_plan(args);
     }
     return session_may_detach(args, migrate);
-}
-
-/* ---- switch ---- */
-
-struct switching {
-    struct event_base *base;
-    struct transport_switch *sw;
-    struct ninja_error err;
-};
-
-static void on_switched(void *arg, const struct ninja_error *err)
-{
-    struct switching *switching = arg;
-    if (err != NULL) {
-        switching->err = *err;
-    }
-    event_base_loopbreak(switching->base);
-}
-
-static void on_switch_interrupt(evutil_socket_t fd, short what, void *arg)
-{
-    struct switching *switching = arg;
-    switch_abort(switching->sw);
-}
-
-static const struct switch_handler switch_handler = {.done = on_switched};
-
-/* "best" is for people, "@best" for ranks. */
-static const char *btl_list(const char *text)
-{
-    static const char *const words[] = {"@best", "@standby", "@all", "@network", "@bypass"};
-    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
-        if (strcmp(words[i] + 1, text) == 0) {
-            return words[i];
-        }
-    }
-    return text;
-}
-
-static int switch_exit_code(const struct switching *switching)
-{
-    const char *class = switching->err.class;
-    if (class[0] == '\0') {
-        return EXIT_DONE;
-    }
-    if (strcmp(class, "Resume") == 0) {
-        return EXIT_OPERATOR;
-    }
-    if (switch_has_released(switching->sw)) {
-        return EXIT_FAILED;
-    }
-    return strcmp(class, "Refused") == 0 || strcmp(class, "NotReady") == 0 ? EXIT_REFUSED
-                                                                           : EXIT_ROLLED_BACK;
-}
-
-static int run_switch(struct session *session, const struct args *args)
-{
-    struct switching switching = {.base = session->base};
-    struct interrupts interrupts;
-    struct switch_options options = {
-        .cluster = session->cluster,
-        .release = btl_list(args->release),
-        .reselect = btl_list(args->btl),
-        .since_ms = now_ms(),
-    };
-    switching.sw = switch_start(session->base, survey_agents(session->survey),
-                                session->cluster->n_vms, &options, &switch_handler, &switching);
-    interrupts_catch(&interrupts, session->base, on_switch_interrupt, &switching);
-    event_base_dispatch(session->base);
-    interrupts_release(&interrupts);
-    if (!ninja_error_is_set(&switching.err) && switch_jobs(switching.sw) == 0) {
-        ninja_error_set(&switching.err, "Refused", "there is no MPI job to switch");
-    }
-    json_t *report = switch_report(switching.sw);
-    if (args->json) {
-        print_object(json_incref(report));
-    } else if (switch_jobs(switching.sw) > 0) {
-        report_print_switch(stdout, report);
-    }
-    json_decref(report);
-    if (ninja_error_is_set(&switching.err)) {
-        complain(&switching.err);
-    }
-    int code = switch_exit_code(&switching);
-    switch_free(switching.sw);
-    return code;
-}
-
-int cmd_switch(const struct args *args)
-{
-    struct session session;
-    struct ninja_error err = NINJA_ERROR_INIT;
-    int code = session_open(&session, args);
-    if (code != EXIT_DONE) {
-        return code;
-    }
-    code = session_lock(&session, args);
-    if (code == EXIT_DONE) {
-        code = session_refuse_interrupted(&session, args);
-    }
-    if (code == EXIT_DONE) {
-        session_survey(&session, NULL);
-        if (survey_is_complete(session.survey, &err)) {
-            code = run_switch(&session, args);
-        } else {
-            complain(&err);
-            code = EXIT_REFUSED;
-        }
-    }
-    session_close(&session);
-    return code;
 }

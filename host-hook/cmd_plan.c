@@ -28,18 +28,51 @@ static json_t *plan_of_vm(const struct session *session, int i, int to)
                      vmm->site != to ? entry->receive : NULL);
 }
 
+/* The scripts that would be run, and at which stages; NULL with err: one of them would be refused.
+ */
+static json_t *plan_of_hooks(const struct session *session, const struct migration_options *options,
+                             struct ninja_error *err)
+{
+    size_t i;
+    json_t *script, *list, *names = json_array();
+    bool ok = hooks_list(&session->hooks, &list, err);
+    json_array_foreach(list, i, script)
+    {
+        const char *name = json_text_in(script, "name"), *problem = json_text_in(script, "problem");
+        json_array_append(names, json_object_get(script, "name"));
+        if (problem[0] != '\0') {
+            ok = ninja_error_set(err, "Refused", "hook %s in %s is not run: %s", name,
+                                 session->hooks.dir, problem);
+        }
+    }
+    json_decref(list);
+    if (!ok) {
+        json_decref(names);
+        return NULL;
+    }
+    json_t *stages = json_array_size(names) > 0
+                         ? migration_plan_stages(session->survey, session->cluster, options)
+                         : json_array();
+    return json_pack("{s:s?, s:o, s:o}", "dir", session->hooks.dir, "scripts", names, "stages",
+                     stages);
+}
+
 static json_t *make_plan(const struct session *session, const struct migration_options *options,
-                         const struct args *args)
+                         const struct args *args, struct ninja_error *err)
 {
     const struct cluster *cluster = session->cluster;
+    json_t *hooks = plan_of_hooks(session, options, err);
+    if (hooks == NULL) {
+        return NULL;
+    }
     json_t *vms = json_array();
     for (int i = 0; i < cluster->n_vms; i++) {
         json_array_append_new(vms, plan_of_vm(session, i, options->to));
     }
     return json_pack(
-        "{s:s, s:s, s:s, s:o, s:o, s:o}", "cluster", cluster->name, "to",
+        "{s:s, s:s, s:s, s:o, s:o, s:o, s:o}", "cluster", cluster->name, "to",
         cluster->sites[options->to].name, "mode", mode_name(options->mode), "vms", vms, "steps",
-        migration_plan(session->survey, cluster, options), "estimate",
+        migration_plan(session->survey, cluster, options), "hooks", hooks, "estimate",
         estimate_migration(cluster, session->looks, session->survey, options, args->state_dir));
 }
 
@@ -89,6 +122,26 @@ static void print_estimate(json_t *estimate, bool jobs)
     }
 }
 
+static void print_hooks(json_t *hooks)
+{
+    size_t i;
+    json_t *name;
+    if (json_array_size(json_object_get(hooks, "scripts")) == 0) {
+        return;
+    }
+    printf("\nHooks in %s\n  scripts ", json_text_in(hooks, "dir"));
+    json_array_foreach(json_object_get(hooks, "scripts"), i, name)
+    {
+        printf(" %s", json_string_value(name));
+    }
+    printf("\n  stages  ");
+    json_array_foreach(json_object_get(hooks, "stages"), i, name)
+    {
+        printf(" %s", json_string_value(name));
+    }
+    printf("\n");
+}
+
 static void print_plan(json_t *plan, bool jobs)
 {
     size_t i;
@@ -97,6 +150,7 @@ static void print_plan(json_t *plan, bool jobs)
     {
         printf("%2zu. %s\n", i + 1, json_string_value(line));
     }
+    print_hooks(json_object_get(plan, "hooks"));
     print_estimate(json_object_get(plan, "estimate"), jobs);
 }
 
@@ -114,8 +168,11 @@ int cmd_plan(const struct args *args)
         session_look(&session);
         session_survey(&session, NULL);
     }
+    json_t *plan = NULL;
     if (options.to >= 0 && migration_check(session.survey, session.cluster, &options, &err)) {
-        json_t *plan = make_plan(&session, &options, args);
+        plan = make_plan(&session, &options, args, &err);
+    }
+    if (plan != NULL) {
         if (args->json) {
             print_object(plan);
         } else {

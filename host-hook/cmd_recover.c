@@ -51,6 +51,7 @@ static int take_on(struct session *session, const struct record *record, bool ba
         migration_take_on(session->base, session->cluster, session->survey, journal, record, back,
                           &session_migration_handler, session);
     session->survey = NULL;
+    migration_use_hooks(migration, &session->hooks);
     if (detach != NULL) {
         detach_accept(detach, record->id);
     }

@@ -42,6 +42,7 @@ const struct option_info ninjactl_options[] = {
     {OPT_LOG_LEVEL, "log-level", "LEVEL",
      "the most detailed messages: error, warning, info (default), debug"},
     {OPT_VERBOSE, "verbose", NULL, "log what is done in detail, as --log-level debug; also -v"},
+    {OPT_NO_HOOKS, "no-hooks", NULL, "run no hook scripts"},
     {OPT_DUMP_CONFIG, "dump-config", NULL,
      "print the settings that are in force and where each is from;" FURTHER "nothing else is done"},
     {OPT_HELP, "help", NULL, "show this help"},
@@ -57,8 +58,8 @@ const size_t ninjactl_n_options = sizeof(ninjactl_options) / sizeof(ninjactl_opt
 #define LOOKING (COMMON | BIT(JSON) | BIT(TIMEOUT))
 #define HISTORY (NO_CLUSTER_FILE | COMMON)
 #define MIGRATING                                                                                  \
-    (LOOKING | BIT(MODE) | BIT(BANDWIDTH) | BIT(DOWNTIME_LIMIT) | BIT(POSTCOPY) | BIT(PARALLEL) |  \
-     BIT(COMPRESS))
+    (LOOKING | BIT(NO_HOOKS) | BIT(MODE) | BIT(BANDWIDTH) | BIT(DOWNTIME_LIMIT) | BIT(POSTCOPY) |  \
+     BIT(PARALLEL) | BIT(COMPRESS))
 
 #define EXIT_1_STRICT  "  1  failed; with --strict also: degraded\n"
 #define EXIT_2_LOOKING "  2  refused: a migration runs, so nobody else can look\n"
@@ -82,7 +83,7 @@ const struct command ninjactl_commands[] = {
      EXIT_1_STRICT EXIT_2 EXIT_3 EXIT_4
      "     with --detach: 0 it was begun; ninjactl wait tells how it ends\n",
      "migrate eth --timeout copy=600s --detach"},
-    {"switch", cmd_switch, NULL, LOOKING | BIT(BTL) | BIT(RELEASE),
+    {"switch", cmd_switch, NULL, LOOKING | BIT(NO_HOOKS) | BIT(BTL) | BIT(RELEASE),
      "let the jobs choose their transports anew, without a migration",
      "  1  failed after transports were let go; the jobs run on others\n" EXIT_2 EXIT_3 EXIT_4,
      "switch --btl vader,tcp:eth1,self"},
@@ -105,12 +106,12 @@ const struct command ninjactl_commands[] = {
      "  4  needs an operator, or was interrupted\n"
      "  5  it has not ended in time, and goes on\n",
      "wait --timeout 600"},
-    {"abort", cmd_abort, "[ID]", LOOKING | BIT(DETACH),
+    {"abort", cmd_abort, "[ID]", LOOKING | BIT(DETACH) | BIT(NO_HOOKS),
      "roll back the migration that is going on, or that was interrupted",
      EXIT_1_STRICT EXIT_2 EXIT_3 EXIT_4
      "     of one that is going on: 0 it was told; ninjactl wait tells how it ends\n",
      "abort"},
-    {"resume", cmd_resume, "[ID]", LOOKING | BIT(STRICT) | BIT(DETACH),
+    {"resume", cmd_resume, "[ID]", LOOKING | BIT(STRICT) | BIT(DETACH) | BIT(NO_HOOKS),
      "take on a migration that was interrupted, to the nearest safe end",
      EXIT_1_STRICT EXIT_2 EXIT_3 EXIT_4, "resume"},
     {"report", cmd_report, "[ID]", HISTORY | BIT(JSON) | BIT(HTML) | BIT(COMPARE),
@@ -123,7 +124,7 @@ const struct command ninjactl_dump_config = {
     "--dump-config",
     NULL,
     NULL,
-    COMMON | BIT(JSON) | BIT(MODE) | BIT(STRICT) | BIT(SYSFS),
+    COMMON | BIT(JSON) | BIT(MODE) | BIT(STRICT) | BIT(SYSFS) | BIT(NO_HOOKS),
     "print the settings that are in force and where each is from",
     "",
     "--dump-config"};

@@ -22,7 +22,6 @@
 #include "common/log.h"
 #include "host-hook/json_text.h"
 #include "host-hook/report.h"
-#include "host-hook/transfer.h"
 
 const struct migration_step migration_steps[] = {
     {"prepare", false, NULL, begin_prepare, "prepare the receiving QEMU of each VM"},
@@ -101,7 +100,7 @@ int vms_moved(const struct migration *m)
     return n;
 }
 
-static void changed(struct migration *m)
+void changed(struct migration *m)
 {
     if (m->handler->changed != NULL) {
         m->handler->changed(m->arg);
@@ -182,6 +181,9 @@ static enum outcome judge(const struct migration *m)
     for (int i = 0; i < m->n; i++) {
         moving += m->vms[i].moves;
     }
+    if (!m->begun) {
+        return OUTCOME_REFUSED;
+    }
     if (m->operator_needed || (moved > 0 && moved < moving)) {
         return OUTCOME_OPERATOR;
     }
@@ -200,17 +202,23 @@ static void enter_last(struct migration *m, enum migration_state state)
     state_set(&m->states, state);
 }
 
-/* Without an outcome in the journal it is one that was interrupted. */
-void suspend(struct migration *m)
+static void end_suspended(struct migration *m)
 {
-    m->outcome = OUTCOME_OPERATOR;
-    add_reason(m, m->err.message);
-    ninja_log_error("%s", m->err.message);
     enter_last(m, STATE_NEEDS_OPERATOR);
     m->handler->done(m->arg);
 }
 
-static void end(struct migration *m)
+/* Without an outcome in the journal it is one that was interrupted. */
+void suspend(struct migration *m)
+{
+    m->ending = true;
+    m->outcome = OUTCOME_OPERATOR;
+    add_reason(m, m->err.message);
+    ninja_log_error("%s", m->err.message);
+    hooks_then(m, "post", "migrate", false, outcome_name(m->outcome), end_suspended);
+}
+
+static void end_told(struct migration *m)
 {
     size_t i;
     json_t *warning;
@@ -230,6 +238,21 @@ static void end(struct migration *m)
     m->handler->done(m->arg);
 }
 
+static void tell_end(struct migration *m)
+{
+    hooks_then(m, "post", "migrate", false, outcome_name(judge(m)), end_told);
+}
+
+static void end(struct migration *m)
+{
+    m->ending = true;
+    if (m->rolling_back) {
+        hooks_then(m, "post", "rollback", false, outcome_name(judge(m)), tell_end);
+    } else {
+        tell_end(m);
+    }
+}
+
 /* ---- from step to step ---- */
 
 /* Where no VM is to move, what is plugged and chosen in the second half is not taken back, either.
@@ -239,32 +262,103 @@ static bool past_no_return(const struct migration *m)
     return vms_moved(m) > 0 || m->step == migration_n_steps || migration_steps[m->step].building;
 }
 
+/* Nothing was begun, so there is nothing to take back. */
+static void refuse(struct migration *m, const struct ninja_error *err)
+{
+    ninja_log_error("%s", err->message);
+    m->err = *err;
+    journal_write(m->journal, json_pack("{s:o}", "failed", json_text(err->message)));
+    end(m);
+}
+
+static bool end_if_aborted(struct migration *m)
+{
+    struct ninja_error err = NINJA_ERROR_INIT;
+    if (!m->abort_requested || m->rolling_back || past_no_return(m)) {
+        return false;
+    }
+    ninja_error_set(&err, "Aborted", "aborted on request");
+    step_failed(m, &err);
+    return true;
+}
+
+static void begin_step(struct migration *m)
+{
+    const struct migration_step *step = &migration_steps[m->step];
+    struct ninja_error err = m->hook.veto;
+    if (ninja_error_is_set(&err) && !m->begun) {
+        refuse(m, &err);
+        return;
+    }
+    if (ninja_error_is_set(&err)) {
+        step_failed(m, &err);
+        return;
+    }
+    if (end_if_aborted(m)) {
+        return;
+    }
+    m->begun = true;
+    ninja_log_debug("step %s", step->name);
+    journal_write(m->journal, json_pack("{s:s}", "step", step->name));
+    if (!step->building && journal_error(m->journal) != NULL) {
+        step_failed(m, journal_error(m->journal)); /* who takes over would not know */
+        return;
+    }
+    if (ninja_fault(NINJA_FAULT_STEP, "%s", step->name) != NINJA_FAULT_NONE) {
+        ninja_error_set(&err, "Fault", "step %s was made to fail", step->name);
+        step_failed(m, &err);
+        return;
+    }
+    step->begin(m);
+}
+
+static void announced(struct migration *m)
+{
+    struct ninja_error err = m->hook.veto;
+    if (ninja_error_is_set(&err)) {
+        refuse(m, &err);
+    } else {
+        run_soon(m);
+    }
+}
+
+bool step_moves(const struct migration_step *step)
+{
+    return step->begin == begin_prepare || step->begin == begin_copy || step->begin == begin_finish;
+}
+
+static bool is_to_move(const struct migration_vm *vm)
+{
+    return vm->moves;
+}
+
+/* What nobody sees has none, nor has a step in which nothing is done. */
+static bool has_hooks(const struct migration *m, const struct migration_step *step)
+{
+    return step->text != NULL && (!step_moves(step) || any_vm(m, is_to_move));
+}
+
 static void run(evutil_socket_t fd, short what, void *arg)
 {
     struct migration *m = arg;
     timer_free(&m->soon);
-    if (m->abort_requested && !m->rolling_back && !past_no_return(m)) {
-        struct ninja_error err = NINJA_ERROR_INIT;
-        ninja_error_set(&err, "Aborted", "aborted on request");
-        step_failed(m, &err);
+    if (end_if_aborted(m)) {
+        return;
+    }
+    if (!m->hook.announced) {
+        m->hook.announced = true;
+        hooks_then(m, "pre", "migrate", true, NULL, announced);
         return;
     }
     while (m->step < migration_n_steps) {
         const struct migration_step *step = &migration_steps[m->step];
         if (step->needed == NULL || step->needed(m)) {
-            ninja_log_debug("step %s", step->name);
-            journal_write(m->journal, json_pack("{s:s}", "step", step->name));
-            if (!step->building && journal_error(m->journal) != NULL) {
-                step_failed(m, journal_error(m->journal)); /* who takes over would not know */
-                return;
+            m->hook.warnings = json_array_size(m->warnings);
+            if (has_hooks(m, step)) {
+                hooks_then(m, "pre", step->name, !step->building, NULL, begin_step);
+            } else {
+                begin_step(m);
             }
-            if (ninja_fault(NINJA_FAULT_STEP, "%s", step->name) != NINJA_FAULT_NONE) {
-                struct ninja_error err = NINJA_ERROR_INIT;
-                ninja_error_set(&err, "Fault", "step %s was made to fail", step->name);
-                step_failed(m, &err);
-                return;
-            }
-            step->begin(m);
             return;
         }
         m->step++;
@@ -272,16 +366,28 @@ static void run(evutil_socket_t fd, short what, void *arg)
     end(m);
 }
 
-static void run_soon(struct migration *m)
+void run_soon(struct migration *m)
 {
     timer_free(&m->soon);
     m->soon = timer_start(m->base, 0, run, m);
 }
 
-void step_done(struct migration *m)
+static void next_step(struct migration *m)
 {
     m->step++;
     run_soon(m);
+}
+
+void step_done(struct migration *m)
+{
+    const struct migration_step *step = &migration_steps[m->step];
+    bool worse = json_array_size(m->warnings) > m->hook.warnings;
+    if (has_hooks(m, step)) {
+        hooks_then(m, "post", step->name, false,
+                   outcome_name(worse ? OUTCOME_DEGRADED : OUTCOME_DONE), next_step);
+    } else {
+        next_step(m);
+    }
 }
 
 void step_failed(struct migration *m, const struct ninja_error *why)
@@ -306,7 +412,7 @@ void step_failed(struct migration *m, const struct ninja_error *why)
     while (!migration_steps[m->step].building) {
         m->step++;
     }
-    run_soon(m);
+    hooks_then(m, "pre", "rollback", false, NULL, run_soon);
 }
 
 void step_gathered(void *arg, const struct ninja_error *err)
@@ -327,7 +433,7 @@ static void on_abort(evutil_socket_t fd, short what, void *arg)
 {
     struct migration *m = arg;
     timer_free(&m->abort_soon);
-    if (m->ended || m->rolling_back) {
+    if (m->ending || m->rolling_back) {
         return;
     }
     if (past_no_return(m)) {
@@ -337,7 +443,9 @@ static void on_abort(evutil_socket_t fd, short what, void *arg)
     }
     ninja_log_warning("aborting; all is being taken back");
     journal_write(m->journal, json_pack("{s:b}", "abort", true));
-    if (m->sw != NULL && !m->held) {
+    if (m->hook.run != NULL) {
+        hooks_stop(m->hook.run);
+    } else if (m->sw != NULL && !m->held) {
         switch_abort(m->sw);
     } else {
         abort_drivers(m);
@@ -350,218 +458,6 @@ void migration_abort(struct migration *m)
         m->abort_requested = true;
         m->abort_soon = timer_start(m->base, 0, on_abort, m);
     }
-}
-
-/* ---- before it begins ---- */
-
-bool migration_check(struct survey *survey, const struct cluster *cluster,
-                     const struct migration_options *options, struct ninja_error *err)
-{
-    struct survey_vm *vms = survey_vms(survey);
-    bool needed = false;
-    if (!survey_is_complete(survey, err)) {
-        return false;
-    }
-    for (int i = 0; i < cluster->n_vms; i++) {
-        needed |= vms[i].vmm->site != options->to || vmm_lacks_device(vms[i].vmm);
-    }
-    if (!needed) {
-        return ninja_error_set(err, "NothingToDo",
-                               "nothing to do: all VMs are at \"%s\" already, with their devices",
-                               cluster->sites[options->to].name);
-    }
-    return true;
-}
-
-json_t *migration_plan(struct survey *survey, const struct cluster *cluster,
-                       const struct migration_options *options)
-{
-    json_t *plan = json_array();
-    struct survey_vm *vms = survey_vms(survey);
-    bool moves = false, device = false, plugs = false;
-    for (int i = 0; i < cluster->n_vms; i++) {
-        const char *at = cluster->sites[vms[i].vmm->site].name;
-        const struct cluster_entry *entry = &cluster->sites[options->to].vms[i];
-        if (vms[i].vmm->site == options->to) {
-            bool lacks = vmm_lacks_device(vms[i].vmm);
-            plugs |= lacks;
-            json_array_append_new(plan,
-                                  json_sprintf("%s stays at %s%s%s", cluster->vms[i], at,
-                                               lacks ? ", gets " : "", lacks ? entry->device : ""));
-            continue;
-        }
-        moves = true;
-        device |= vms[i].vmm->has_device;
-        plugs |= entry->device != NULL;
-        json_array_append_new(
-            plan, json_sprintf("%s moves from %s to %s (%s%s), %s%s%s%s", cluster->vms[i], at,
-                               cluster->sites[options->to].name,
-                               entry->receive ? "received at " : "no VMM",
-                               entry->receive ? entry->receive : "",
-                               vms[i].vmm->has_device ? "leaves " : "has no device to leave",
-                               vms[i].vmm->has_device ? vmm_entry(vms[i].vmm)->device_id : "",
-                               entry->device ? ", gets " : ", gets no device",
-                               entry->device ? entry->device : ""));
-    }
-    bool jobs = survey_jobs(survey)->n > 0, live = options->mode == MODE_LIVE;
-    for (size_t i = 0; i < migration_n_steps; i++) {
-        const struct migration_step *step = &migration_steps[i];
-        bool needed = step->text != NULL;
-        needed &= moves || (step->begin != begin_prepare && step->begin != begin_copy &&
-                            step->begin != begin_finish);
-        needed &= step->needed != needs_standby || (live && device && jobs);
-        needed &= step->needed != is_paused || (!live && jobs);
-        needed &= step->needed != is_held || (!live && jobs);
-        needed &= step->needed != has_device_to_leave || device;
-        needed &= (step->needed != needs_device && step->needed != needs_attach &&
-                   step->needed != needs_link) ||
-                  plugs;
-        needed &= step->needed != needs_best || (live && plugs && jobs);
-        if (needed) {
-            json_array_append_new(plan, json_string(step->text));
-        }
-    }
-    return plan;
-}
-
-static void on_state(void *arg, enum migration_state from, enum migration_state to)
-{
-    struct migration *m = arg;
-    journal_write(m->journal,
-                  json_pack("{s:s, s:s}", "from", state_name(from), "state", state_name(to)));
-    changed(m);
-}
-
-static void journal_begin(struct migration *m)
-{
-    json_t *vms = json_array();
-    for (int i = 0; i < m->n; i++) {
-        json_array_append_new(vms, json_pack("{s:s, s:s, s:b, s:b}", "name", m->cluster->vms[i],
-                                             "at", m->cluster->sites[m->vms[i].from].name, "moves",
-                                             m->vms[i].moves, "device", m->vms[i].had_device));
-    }
-    journal_write(m->journal,
-                  json_pack("{s:s, s:s, s:s, s:s, s:s, s:s*, s:o, s:o}", "state",
-                            state_name(STATE_PLANNED), "cluster", m->cluster->name, "file",
-                            m->cluster->file, "mode", mode_name(m->options.mode), "to",
-                            m->cluster->sites[m->options.to].name, "key", m->options.key, "vms",
-                            vms, "transfer", transfer_to_json(m->cluster)));
-}
-
-static void sample_vm(void *arg, int vm, struct sample *sample)
-{
-    const struct migration *m = arg;
-    sample->vm = m->cluster->vms[vm];
-    sample->copying = m->vms[vm].copying;
-    sample->progress = m->vms[vm].vmm->progress;
-}
-
-static struct migration *make(struct event_base *base, const struct cluster *cluster,
-                              struct survey *survey, struct journal *journal,
-                              const struct migration_options *options,
-                              const struct migration_handler *handler, void *arg)
-{
-    struct migration *m = calloc(1, sizeof(*m));
-    struct survey_vm *surveyed = survey_vms(survey);
-    m->base = base;
-    m->cluster = cluster;
-    m->survey = survey;
-    m->journal = journal;
-    m->options = *options;
-    m->handler = handler;
-    m->arg = arg;
-    m->n = cluster->n_vms;
-    m->agents = survey_agents(survey);
-    m->vms = calloc((size_t)m->n, sizeof(*m->vms));
-    m->may_be_unplugged = calloc((size_t)m->n, sizeof(bool));
-    m->switches = json_array();
-    m->warnings = json_array();
-    m->samples = samples_new(base, m->n, sample_vm, m);
-    report_time(m->began, sizeof(m->began));
-    state_begin(&m->states, on_state, m);
-    for (int i = 0; i < m->n; i++) {
-        struct migration_vm *vm = &m->vms[i];
-        *vm = (struct migration_vm){.m = m,
-                                    .vmm = surveyed[i].vmm,
-                                    .agent = surveyed[i].agent,
-                                    .from = surveyed[i].vmm->site,
-                                    .moves = surveyed[i].vmm->site != options->to,
-                                    .had_device = surveyed[i].vmm->has_device,
-                                    .before = json_incref(surveyed[i].interconnects),
-                                    .stage = STAGES,
-                                    .timeline = json_array(),
-                                    .arrived_ms = -1};
-        vm->vmm->on_moved = vm_arrived;
-        vm->vmm->on_moved_arg = vm;
-        for (int s = 0; s < STAGES; s++) {
-            vm->stages[s] = -1;
-        }
-    }
-    return m;
-}
-
-struct migration *migration_start(struct event_base *base, const struct cluster *cluster,
-                                  struct survey *survey, struct journal *journal,
-                                  const struct migration_options *options,
-                                  const struct migration_handler *handler, void *arg)
-{
-    struct migration *m = make(base, cluster, survey, journal, options, handler, arg);
-    for (int i = 0; i < m->n; i++) {
-        m->may_be_unplugged[i] = m->vms[i].moves && m->vms[i].had_device;
-    }
-    journal_begin(m);
-    run_soon(m);
-    return m;
-}
-
-static size_t step_named(const char *name)
-{
-    size_t i = 0;
-    while (strcmp(migration_steps[i].name, name) != 0) {
-        i++;
-    }
-    return i;
-}
-
-static bool is_on_its_way(const struct migration_vm *vm)
-{
-    return vm->vmm->moved || vm->vmm->on_its_way;
-}
-
-struct migration *migration_take_on(struct event_base *base, const struct cluster *cluster,
-                                    struct survey *survey, struct journal *journal,
-                                    const struct record *record, bool back,
-                                    const struct migration_handler *handler, void *arg)
-{
-    struct migration_options options = {.to = record->to,
-                                        .mode = record->paused ? MODE_PAUSED : MODE_LIVE,
-                                        .key = record->key[0] != '\0' ? record->key : NULL};
-    struct migration *m = make(base, cluster, survey, journal, &options, handler, arg);
-    struct ninja_error err = NINJA_ERROR_INIT;
-    for (int i = 0; i < m->n; i++) {
-        struct migration_vm *vm = &m->vms[i];
-        vm->from = record->vms[i].from;
-        vm->moves = record->vms[i].moves;
-        vm->had_device = record->vms[i].had_device;
-        vm->detached = vm->had_device;
-        vm->plugged = !vm->moves && !vm->had_device && vm->vmm->has_device;
-    }
-    m->touched = true;
-    snprintf(m->began, sizeof(m->began), "%s", record->began);
-    snprintf(m->taken_on_in, sizeof(m->taken_on_in), "%s", record->state);
-    journal_write(journal, json_pack("{s:s, s:b}", "taken_on_in", record->state, "back", back));
-    ninja_error_set(&err, "Interrupted", "its coordinator ended while it was %s", record->state);
-    if (any_vm(m, is_on_its_way)) {
-        m->taken_back = back && vms_moved(m) == 0;
-        m->err = err;
-        m->step = step_named("copy");
-        m->copy_round = 1;
-        run_soon(m);
-    } else {
-        m->step = step_named("prepare");
-        step_failed(m, &err);
-    }
-    return m;
 }
 
 /* ---- asking about it ---- */
@@ -593,6 +489,7 @@ void migration_free(struct migration *m)
     if (m == NULL) {
         return;
     }
+    hooks_free(m->hook.run);
     switch_free(m->sw);
     gather_free(&m->gather);
     timer_free(&m->soon);

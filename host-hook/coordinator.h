@@ -9,6 +9,7 @@
 
 #include "common/error.h"
 #include "host-hook/cluster.h"
+#include "host-hook/hooks.h"
 #include "host-hook/journal.h"
 #include "host-hook/survey.h"
 
@@ -77,6 +78,13 @@ struct migration *migration_take_on(struct event_base *base, const struct cluste
                                     const struct record *record, bool back,
                                     const struct migration_handler *handler, void *arg);
 
+/**
+ * Has hook scripts run, from the beginning on; without this none are. Before the event loop runs.
+ *
+ * @param hooks  borrowed until the migration is freed
+ */
+void migration_use_hooks(struct migration *migration, const struct hooks *hooks);
+
 /** Rolls back, unless a VM has passed the point of no return; `done` follows as always. */
 void migration_abort(struct migration *migration);
 
@@ -96,6 +104,10 @@ json_t *migration_report(const struct migration *migration);
  */
 json_t *migration_plan(struct survey *survey, const struct cluster *cluster,
                        const struct migration_options *options);
+
+/** The stages at which hook scripts would be run, in their order, as a new array of names. */
+json_t *migration_plan_stages(struct survey *survey, const struct cluster *cluster,
+                              const struct migration_options *options);
 
 const char *mode_name(enum migration_mode mode);
 

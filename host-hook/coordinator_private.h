@@ -81,7 +81,18 @@ struct migration {
     struct samples *samples;     /* of the copies */
     json_t *jobs_after;
 
-    bool abort_requested, rolling_back, touched, ended, operator_needed;
+    const struct hooks *hooks; /* NULL: none are run */
+    struct {
+        struct hooks_run *run; /* NULL: none runs */
+        bool may_veto;
+        bool announced;  /* pre-migrate or pre-recover was run */
+        size_t warnings; /* that there were before the step at hand */
+        struct ninja_error veto;
+        void (*next)(struct migration *m);
+    } hook;
+
+    bool begun; /* a step was */
+    bool abort_requested, rolling_back, touched, ending, ended, operator_needed;
     char taken_on_in[24];   /* the state in which it was interrupted; empty: it was not */
     bool taken_back;        /* taken on to be aborted, with copies on their way */
     struct ninja_error err; /* what made it fail */
@@ -100,8 +111,25 @@ struct migration_step {
     const char *text; /* for the plan */
 };
 
+/** Whether it has nothing to do where no VM is to move. */
+bool step_moves(const struct migration_step *step);
+
 extern const struct migration_step migration_steps[];
 extern const size_t migration_n_steps;
+
+/**
+ * Runs the hooks of a stage, "WHEN-WHAT", and then calls next: at once, if there are none. A veto
+ * is in m->hook.veto then; a failure where there can be none has become a warning.
+ *
+ * @param outcome  how what is over ended; NULL: it is not
+ */
+void hooks_then(struct migration *m, const char *when, const char *what, bool may_veto,
+                const char *outcome, void (*next)(struct migration *m));
+
+/** Goes on with the step at hand, from the event loop. */
+void run_soon(struct migration *m);
+/** A state or stage began. */
+void changed(struct migration *m);
 
 /** Ends the step; the next one begins from the event loop. */
 void step_done(struct migration *m);
@@ -127,6 +155,8 @@ const char *stage_name(enum stage stage);
 
 bool any_vm(const struct migration *m, bool (*is)(const struct migration_vm *vm));
 int vms_moved(const struct migration *m);
+/** The site that the VMs that move came from, "several", or empty. */
+const char *came_from(const struct migration *m);
 int timeout_of(const struct migration *m, enum timeout timeout);
 
 /* switch callbacks common to both halves */

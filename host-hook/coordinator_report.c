@@ -52,8 +52,7 @@ static json_t *vm_report(const struct migration_vm *vm)
     return json;
 }
 
-/* The site that all VMs came from, or "several". */
-static const char *came_from(const struct migration *m)
+const char *came_from(const struct migration *m)
 {
     int from = -1;
     for (int i = 0; i < m->n; i++) {

@@ -102,6 +102,7 @@ static const struct {
     {OPT_MODE, "--mode", "mode", NULL},
     {OPT_STRICT, "--strict", "strict", "true"},
     {OPT_SYSFS, "--sysfs", "sysfs", NULL},
+    {OPT_NO_HOOKS, "--no-hooks", "hooks", "false"},
     {OPT_LOG_LEVEL, "--log-level", "log-level", NULL},
     {OPT_VERBOSE, "--verbose", "log-level", "debug"},
 };

@@ -89,6 +89,7 @@ enum option_id {
     OPT_COMPARE,
     OPT_SYSFS,
     OPT_LOG_LEVEL,
+    OPT_NO_HOOKS,
     OPT_DUMP_CONFIG,
     OPT_KEY,
     OPT_HELP,
@@ -126,6 +127,7 @@ void print_help(FILE *out, const struct command *command);
 
 struct session {
     struct event_base *base;
+    struct hooks hooks;
     struct cluster *cluster;
     struct looks *looks; /* NULL: not looked */
     struct survey *survey;
@@ -171,6 +173,15 @@ int session_may_detach(const struct args *args, session_command *run);
 
 /** Lets the log go to the journal's directory. Returns an exit code. detach: NULL: does nothing. */
 int session_log_to(const struct journal *journal, const struct detach *detach);
+
+/* SIGINT, SIGTERM and SIGHUP call back from the event loop. */
+struct interrupts {
+    struct event *events[3];
+};
+
+void interrupts_catch(struct interrupts *interrupts, struct event_base *base,
+                      event_callback_fn callback, void *arg);
+void interrupts_release(struct interrupts *interrupts);
 
 /** Writes "ninjactl: MESSAGE" to standard error. */
 void complain(const struct ninja_error *err);

@@ -1,4 +1,5 @@
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -56,6 +57,10 @@ int session_open(struct session *session, const struct args *args)
 {
     struct ninja_error err = NINJA_ERROR_INIT;
     *session = (struct session){.lock = -1};
+    if (settings_number(args->settings, "hooks")) {
+        session->hooks.dir = settings_text(args->settings, "hooks-dir");
+        session->hooks.timeout_ms = settings_number(args->settings, "hook-timeout");
+    }
     session->cluster = cluster_read(args->cluster_file, &err);
     if (session->cluster == NULL) {
         complain(&err);
@@ -188,4 +193,21 @@ int session_log_to(const struct journal *journal, const struct detach *detach)
         return EXIT_FAILED;
     }
     return EXIT_DONE;
+}
+
+void interrupts_catch(struct interrupts *interrupts, struct event_base *base,
+                      event_callback_fn callback, void *arg)
+{
+    static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
+    for (int i = 0; i < 3; i++) {
+        interrupts->events[i] = evsignal_new(base, signals[i], callback, arg);
+        event_add(interrupts->events[i], NULL);
+    }
+}
+
+void interrupts_release(struct interrupts *interrupts)
+{
+    for (int i = 0; i < 3; i++) {
+        event_free(interrupts->events[i]);
+    }
 }

@@ -35,7 +35,7 @@ struct watch {
 static const char *type_of(const struct watch *watch, json_t *line)
 {
     static const char *const types[] = {"outcome", "taken_on_in", "failed", "abort",
-                                        "warning", "step",        "vm"};
+                                        "warning", "step",        "hook",   "vm"};
     if (watch->cluster[0] == '\0') {
         return "begin";
     }

@@ -56,6 +56,16 @@ while read -r name default; do
     [[ $PAGE =~ \ $name\ [a-z1,\ ]*$default\  ]] || { echo "the page lacks $name with $default"; failed=1; }
 done <<<"$settings"
 
+# The stages of hooks: the steps that have a text.
+HOOKS=$(cat "$TREE/docs/hooks.md")
+stages=$(sed -n '/migration_steps\[\] = {/,/^};/p' "$TREE/host-hook/coordinator.c" | tr '\n' ' ' |
+    grep -o '{"[a-z]*", [a-z]*, [a-zA-Z_]*, [a-z_]*, *"' | cut -d '"' -f 2)
+[ "$(wc -w <<<"$stages")" -eq 12 ] || die "cannot tell the stages: $stages"
+for stage in $stages migrate rollback recover switch; do
+    in_page "${PAGE#*HOOKS}" stage "$stage"
+    [[ $HOOKS == *"\`$stage\`"* ]] || { echo "docs/hooks.md lacks the stage $stage"; failed=1; }
+done
+
 # What an agent can be told.
 PAGE=$(as_text "$TREE/man/ninja-protocol.7")
 commands=$(sed -n 's/^    {"\(ninja-[a-z]*\|guest-[a-z-]*\)", .*/\1/p' "$TREE/guest-agent/commands.c")
