@@ -84,7 +84,7 @@ static void copy_text(char *to, size_t size, json_t *object, const char *key)
 static bool may_warn(struct agent *agent)
 {
     if (++agent->warnings == MAX_WARNINGS) {
-        ninja_log_warning("%s: no further warnings about its agent follow", agent->vm);
+        ninja_log_vm(NINJA_LOG_WARNING, agent->vm, "no further warnings about its agent follow");
     }
     return agent->warnings < MAX_WARNINGS;
 }
@@ -266,7 +266,8 @@ static void try_later(struct agent *agent, const struct ninja_error *err)
 static void channel_broke(struct agent *agent, const struct ninja_error *err)
 {
     if (agent->state == READY) {
-        ninja_log_debug("%s: the channel broke (%s); connecting again", agent->vm, err->message);
+        ninja_log_vm(NINJA_LOG_DEBUG, agent->vm, "the channel broke (%s); connecting again",
+                     err->message);
         timer_free(&agent->deadline);
         agent->deadline = timer_start(agent->base, agent->connect_timeout_ms, on_deadline, agent);
     }
@@ -335,7 +336,8 @@ static void on_events(struct agent *agent, json_t *result)
     size_t i;
     json_t *event;
     if (json_is_true(json_object_get(result, "lost")) && may_warn(agent)) {
-        ninja_log_warning("%s: the agent no longer has all events that were missed", agent->vm);
+        ninja_log_vm(NINJA_LOG_WARNING, agent->vm,
+                     "the agent no longer has all events that were missed");
     }
     json_incref(result);
     json_array_foreach(json_object_get(result, "events"), i, event)
@@ -424,7 +426,7 @@ static void on_hello(void *arg, json_t *result, const struct ninja_error *err)
     copy_text(agent->hostname, sizeof(agent->hostname), result, "hostname");
     bool same = agent->known && strcmp(agent->instance, instance) == 0;
     if (agent->known && !same && may_warn(agent)) {
-        ninja_log_warning("%s: its agent was started again meanwhile", agent->vm);
+        ninja_log_vm(NINJA_LOG_WARNING, agent->vm, "its agent was started again meanwhile");
     }
     memcpy(agent->instance, instance, sizeof(instance));
     if (same) {

@@ -95,7 +95,7 @@ static int run_migration(struct session *session, const struct migration_options
         complain(&err);
         return EXIT_FAILED;
     }
-    int code = session_log_to(journal, detach);
+    int code = session_log_to(session, journal, detach);
     if (code != EXIT_DONE) {
         journal_free(journal);
         return code;

@@ -40,7 +40,7 @@ static int take_on(struct session *session, const struct record *record, bool ba
         complain(&err);
         return EXIT_FAILED;
     }
-    code = session_log_to(journal, detach);
+    code = session_log_to(session, journal, detach);
     if (code != EXIT_DONE) {
         journal_free(journal);
         return code;

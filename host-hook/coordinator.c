@@ -127,6 +127,8 @@ void stage_end(struct migration_vm *vm)
         int64_t offset = now_ms() - vm->m->states.began_ms;
         vm->stages[vm->stage] = offset - vm->stage_began_ms;
         json_array_append_new(vm->timeline, stage_to_json(vm, json_integer(vm->stages[vm->stage])));
+        ninja_log_vm(NINJA_LOG_DEBUG, vmm_name(vm->vmm), "%s: %lld ms", stage_name(vm->stage),
+                     (long long)vm->stages[vm->stage]);
         vm->stage = STAGES;
     }
 }
@@ -246,6 +248,7 @@ static void tell_end(struct migration *m)
 static void end(struct migration *m)
 {
     m->ending = true;
+    ninja_log_about(NINJA_LOG_STAGE, "");
     if (m->rolling_back) {
         hooks_then(m, "post", "rollback", false, outcome_name(judge(m)), tell_end);
     } else {
@@ -298,6 +301,7 @@ static void begin_step(struct migration *m)
         return;
     }
     m->begun = true;
+    ninja_log_about(NINJA_LOG_STAGE, step->name);
     ninja_log_debug("step %s", step->name);
     journal_write(m->journal, json_pack("{s:s}", "step", step->name));
     if (!step->building && journal_error(m->journal) != NULL) {

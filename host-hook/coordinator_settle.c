@@ -42,7 +42,9 @@ static void vm_over(struct migration_vm *vm, const struct ninja_error *err)
 {
     stage_end(vm);
     if (err != NULL) {
+        ninja_log_about(NINJA_LOG_VM, vmm_name(vm->vmm));
         add_warning(vm->m, err);
+        ninja_log_about(NINJA_LOG_VM, "");
     }
     gather_done(&vm->m->gather, NULL);
 }

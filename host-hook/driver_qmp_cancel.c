@@ -52,8 +52,8 @@ static void on_given_up(void *arg, const struct ninja_error *err)
 {
     struct qmp_vm *v = arg;
     if (err != NULL) {
-        ninja_log_warning("%s: cleaning up at %s: %s", vmm_name(&v->vmm), site_to(v)->name,
-                          err->message);
+        ninja_log_vm(NINJA_LOG_WARNING, vmm_name(&v->vmm), "cleaning up at %s: %s",
+                     site_to(v)->name, err->message);
     }
     rolled_back(v);
 }

@@ -41,7 +41,8 @@ void post_copy_begin_if_due(struct qmp_vm *v, json_t *result)
     int after = v->vmm.cluster->post_copy_after;
     if (after >= 0 && !v->post_copy_begun && json_number_value(passes) > after) {
         v->post_copy_begun = true;
-        ninja_log_info("%s: changes sides, and the rest of its memory follows", vmm_name(&v->vmm));
+        ninja_log_vm(NINJA_LOG_INFO, vmm_name(&v->vmm),
+                     "changes sides, and the rest of its memory follows");
         peer_execute(source_of(v), "migrate-start-postcopy", NULL, NULL);
     }
 }
@@ -78,7 +79,7 @@ static void on_destination_status(void *arg, json_t *result, const struct ninja_
         qmp_vm_arrived(v);
         v->vmm.split = v->copying = true;
         v->heard_at = now_ms();
-        ninja_log_info("%s runs at %s", vmm_name(&v->vmm), site_to(v)->name);
+        ninja_log_vm(NINJA_LOG_INFO, vmm_name(&v->vmm), "runs at %s", site_to(v)->name);
         if (v->vmm.on_moved != NULL) {
             v->vmm.on_moved(v->vmm.on_moved_arg);
         }
@@ -138,7 +139,7 @@ static void on_resumed(void *arg, json_t *result, const struct ninja_error *err)
         return;
     }
     if (err != NULL) {
-        ninja_log_info("%s: not yet: %s", vmm_name(&v->vmm), err->message);
+        ninja_log_vm(NINJA_LOG_INFO, vmm_name(&v->vmm), "not yet: %s", err->message);
     }
     v->reconnect_at = now_ms() + (err == NULL ? qmp_vm_timeout(v, TIMEOUT_RECONNECT) : 0);
     qmp_vm_ask_progress_in(v, RECOVER_MS);
@@ -183,9 +184,10 @@ static void recover(struct qmp_vm *v)
     const struct cluster *cluster = v->vmm.cluster;
     if (v->recover_by == 0) {
         v->recover_by = now_ms() + qmp_vm_timeout(v, TIMEOUT_RECOVER);
-        ninja_log_warning("%s: the connection between %s and %s broke while its memory was on both "
-                          "sides; it is being made anew",
-                          vmm_name(&v->vmm), cluster->sites[v->vmm.from].name, site_to(v)->name);
+        ninja_log_vm(NINJA_LOG_WARNING, vmm_name(&v->vmm),
+                     "the connection between %s and %s broke while its memory was on both "
+                     "sides; it is being made anew",
+                     cluster->sites[v->vmm.from].name, site_to(v)->name);
     }
     if (now_ms() > v->recover_by) {
         ninja_error_set(

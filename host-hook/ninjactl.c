@@ -13,6 +13,7 @@
 
 #include "common/fault.h"
 #include "common/log.h"
+#include "host-hook/logs.h"
 
 static bool number(const char *option, const char *text, int max, int *value)
 {
@@ -197,6 +198,7 @@ static int dump_config(const struct args *args)
 static int run_with_settings(const struct command *command, struct args *args)
 {
     const struct settings *settings = args->settings;
+    struct ninja_error err = NINJA_ERROR_INIT;
     if (args->dump_config) {
         return dump_config(args);
     }
@@ -206,6 +208,10 @@ static int run_with_settings(const struct command *command, struct args *args)
     args->mode = (enum migration_mode)settings_number(settings, "mode");
     args->strict = settings_number(settings, "strict") != 0;
     ninja_log_init("ninjactl", (enum ninja_log_level)settings_number(settings, "log-level"));
+    if (!log_to((enum log_target)settings_number(settings, "log"), "ninjactl", &err)) {
+        complain(&err);
+        return EXIT_CONFIG;
+    }
     return command->run(args);
 }
 

@@ -133,6 +133,7 @@ struct session {
     struct survey *survey;
     struct progress *progress; /* of the migration that runs; NULL: none does */
     int lock;                  /* -1: not taken */
+    struct log_file *log;      /* of that migration; NULL: none */
 };
 
 /** Reads the cluster file and applies the options; says what is wrong. Returns an exit code. */
@@ -171,8 +172,12 @@ typedef int session_command(const struct args *args, struct detach *detach);
  */
 int session_may_detach(const struct args *args, session_command *run);
 
-/** Lets the log go to the journal's directory. Returns an exit code. detach: NULL: does nothing. */
-int session_log_to(const struct journal *journal, const struct detach *detach);
+/**
+ * Logs what becomes of a migration in the journal's directory; with a detach all that is printed
+ * goes there, too. Returns an exit code.
+ */
+int session_log_to(struct session *session, const struct journal *journal,
+                   const struct detach *detach);
 
 /* SIGINT, SIGTERM and SIGHUP call back from the event loop. */
 struct interrupts {

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/log.h"
+#include "host-hook/logs.h"
 #include "host-hook/looks.h"
 #include "host-hook/ninjactl.h"
 
@@ -153,6 +155,7 @@ void session_survey(struct session *session, const struct record *interrupted)
 
 void session_close(struct session *session)
 {
+    log_file_close(session->log);
     survey_free(session->survey);
     looks_free(session->looks);
     cluster_free(session->cluster);
@@ -183,7 +186,8 @@ int session_may_detach(const struct args *args, session_command *run)
     return code;
 }
 
-int session_log_to(const struct journal *journal, const struct detach *detach)
+int session_log_to(struct session *session, const struct journal *journal,
+                   const struct detach *detach)
 {
     struct ninja_error err = NINJA_ERROR_INIT;
     char path[4200];
@@ -192,6 +196,9 @@ int session_log_to(const struct journal *journal, const struct detach *detach)
         complain(&err);
         return EXIT_FAILED;
     }
+    ninja_log_about(NINJA_LOG_MIGRATION, journal_id(journal));
+    ninja_log_about(NINJA_LOG_CLUSTER, session->cluster->name);
+    session->log = log_file_open(journal_dir(journal), detach != NULL);
     return EXIT_DONE;
 }
 

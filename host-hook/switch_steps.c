@@ -264,8 +264,8 @@ static void on_deadline(evutil_socket_t fd, short what, void *arg);
 static void job_ended(struct part *part)
 {
     const struct transport_switch *sw = part->sw;
-    ninja_log_warning("%s: job %s ended in the middle of the switch",
-                      agent_vm(sw->agents[part->vm]), sw->jobs->jobs[part->job].name);
+    ninja_log_vm(NINJA_LOG_WARNING, agent_vm(sw->agents[part->vm]),
+                 "job %s ended in the middle of the switch", sw->jobs->jobs[part->job].name);
     part->gone = true;
     part_over(part, NULL);
 }
@@ -325,8 +325,9 @@ static void await_ranks(struct part *part)
     struct transport_switch *sw = part->sw;
     const int *timeouts = sw->options.cluster->timeouts;
     if (part->back_by == 0) {
-        ninja_log_warning("%s: its agent was started again; waiting for the ranks of job %s",
-                          agent_vm(sw->agents[part->vm]), sw->jobs->jobs[part->job].name);
+        ninja_log_vm(NINJA_LOG_WARNING, agent_vm(sw->agents[part->vm]),
+                     "its agent was started again; waiting for the ranks of job %s",
+                     sw->jobs->jobs[part->job].name);
         part->back_by = now_ms() + timeouts[TIMEOUT_JOBS];
     }
     int64_t left = part->back_by > now_ms() ? part->back_by - now_ms() : 0;

@@ -80,12 +80,12 @@ holds '.[10] | .stage == "post-copy" and (.vms | map(.at == "eth" and (.has_devi
 
 # To a site with a device; paused; and none where none are wanted.
 rm "$TOLD" "$HOOKS/20-say"
-expect 0 migrate ib --mode paused
+expect 0 migrate ib --mode paused --timeout link=300
 [ "$(told)" = "pre-migrate pre-prepare post-prepare pre-hold post-hold pre-copy post-copy pre-finish post-finish pre-plug post-plug pre-attach post-attach pre-link post-link pre-resume post-resume post-migrate" ] ||
     die "paused: $(told)"
 rm "$TOLD"
 expect 0 migrate eth --no-hooks
-NINJA_HOOKS=no expect 0 migrate ib
+NINJA_HOOKS=no expect 0 migrate ib --timeout link=300
 [ ! -e "$TOLD" ] || die "hooks were run: $(told)"
 
 # A veto at each stage at which there can be one: VMs and job are as they were, and the reason tells who did not want it.
