@@ -18,6 +18,7 @@
 #include "host-hook/device.h"
 #include "host-hook/driver.h"
 #include "host-hook/text_file.h"
+#include "host-hook/transfer.h"
 
 static const struct {
     const char *name;
@@ -347,14 +348,12 @@ static bool read_timeouts(const struct reader *reader, const config_setting_t *g
 static bool read_migration(const struct reader *reader, const config_setting_t *group)
 {
     char *compress = NULL;
-    const struct key keys[] = {
-        {"bandwidth", NUMBER, false, &reader->cluster->bandwidth_mib, 0, 1000000},
-        {"downtime-limit", NUMBER, false, &reader->cluster->downtime_limit_ms, 1, 2000000},
-        {"post-copy", NUMBER, false, &reader->cluster->post_copy_after, 0, 1000},
-        {"parallel", NUMBER, false, &reader->cluster->parallel, 0, CLUSTER_MAX_PARALLEL},
-        {"compress", TEXT, false, &compress, 0, 0},
-        {0},
-    };
+    struct key keys[8] = {{"compress", TEXT, false, &compress, 0, 0}};
+    const struct transfer_number *number = transfer_numbers;
+    for (struct key *key = &keys[1]; number->key != NULL; key++, number++) {
+        *key = (struct key){number->key, NUMBER,     false, transfer_value(reader->cluster, number),
+                            number->min, number->max};
+    }
     struct ninja_error err = NINJA_ERROR_INIT;
     bool ok = read_group(reader, group, keys, "\"migration\"");
     if (ok && ((compress != NULL && !cluster_set_compress(reader->cluster, compress, &err)) ||

@@ -14,18 +14,26 @@
 #include "common/fault.h"
 #include "common/log.h"
 #include "host-hook/logs.h"
+#include "host-hook/transfer.h"
 
-static bool number(const char *option, const char *text, int max, int *value)
+static bool number(const char *option, const char *text, int min, int max, int *value)
 {
     char *end;
     long n = strtol(text, &end, 10);
-    if (end == text || *end != '\0' || n < 0 || n > max) {
-        fprintf(stderr, "ninjactl: --%s: expected a whole number from 0 to %d, found \"%s\"\n",
-                option, max, text);
+    if (end == text || *end != '\0' || n < min || n > max) {
+        fprintf(stderr, "ninjactl: --%s: expected a whole number from %d to %d, found \"%s\"\n",
+                option, min, max, text);
         return false;
     }
     *value = (int)n;
     return true;
+}
+
+/* How memory is sent: with the limits of the cluster file. */
+static bool transfer_option(const char *key, const char *text, int *value)
+{
+    const struct transfer_number *limits = transfer_number(key);
+    return number(key, text, limits->min, limits->max, value);
 }
 
 static bool set_option(struct args *args, enum option_id id, const char *value)
@@ -38,7 +46,7 @@ static bool set_option(struct args *args, enum option_id id, const char *value)
         args->postcopy = true;
         return true;
     case OPT_PARALLEL:
-        return number("parallel", value, CLUSTER_MAX_PARALLEL, &args->parallel);
+        return transfer_option("parallel", value, &args->parallel);
     case OPT_COMPRESS:
         args->compress = value;
         return true;
@@ -66,11 +74,11 @@ static bool set_option(struct args *args, enum option_id id, const char *value)
         args->release = value;
         return true;
     case OPT_BANDWIDTH:
-        return number("bandwidth", value, 1000000, &args->bandwidth);
+        return transfer_option("bandwidth", value, &args->bandwidth);
     case OPT_DOWNTIME_LIMIT:
-        return number("downtime-limit", value, 2000000, &args->downtime_limit);
+        return transfer_option("downtime-limit", value, &args->downtime_limit);
     case OPT_WAIT_TIMEOUT:
-        return number("timeout", value, 7 * 24 * 3600, &args->wait_seconds);
+        return number("timeout", value, 0, 7 * 24 * 3600, &args->wait_seconds);
     case OPT_HTML:
         args->html = true;
         args->html_file = value;
@@ -79,7 +87,7 @@ static bool set_option(struct args *args, enum option_id id, const char *value)
         args->compare = value;
         return true;
     case OPT_LAST:
-        return number("last", value, 1000000, &args->last);
+        return number("last", value, 0, 1000000, &args->last);
     case OPT_TIMEOUT:
         if (args->n_timeouts == MAX_TIMEOUT_OPTIONS) {
             fprintf(stderr, "ninjactl: at most %d times --timeout\n", MAX_TIMEOUT_OPTIONS);

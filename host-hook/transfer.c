@@ -1,25 +1,35 @@
 #include "host-hook/transfer.h"
 
-#include <stddef.h>
+#include <string.h>
 
-static const struct {
-    const char *key;
-    size_t offset;
-    int min, max;
-} numbers[] = {
-    {"bandwidth", offsetof(struct cluster, bandwidth_mib), 0, 1000000},
-    {"downtime-limit", offsetof(struct cluster, downtime_limit_ms), 0, 2000000},
-    {"parallel", offsetof(struct cluster, parallel), 0, 255},
-    {"post-copy", offsetof(struct cluster, post_copy_after), -1, 1000},
+const struct transfer_number transfer_numbers[] = {
+    {"bandwidth", offsetof(struct cluster, bandwidth_mib), 0, 1000000, false},
+    {"downtime-limit", offsetof(struct cluster, downtime_limit_ms), 1, 2000000, false},
+    {"post-copy", offsetof(struct cluster, post_copy_after), 0, 1000, true},
+    {"parallel", offsetof(struct cluster, parallel), 0, CLUSTER_MAX_PARALLEL, false},
+    {0},
 };
-#define NUMBERS (sizeof(numbers) / sizeof(numbers[0]))
+
+const struct transfer_number *transfer_number(const char *key)
+{
+    const struct transfer_number *number = transfer_numbers;
+    while (strcmp(number->key, key) != 0) {
+        number++;
+    }
+    return number;
+}
+
+int *transfer_value(struct cluster *cluster, const struct transfer_number *number)
+{
+    return (int *)((char *)cluster + number->offset);
+}
 
 json_t *transfer_to_json(const struct cluster *cluster)
 {
     json_t *json = json_pack("{s:s}", "compress", compress_name(cluster->compress));
-    for (size_t i = 0; i < NUMBERS; i++) {
-        const int *number = (const int *)((const char *)cluster + numbers[i].offset);
-        json_object_set_new(json, numbers[i].key, json_integer(*number));
+    for (const struct transfer_number *number = transfer_numbers; number->key != NULL; number++) {
+        const int *value = (const int *)((const char *)cluster + number->offset);
+        json_object_set_new(json, number->key, json_integer(*value));
     }
     return json;
 }
@@ -28,11 +38,12 @@ void transfer_from_json(struct cluster *cluster, const json_t *json)
 {
     struct ninja_error unused = NINJA_ERROR_INIT;
     const char *compress = json_string_value(json_object_get(json, "compress"));
-    for (size_t i = 0; i < NUMBERS; i++) {
-        json_t *value = json_object_get(json, numbers[i].key);
-        json_int_t number = json_integer_value(value);
-        if (json_is_integer(value) && number >= numbers[i].min && number <= numbers[i].max) {
-            *(int *)((char *)cluster + numbers[i].offset) = (int)number;
+    for (const struct transfer_number *number = transfer_numbers; number->key != NULL; number++) {
+        json_t *value = json_object_get(json, number->key);
+        json_int_t n = json_integer_value(value);
+        int min = number->may_be_unset ? -1 : number->min;
+        if (json_is_integer(value) && n >= min && n <= number->max) {
+            *transfer_value(cluster, number) = (int)n;
         }
     }
     if (compress != NULL) {

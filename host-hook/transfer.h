@@ -6,8 +6,25 @@
 #define NINJA_TRANSFER_H
 
 #include <jansson.h>
+#include <stddef.h>
 
 #include "host-hook/cluster.h"
+
+/* A number of that, with its name in the cluster file and on the command line. */
+struct transfer_number {
+    const char *key;
+    size_t offset; /* in struct cluster */
+    int min, max;
+    bool may_be_unset; /* -1 is a value, too, which nobody can give */
+};
+
+/* The last one has no key. */
+extern const struct transfer_number transfer_numbers[];
+
+/** The one of that key, which must be there. */
+const struct transfer_number *transfer_number(const char *key);
+
+int *transfer_value(struct cluster *cluster, const struct transfer_number *number);
 
 /** A new object. */
 json_t *transfer_to_json(const struct cluster *cluster);

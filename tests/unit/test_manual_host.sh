@@ -41,8 +41,9 @@ for name in ${names//,/ }; do
         "$TREE/host-hook/cluster.c" | head -1)
     in_page "$PAGE" time-out " $name $default "
 done
-keys=$(sed -n 's/.*{"\([a-z-]*\)", \(TEXT\|NAME\|NUMBER\|LIST\|GROUP\),.*/\1/p' "$TREE/host-hook/cluster.c" | sort -u)
-[ "$(wc -w <<<"$keys")" -ge 15 ] || die "cannot tell the keys of a cluster file: $keys"
+keys=$(sed -n 's/.*{"\([a-z-]*\)", \(TEXT\|NAME\|NUMBER\|LIST\|GROUP\),.*/\1/p' "$TREE/host-hook/cluster.c"
+    sed -n 's/^    {"\([a-z-]*\)", offsetof.*/\1/p' "$TREE/host-hook/transfer.c")
+[ "$(wc -w <<<"$keys")" -ge 20 ] || die "cannot tell the keys of a cluster file: $keys"
 for key in $keys; do
     in_page "$PAGE" key " $key"
 done
