@@ -121,7 +121,7 @@ wrong 'hook-timeout = 1.5;' '1: hook-timeout: expected'
 wrong 'state-dir = "";' '1: state-dir: expected a text'
 wrong 'state-dir = "a\nb";' '1: state-dir: expected a text'
 wrong 'state-dir = [ "a" ];' '1: state-dir: expected a text'
-wrong $'mode = "live";\nstate-dir "x";' '2: syntax error before here'
+wrong $'mode = "live";\nstate-dir = ;' '2: syntax error before here'
 wrong "@include \"$SYSTEM\"" '1: @include is not for this file'
 printf 'mode = "live";\0' >"$SYSTEM"
 refused "$SYSTEM:1: the file holds a NUL"
