@@ -3,6 +3,7 @@
  * is one that may only look, what the workers answer, and whether it leaves before they do. No
  * process is started: what would be started is checked, and ended here.
  */
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -145,6 +146,7 @@ static void make_state(void)
 static void set_up(void)
 {
     struct ninja_error err = NINJA_ERROR_INIT;
+    signal(SIGPIPE, SIG_IGN); /* as main() does */
     make_state();
     settings.clusters[settings.n_clusters++] = fuzz_path("cluster");
     settings.state_dir = fuzz_path("state");
