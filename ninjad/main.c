@@ -46,7 +46,7 @@ static const char usage[] =
     "      --listen-readonly=PATH  the same, for everyone, and for looking only\n"
     "  -g, --group=NAME         the group that may use the service (default: " SETTINGS_GROUP ")\n"
     "  -m, --metrics=FILE       write metrics for Prometheus there (node_exporter: *.prom)\n"
-    "      --resume             take on migrations that were interrupted, at the start\n"
+    "      --resume             take on migrations that were interrupted, each once\n"
     "      --exit-idle=S        end after S seconds without clients, if systemd has the socket\n"
     "      --max-workers=N      commands that run at once (default: 8)\n"
     "      --max-clients=N      connections at once (default: 64)\n"

@@ -12,6 +12,7 @@ struct one {
     char id[JOURNAL_ID_SIZE];
     json_t *entry; /* NULL: nothing was begun there yet */
     enum past_outcome outcome;
+    enum past_outcome told; /* by past_next_stuck(); PAST_DONE: nothing */
     int64_t bytes;
 };
 
@@ -222,6 +223,19 @@ json_t *past_latest(const struct past *past, const char *cluster)
     for (int i = past->n - 1; i >= 0; i--) {
         if (is_of(&past->ones[i], cluster)) {
             return past->ones[i].entry;
+        }
+    }
+    return NULL;
+}
+
+json_t *past_next_stuck(struct past *past)
+{
+    for (int i = 0; i < past->n; i++) {
+        struct one *one = &past->ones[i];
+        bool stuck = one->outcome == PAST_INTERRUPTED || one->outcome == PAST_OPERATOR;
+        if (one->entry != NULL && stuck && one->outcome != one->told) {
+            one->told = one->outcome;
+            return one->entry;
         }
     }
     return NULL;

@@ -48,6 +48,12 @@ json_t *past_find_key(const struct past *past, const char *key);
 /** The latest of a cluster (NULL: of all), borrowed; NULL: there is none. */
 json_t *past_latest(const struct past *past, const char *cluster);
 
+/**
+ * The next one that was interrupted or needs an operator, and that this has not given before;
+ * borrowed. NULL: there is none.
+ */
+json_t *past_next_stuck(struct past *past);
+
 /** How many migrations have that outcome. Those whose directory was removed since are counted on.
  */
 int past_count(const struct past *past, enum past_outcome outcome);

@@ -53,11 +53,36 @@ static bool is_idle(const struct ninjad *ninjad)
            now_ms() - since >= (int64_t)ninjad->settings->exit_idle_s * 1000;
 }
 
+/*
+ * What waits for an operator is never taken on unasked: there is something to mend first. What was
+ * interrupted is taken on once in the life of this process, as what ended it may do so again.
+ */
+static void tell_stuck(struct ninjad *ninjad)
+{
+    json_t *entry;
+    while ((entry = past_next_stuck(ninjad->past)) != NULL) {
+        char id[JOURNAL_ID_SIZE];
+        bool interrupted = past_outcome_of(entry) == PAST_INTERRUPTED;
+        bool resume = interrupted && ninjad->settings->resume;
+        snprintf(id, sizeof(id), "%s", json_text_in(entry, "id"));
+        ninja_log_warning(
+            "migration %s of %s %s%s; %s", id, json_text_in(entry, "cluster"),
+            interrupted ? "was interrupted" : "needs an operator: ", json_text_in(entry, "reason"),
+            resume        ? "it is taken on"
+            : interrupted ? "\"resume\" takes it on, \"abort\" takes it back"
+                          : "when that is mended, \"resume\" takes it on");
+        if (resume) {
+            api_resume(ninjad, id);
+        }
+    }
+}
+
 static void on_house_timer(evutil_socket_t fd, short what, void *arg)
 {
     struct ninjad *ninjad = arg;
     timer_free(&ninjad->house_timer);
     past_refresh(ninjad->past, NULL);
+    tell_stuck(ninjad);
     metrics_write(ninjad->metrics);
     tell_status(ninjad);
     if (is_idle(ninjad)) {
@@ -68,6 +93,7 @@ static void on_house_timer(evutil_socket_t fd, short what, void *arg)
     int64_t ms = ninjad->settings->exit_idle_s > 0            ? IDLE_MS
                  : past_count(ninjad->past, PAST_RUNNING) > 0 ? RUNNING_MS
                                                               : METRICS_MS;
+    timer_free(&ninjad->house_timer); /* a call may have asked for it meanwhile */
     ninjad->house_timer = timer_start(ninjad->base, ms, on_house_timer, ninjad);
 }
 
@@ -129,35 +155,6 @@ static void catch_signals(struct service *service)
     }
 }
 
-/* ---- what was interrupted ---- */
-
-/* What waits for an operator is never taken on unasked: there is something to mend first. */
-static void tell_interrupted(struct ninjad *ninjad)
-{
-    json_t *list = past_list(ninjad->past, NULL, CALLS_MAX);
-    size_t i;
-    json_t *entry;
-    json_array_foreach(list, i, entry)
-    {
-        const char *id = json_text_in(entry, "id");
-        enum past_outcome outcome = past_outcome_of(entry);
-        if (outcome == PAST_OPERATOR) {
-            ninja_log_warning("migration %s of %s needs an operator: %s; when that is mended, "
-                              "resume it",
-                              id, json_text_in(entry, "cluster"), json_text_in(entry, "reason"));
-        } else if (outcome == PAST_INTERRUPTED) {
-            ninja_log_warning("migration %s of %s was interrupted; %s", id,
-                              json_text_in(entry, "cluster"),
-                              ninjad->settings->resume ? "it is taken on"
-                                                       : "\"resume\" takes it on, \"abort\" back");
-        }
-        if (outcome == PAST_INTERRUPTED && ninjad->settings->resume) {
-            api_resume(ninjad, id);
-        }
-    }
-    json_decref(list);
-}
-
 /* ---- from beginning to end ---- */
 
 static bool open_all(struct service *service, struct ninja_error *err)
@@ -216,7 +213,6 @@ int service_run(const struct settings *settings)
                        json_array_size(names), settings->state_dir);
         json_decref(names);
         start_watchdog(&service);
-        tell_interrupted(&service.ninjad);
         sd_notify(0, "READY=1");
         on_house_timer(-1, EV_TIMEOUT, &service.ninjad);
         event_base_dispatch(service.ninjad.base);

@@ -19,7 +19,7 @@ struct settings {
     const char *group;     /* its members may use the socket */
     const char *metrics;   /* a file; NULL: none */
     const char *ninjactl;  /* the program that does the work */
-    bool resume;           /* interrupted migrations at the start */
+    bool resume;           /* interrupted migrations, each once */
     int exit_idle_s;       /* 0: never */
     int max_workers;
     int max_clients;
