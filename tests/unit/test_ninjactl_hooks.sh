@@ -120,6 +120,21 @@ done
 OUT=$(jq -s . "$TOLD")
 holds 'map(.stage) | index("pre-rollback") < index("pre-plug") and index("post-link") < index("post-rollback")'
 
+# Where no VM is to move and only devices are missing, too; and what is not done then has no hooks.
+no_hooks
+tell
+hook 20-veto <<<'[ "$1" != pre-migrate ]'
+start_vms 1 no_device=1
+expect 2 migrate ib
+says "refused: hook 20-veto (pre-migrate)"
+all_at ib false
+rm "$TOLD" "$HOOKS/20-veto"
+expect 0 plan ib --json
+PLANNED=$(jq -r '.hooks.stages[]' <<<"$OUT" | xargs)
+expect 0 migrate ib --timeout link=300
+[[ $(told) == "pre-migrate pre-plug post-plug "*post-migrate ]] && [ "$(told)" = "${PLANNED}" ] ||
+    die "only devices: $(told), planned $PLANNED"
+
 # A failure where there can be no veto is a warning, and nothing else.
 for stage in post-prepare post-standby post-unplug post-copy pre-finish post-finish post-migrate; do
     no_hooks
