@@ -43,7 +43,8 @@ for ((i = 0; i < 4; i++)); do
     call watch "{\"id\": \"$id\"}" >"$DIR/watched"
     outcome=$(jq -r 'select(.event == "end").data.outcome' "$DIR/watched")
     [ "$outcome" = "done" ] || die "round $i ended $outcome: $(tail -1 "$DIR/watched")"
-    jq -e 'select(.event == "state" and .data.state == "RELEASING")' "$DIR/watched" >/dev/null || die "nothing was switched"
+    jq -r 'select(.event == "state").data.state' "$DIR/watched" >"$DIR/states"
+    grep -qx RELEASING "$DIR/states" || die "nothing was switched"
     [ "$(call report "{\"id\": \"$id\"}" | jq -r '.jobs_after[0].ranks | length')" = 4 ] || die "the report lacks the ranks"
     job_runs || die "the job ended"
 done

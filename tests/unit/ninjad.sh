@@ -3,7 +3,6 @@
 # shellcheck source=tests/unit/vms.sh
 . "$(dirname "${BASH_SOURCE[0]}")/vms.sh"
 
-NINJAD=${NINJAD:-$HERE/../../ninjad/ninjad}
 SOCKET=$DIR/ninjad.sock
 LOG=$DIR/ninjad.log
 DAEMON=

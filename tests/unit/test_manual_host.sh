@@ -80,6 +80,19 @@ for name in $events; do
     in_page "$PAGE" event "$name"
 done
 
+# The service: its options, and the commands of its API in the document and the table.
+PAGE=$(as_text "$TREE/man/ninjad.8")
+options=$("$NINJAD" --help | grep -o -- '--[a-z-]*' | sort -u)
+[ "$(wc -w <<<"$options")" -ge 14 ] || die "cannot tell the options of ninjad: $options"
+for option in $options; do
+    in_page "$PAGE" option "$option"
+done
+commands=$(sed -n 's/^    {"\([a-z]*\)", \(tell\|work\|follow\)_.*/\1/p' "$TREE/ninjad/api.c")
+[ "$(wc -w <<<"$commands")" -eq 16 ] || die "cannot tell the commands of ninjad: $commands"
+for name in $commands; do
+    grep -q "^| \`$name\` " "$TREE/docs/api.md" || { echo "docs/api.md lacks the command $name"; failed=1; }
+done
+
 # Completion.
 # shellcheck source=host-hook/ninjactl.bash-completion
 . "$TREE/host-hook/ninjactl.bash-completion"
