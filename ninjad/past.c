@@ -13,7 +13,7 @@ struct one {
     json_t *entry; /* NULL: nothing was begun there yet */
     enum past_outcome outcome;
     enum past_outcome told; /* by past_next_stuck(); PAST_DONE: nothing */
-    int64_t bytes;
+    int64_t bytes;          /* -1: there is no report */
 };
 
 struct past {
@@ -75,9 +75,10 @@ enum past_outcome past_outcome_of(json_t *entry)
     return outcome;
 }
 
+/* Its report is there as well, which comes after the outcome and has what an entry tells of it. */
 static bool has_ended(const struct one *one)
 {
-    return one->entry != NULL && one->outcome < PAST_OPERATOR;
+    return one->entry != NULL && one->outcome < PAST_OPERATOR && one->bytes >= 0;
 }
 
 static int64_t bytes_sent(json_t *report)
@@ -98,7 +99,7 @@ static void look(const struct past *past, struct one *one)
     one->entry = history_entry(past->state_dir, one->id, NULL);
     one->outcome = past_outcome_of(one->entry);
     one->bytes = -1;
-    if (has_ended(one)) {
+    if (one->outcome < PAST_OPERATOR) {
         json_t *report = report_read(past->state_dir, one->id, NULL);
         one->bytes = bytes_sent(report);
         json_decref(report);
