@@ -104,3 +104,6 @@ run 0 "$HOOK" i-2-3-VM prepare begin - </dev/null
 start_vms 2 copy_ms=60000
 NINJA_SOCKET=$SOCKET run 0 "$CALL" --socket "$SOCKET" migrate '{"site": "eth"}'
 run 0 "$HOOK" i-2-3-VM migrate begin - </dev/null
+run 0 "$CALL" --socket "$SOCKET" abort
+run 0 "$CALL" --socket "$SOCKET" wait
+holds '.outcome == "rolled-back"'
