@@ -4,7 +4,7 @@
 
 part_links() {
     local run seconds mode site=ib trainings=(0 3 10 30)
-    [[ $QUICK != yes ]] || trainings=(0 10)
+    [[ $QUICK != yes ]] || trainings=(0 5)
     cluster_use 2 384
     job_begin
     for ((run = 1; run <= RUNS; run++)); do

@@ -59,8 +59,8 @@ with_memory() {
 
 part_memory() {
     if [[ $QUICK == yes ]]; then
-        with_memory "$1" 512 0
-        with_memory "$1" 1024 0 50
+        with_memory "$1" 512 0 50
+        with_memory "$1" 1024 0
     else
         with_memory "$1" 512 0
         with_memory "$1" 1024 0 25 100

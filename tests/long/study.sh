@@ -21,8 +21,8 @@ holds stages '.tables[0].rows | (.[0][3].value > 0 and .[2][3].value == 0 and .[
 holds stages '.tables[1].rows | (.[0][2].value > 0 and .[3][2].value == 0)'
 holds memory '.tables[0].rows | map([.[0], .[5].value]) | max_by(.[0])[1] > min_by(.[0])[1]'
 # a paused job waits for the link, and one that runs live does not
-holds links '.tables[0].rows | map(select(.[1] == "paused")) | .[-1][3].value - .[0][3].value > 5000'
-holds links '.tables[0].rows | map(select(.[1] == "live")) | .[-1][3].value < 10000 and .[-1][7].value > 10000'
+holds links '.tables[0].rows | map(select(.[1] == "paused")) | .[-1][3].value - .[0][3].value > 2500'
+holds links '.tables[0].rows | map(select(.[1] == "live")) | .[-1][7].value > 5000 and .[-1][3].value < .[-1][7].value / 2'
 holds timeline '.tables[0].rows | map(.[0]) | length == 5'
 holds timeline '.tables[0].rows | .[0][4] > .[2][4] and .[4][4] > .[2][4]'
 holds scale '.tables[2].rows | length == 4 and (map(.[2]) | . == sort)'
