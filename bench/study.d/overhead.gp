@@ -5,6 +5,7 @@ set datafile separator "\t"
 set ylabel "difference, %"
 set xrange [-0.5:*]
 set offsets 0, 0.5, 0, 0
+set yrange [-100 < * < -1 : 1 < * < 100]
 set grid y
 set key top left horizontal
 plot 0 with lines lc rgb "#888888" notitle, \
