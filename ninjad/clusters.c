@@ -12,15 +12,15 @@
 #include "common/log.h"
 
 struct clusters {
-    const struct settings *settings;
-    char names[SETTINGS_MAX_CLUSTERS][CLUSTER_MAX_NAME + 1]; /* empty: it could not be read yet */
+    const struct options *options;
+    char names[OPTIONS_MAX_CLUSTERS][CLUSTER_MAX_NAME + 1]; /* empty: it could not be read yet */
 };
 
-struct clusters *clusters_new(const struct settings *settings)
+struct clusters *clusters_new(const struct options *options)
 {
     struct clusters *clusters = calloc(1, sizeof(*clusters));
     if (clusters != NULL) {
-        clusters->settings = settings;
+        clusters->options = options;
         clusters_read(clusters);
     }
     return clusters;
@@ -33,7 +33,7 @@ void clusters_free(struct clusters *clusters)
 
 static int find(const struct clusters *clusters, const char *name)
 {
-    for (int i = 0; i < clusters->settings->n_clusters; i++) {
+    for (int i = 0; i < clusters->options->n_clusters; i++) {
         if (strcmp(clusters->names[i], name) == 0) {
             return i;
         }
@@ -49,7 +49,7 @@ static void take_name(struct clusters *clusters, int i, const struct cluster *cl
                         CLUSTER_MAX_NAME);
     } else if (other >= 0 && other != i) {
         ninja_log_error("%s: there is a cluster \"%s\" in %s already; give it another \"name\"",
-                        cluster->file, cluster->name, clusters->settings->clusters[other]);
+                        cluster->file, cluster->name, clusters->options->clusters[other]);
     } else {
         strcpy(clusters->names[i], cluster->name);
     }
@@ -57,9 +57,9 @@ static void take_name(struct clusters *clusters, int i, const struct cluster *cl
 
 void clusters_read(struct clusters *clusters)
 {
-    for (int i = 0; i < clusters->settings->n_clusters; i++) {
+    for (int i = 0; i < clusters->options->n_clusters; i++) {
         struct ninja_error err = NINJA_ERROR_INIT;
-        struct cluster *cluster = cluster_read(clusters->settings->clusters[i], &err);
+        struct cluster *cluster = cluster_read(clusters->options->clusters[i], &err);
         if (cluster != NULL) {
             take_name(clusters, i, cluster);
         } else {
@@ -72,7 +72,7 @@ void clusters_read(struct clusters *clusters)
 json_t *clusters_names(const struct clusters *clusters)
 {
     json_t *names = json_array();
-    for (int i = 0; i < clusters->settings->n_clusters; i++) {
+    for (int i = 0; i < clusters->options->n_clusters; i++) {
         if (clusters->names[i][0] != '\0') {
             json_array_append_new(names, json_string(clusters->names[i]));
         }
@@ -83,7 +83,7 @@ json_t *clusters_names(const struct clusters *clusters)
 static void tell_names(const struct clusters *clusters, char *text, size_t size)
 {
     snprintf(text, size, "none");
-    for (int i = 0, len = 0; i < clusters->settings->n_clusters && len < (int)size; i++) {
+    for (int i = 0, len = 0; i < clusters->options->n_clusters && len < (int)size; i++) {
         if (clusters->names[i][0] != '\0') {
             len += snprintf(text + len, size - (size_t)len, "%s%s", len > 0 ? ", " : "",
                             clusters->names[i]);
@@ -96,7 +96,7 @@ static int choose(const struct clusters *clusters, const char *name, struct ninj
 {
     char names[300];
     int only = -1, n = 0;
-    for (int i = 0; i < clusters->settings->n_clusters; i++) {
+    for (int i = 0; i < clusters->options->n_clusters; i++) {
         if (clusters->names[i][0] != '\0') {
             only = i;
             n++;
@@ -120,7 +120,7 @@ struct cluster *clusters_open(const struct clusters *clusters, const char *name,
                               struct ninja_error *err)
 {
     int i = choose(clusters, name, err);
-    struct cluster *cluster = i >= 0 ? cluster_read(clusters->settings->clusters[i], err) : NULL;
+    struct cluster *cluster = i >= 0 ? cluster_read(clusters->options->clusters[i], err) : NULL;
     if (cluster != NULL && strcmp(cluster->name, clusters->names[i]) != 0) {
         ninja_error_set(err, "ClusterFile",
                         "%s now describes the cluster \"%s\"; \"systemctl reload ninjad\" takes "

@@ -8,12 +8,12 @@
 
 #include "common/error.h"
 #include "host-hook/cluster.h"
-#include "ninjad/settings.h"
+#include "ninjad/options.h"
 
 struct clusters;
 
-/** @param settings  borrowed for the life of it */
-struct clusters *clusters_new(const struct settings *settings);
+/** @param options  borrowed for the life of it */
+struct clusters *clusters_new(const struct options *options);
 void clusters_free(struct clusters *clusters);
 
 /** Reads all files; of one that is wrong the name that it had stays. Logs what is wrong. */

@@ -24,7 +24,7 @@ static bool begin(struct call *call, int64_t until_ms, struct ninja_error *err)
     if (tell_find_migration(call, err) == NULL) {
         return false;
     }
-    call->watch = watch_new(call->ninjad->settings->state_dir, call->migration);
+    call->watch = watch_new(call->ninjad->options->state_dir, call->migration);
     if (call->watch == NULL) {
         return ninja_error_set(err, "Busy", "out of memory; ask again later");
     }

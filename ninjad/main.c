@@ -3,19 +3,22 @@
  */
 #include "config.h"
 
-#include <errno.h>
 #include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sysexits.h>
 
 #include "common/log.h"
 #include "host-hook/cluster.h"
 #include "host-hook/journal.h"
+#include "host-hook/logs.h"
+#include "host-hook/settings.h"
 #include "ninjad/service.h"
 
 #define NAME "ninjad"
+#define NONE "none" /* of a path */
 
 enum option_id {
     OPT_CLUSTER = 'c',
@@ -32,6 +35,39 @@ enum option_id {
     OPT_EXIT_IDLE,
     OPT_MAX_WORKERS,
     OPT_MAX_CLIENTS,
+    OPT_DUMP_CONFIG,
+};
+
+/* Only of the service, and so in the group "ninjad" of ninja.conf. */
+static const struct setting_info own_settings[] = {
+    {"listen", SETTING_TEXT, NONE, 0, 0, NULL, "a socket beside those that systemd passes"},
+    {"listen-readonly", SETTING_TEXT, NONE, 0, 0, NULL, "the same, for looking only"},
+    {"group", SETTING_TEXT, NINJAD_GROUP, 0, 0, NULL, "who may use the service"},
+    {"metrics", SETTING_TEXT, NONE, 0, 0, NULL, "the file for Prometheus"},
+    {"ninjactl", SETTING_TEXT, NINJACTL, 0, 0, NULL, "the program that does the work"},
+    {"resume", SETTING_FLAG, "false", 0, 0, NULL, "whether interrupted migrations are taken on"},
+    {"exit-idle", SETTING_NUMBER, "0", 0, 24 * 3600, NULL, "seconds; 0: never"},
+    {"max-workers", SETTING_NUMBER, "8", 1, 64, NULL, "commands that run at once"},
+    {"max-clients", SETTING_NUMBER, "64", 1, 512, NULL, "connections at once"},
+};
+
+/* Options that are settings. */
+static const struct {
+    int id;
+    const char *option, *setting;
+    const char *gives; /* what it sets; NULL: its value */
+} option_settings[] = {
+    {OPT_STATE_DIR, "--state-dir", "state-dir", NULL},
+    {OPT_LISTEN, "--listen", "listen", NULL},
+    {OPT_LISTEN_RO, "--listen-readonly", "listen-readonly", NULL},
+    {OPT_GROUP, "--group", "group", NULL},
+    {OPT_METRICS, "--metrics", "metrics", NULL},
+    {OPT_NINJACTL, "--ninjactl", "ninjactl", NULL},
+    {OPT_RESUME, "--resume", "resume", "true"},
+    {OPT_EXIT_IDLE, "--exit-idle", "exit-idle", NULL},
+    {OPT_MAX_WORKERS, "--max-workers", "max-workers", NULL},
+    {OPT_MAX_CLIENTS, "--max-clients", "max-clients", NULL},
+    {OPT_VERBOSE, "--verbose", "log-level", "debug"},
 };
 
 static const char usage[] =
@@ -44,7 +80,7 @@ static const char usage[] =
     "                           (default: " JOURNAL_DEFAULT_DIR ")\n"
     "  -l, --listen=PATH        listen on a UNIX socket, besides those that systemd passes\n"
     "      --listen-readonly=PATH  the same, for everyone, and for looking only\n"
-    "  -g, --group=NAME         the group that may use the service (default: " SETTINGS_GROUP ")\n"
+    "  -g, --group=NAME         the group that may use the service (default: " NINJAD_GROUP ")\n"
     "  -m, --metrics=FILE       write metrics for Prometheus there (node_exporter: *.prom)\n"
     "      --resume             take on migrations that were interrupted, each once\n"
     "      --exit-idle=S        end after S seconds without clients, if systemd has the socket\n"
@@ -52,13 +88,16 @@ static const char usage[] =
     "      --max-clients=N      connections at once (default: 64)\n"
     "      --ninjactl=PROGRAM   the program that does the work (default: " NINJACTL ")\n"
     "  -v, --verbose            log every request\n"
+    "      --dump-config        print the settings that are in force and where each is from\n"
     "  -h, --help               show this help\n"
     "  -V, --version            show the version\n"
     "\n"
+    "What is not said here is looked for in the environment and in ninja.conf(5), group ninjad.\n"
     "SIGHUP: read the cluster files again.\n"
-    "Exit status: 0 ended by SIGTERM or SIGINT; 64 wrong usage; 69 could not start.\n";
+    "Exit status: 0 ended by SIGTERM or SIGINT; 64 wrong usage; 69 could not start;\n"
+    "78 a setting is wrong, in ninja.conf or the environment.\n";
 
-static const struct option options[] = {
+static const struct option long_options[] = {
     {"cluster", required_argument, NULL, OPT_CLUSTER},
     {"state-dir", required_argument, NULL, OPT_STATE_DIR},
     {"listen", required_argument, NULL, OPT_LISTEN},
@@ -71,6 +110,7 @@ static const struct option options[] = {
     {"max-clients", required_argument, NULL, OPT_MAX_CLIENTS},
     {"ninjactl", required_argument, NULL, OPT_NINJACTL},
     {"verbose", no_argument, NULL, OPT_VERBOSE},
+    {"dump-config", no_argument, NULL, OPT_DUMP_CONFIG},
     {"help", no_argument, NULL, OPT_HELP},
     {"version", no_argument, NULL, OPT_VERSION},
     {NULL, 0, NULL, 0},
@@ -87,110 +127,122 @@ static void __attribute__((noreturn, format(printf, 1, 2))) wrong_usage(const ch
     exit(EX_USAGE);
 }
 
-static int number(const char *option, const char *text, int max)
-{
-    char *end;
-    errno = 0;
-    long n = strtol(text, &end, 10);
-    if (errno != 0 || end == text || *end != '\0' || n < 1 || n > max) {
-        wrong_usage("--%s must be a whole number from 1 to %d, not '%s'", option, max, text);
-    }
-    return (int)n;
-}
-
-static const char *not_empty(const char *value, const char *option)
-{
-    if (value[0] == '\0') {
-        wrong_usage("--%s must not be empty", option);
-    }
-    return value;
-}
-
 static void say(const char *text)
 {
     fputs(text, stdout);
     exit(fflush(stdout) == 0 ? EX_OK : EX_IOERR);
 }
 
-static void add_cluster(struct settings *settings, const char *file)
+static void add_cluster(struct options *options, const char *file)
 {
-    if (settings->n_clusters == SETTINGS_MAX_CLUSTERS) {
-        wrong_usage("at most %d times --cluster", SETTINGS_MAX_CLUSTERS);
+    if (file[0] == '\0') {
+        wrong_usage("--cluster must not be empty");
     }
-    settings->clusters[settings->n_clusters++] = not_empty(file, "cluster");
+    if (options->n_clusters == OPTIONS_MAX_CLUSTERS) {
+        wrong_usage("at most %d times --cluster", OPTIONS_MAX_CLUSTERS);
+    }
+    options->clusters[options->n_clusters++] = file;
 }
 
-static void set_option(struct settings *settings, int id)
+static void give_setting(struct settings *settings, int id)
 {
-    switch (id) {
-    case OPT_CLUSTER:
-        add_cluster(settings, optarg);
-        break;
-    case OPT_STATE_DIR:
-        settings->state_dir = not_empty(optarg, "state-dir");
-        break;
-    case OPT_LISTEN:
-        settings->listen = not_empty(optarg, "listen");
-        break;
-    case OPT_LISTEN_RO:
-        settings->listen_ro = not_empty(optarg, "listen-readonly");
-        break;
-    case OPT_GROUP:
-        settings->group = not_empty(optarg, "group");
-        break;
-    case OPT_METRICS:
-        settings->metrics = not_empty(optarg, "metrics");
-        break;
-    case OPT_RESUME:
-        settings->resume = true;
-        break;
-    case OPT_EXIT_IDLE:
-        settings->exit_idle_s = number("exit-idle", optarg, 24 * 3600);
-        break;
-    case OPT_MAX_WORKERS:
-        settings->max_workers = number("max-workers", optarg, 64);
-        break;
-    case OPT_MAX_CLIENTS:
-        settings->max_clients = number("max-clients", optarg, 512);
-        break;
-    case OPT_NINJACTL:
-        settings->ninjactl = not_empty(optarg, "ninjactl");
-        break;
-    case OPT_VERBOSE:
-        ninja_log_init(NAME, NINJA_LOG_DEBUG);
-        break;
-    case OPT_HELP:
-        say(usage);
-        break;
-    case OPT_VERSION:
-        say(NAME " " PACKAGE_VERSION "\n");
-        break;
-    default:
-        fputs("Try '" NAME " --help'.\n", stderr);
-        exit(EX_USAGE);
+    struct ninja_error err = NINJA_ERROR_INIT;
+    for (size_t i = 0; i < sizeof(option_settings) / sizeof(option_settings[0]); i++) {
+        const char *gives = option_settings[i].gives;
+        if (option_settings[i].id == id &&
+            !settings_give(settings, option_settings[i].setting, gives ? gives : optarg,
+                           option_settings[i].option, &err)) {
+            wrong_usage("%s", err.message);
+        }
     }
 }
 
-int main(int argc, char **argv)
+/* Returns whether the settings are only to be shown. */
+static bool parse(int argc, char **argv, struct settings *settings, struct options *options)
 {
-    struct settings settings = {
-        .state_dir = JOURNAL_DEFAULT_DIR,
-        .group = SETTINGS_GROUP,
-        .ninjactl = NINJACTL,
-        .max_workers = 8,
-        .max_clients = 64,
-    };
     int id;
-    ninja_log_init(NAME, NINJA_LOG_INFO);
-    while ((id = getopt_long(argc, argv, "c:s:l:g:m:vhV", options, NULL)) != -1) {
-        set_option(&settings, id);
+    bool dump = false;
+    while ((id = getopt_long(argc, argv, "c:s:l:g:m:vhV", long_options, NULL)) != -1) {
+        switch (id) {
+        case OPT_CLUSTER:
+            add_cluster(options, optarg);
+            break;
+        case OPT_DUMP_CONFIG:
+            dump = true;
+            break;
+        case OPT_HELP:
+            say(usage);
+            break;
+        case OPT_VERSION:
+            say(NAME " " PACKAGE_VERSION "\n");
+            break;
+        case '?':
+            fputs("Try '" NAME " --help'.\n", stderr);
+            exit(EX_USAGE);
+        default:
+            give_setting(settings, id);
+        }
     }
     if (optind < argc) {
         wrong_usage("unexpected argument '%s'", argv[optind]);
     }
-    if (settings.n_clusters == 0) {
-        settings.clusters[settings.n_clusters++] = CLUSTER_DEFAULT_FILE;
+    return dump;
+}
+
+/* NULL: none. */
+static const char *path_of(const struct settings *settings, const char *name)
+{
+    const char *path = settings_text(settings, name);
+    return strcmp(path, NONE) != 0 ? path : NULL;
+}
+
+static void take_settings(struct options *options, const struct settings *settings)
+{
+    if (options->n_clusters == 0) {
+        add_cluster(options, settings_text(settings, "cluster-file"));
+    }
+    options->state_dir = settings_text(settings, "state-dir");
+    options->listen = path_of(settings, "listen");
+    options->listen_ro = path_of(settings, "listen-readonly");
+    options->group = settings_text(settings, "group");
+    options->metrics = path_of(settings, "metrics");
+    options->ninjactl = settings_text(settings, "ninjactl");
+    options->resume = settings_number(settings, "resume") != 0;
+    options->exit_idle_s = settings_number(settings, "exit-idle");
+    options->max_workers = settings_number(settings, "max-workers");
+    options->max_clients = settings_number(settings, "max-clients");
+}
+
+static int run(const struct settings *settings, struct options *options)
+{
+    struct ninja_error err = NINJA_ERROR_INIT;
+    take_settings(options, settings);
+    ninja_log_init(NAME, (enum ninja_log_level)settings_number(settings, "log-level"));
+    if (!log_to((enum log_target)settings_number(settings, "log"), NAME, &err)) {
+        fprintf(stderr, NAME ": %s\n", err.message);
+        return EX_CONFIG;
     }
     signal(SIGPIPE, SIG_IGN);
-    return service_run(&settings);
+    return service_run(options);
+}
+
+int main(int argc, char **argv)
+{
+    struct settings *settings =
+        settings_new(NAME, own_settings, sizeof(own_settings) / sizeof(own_settings[0]));
+    struct options options = {.n_clusters = 0};
+    struct ninja_error err = NINJA_ERROR_INIT;
+    int code = EX_OK;
+    ninja_log_init(NAME, NINJA_LOG_INFO);
+    bool dump = parse(argc, argv, settings, &options);
+    if (!settings_read(settings, &err)) {
+        fprintf(stderr, NAME ": %s\n", err.message);
+        code = EX_CONFIG;
+    } else if (dump) {
+        settings_print(settings, stdout);
+    } else {
+        code = run(settings, &options);
+    }
+    settings_free(settings);
+    return code;
 }

@@ -227,7 +227,7 @@ static bool write_file(const struct metrics *metrics, const char *path)
 
 void metrics_write(struct metrics *metrics)
 {
-    const char *path = metrics->ninjad->settings->metrics;
+    const char *path = metrics->ninjad->options->metrics;
     if (path == NULL) {
         return;
     }

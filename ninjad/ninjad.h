@@ -6,13 +6,13 @@
 
 #include <event2/event.h>
 
-#include "ninjad/settings.h"
+#include "ninjad/options.h"
 
 /* The version of the API, docs/api.md: grows when something changes its meaning or goes. */
 #define API_VERSION 1
 
 struct ninjad {
-    const struct settings *settings;
+    const struct options *options;
     struct event_base *base;
     struct clusters *clusters;
     struct past *past;

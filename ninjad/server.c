@@ -161,7 +161,7 @@ static int clients_of(const struct server *server, uid_t uid)
 
 static bool has_room(const struct server *server, uid_t uid)
 {
-    int max = server->ninjad->settings->max_clients;
+    int max = server->ninjad->options->max_clients;
     return server->n_clients < max && (uid == 0 || clients_of(server, uid) < (max + 1) / 2);
 }
 
@@ -269,7 +269,7 @@ static bool open_socket(struct server *server, const char *path, bool read_only,
     if (!read_only && server->group != NO_GROUP) {
         if (chown(path, (uid_t)-1, server->group) != 0 || chmod(path, 0660) != 0) {
             ninja_log_warning("%s: %m; the group \"%s\" cannot use it", path,
-                              server->ninjad->settings->group);
+                              server->ninjad->options->group);
         }
     }
     if (!add_listener(server, sock.fd, &sock, read_only, err)) {
@@ -292,7 +292,7 @@ static gid_t find_group(const char *name)
 
 struct server *server_new(struct ninjad *ninjad, struct ninja_error *err)
 {
-    const struct settings *settings = ninjad->settings;
+    const struct options *options = ninjad->options;
     struct server *server = calloc(1, sizeof(*server));
     if (server == NULL) {
         ninja_error_set(err, "Io", "out of memory");
@@ -300,11 +300,11 @@ struct server *server_new(struct ninjad *ninjad, struct ninja_error *err)
     }
     server->ninjad = ninjad;
     server->idle_since = now_ms();
-    server->group = find_group(settings->group);
+    server->group = find_group(options->group);
     LIST_INIT(&server->clients);
     bool ok = take_passed(server, err) &&
-              (settings->listen == NULL || open_socket(server, settings->listen, false, err)) &&
-              (settings->listen_ro == NULL || open_socket(server, settings->listen_ro, true, err));
+              (options->listen == NULL || open_socket(server, options->listen, false, err)) &&
+              (options->listen_ro == NULL || open_socket(server, options->listen_ro, true, err));
     if (ok && server->n_listeners == 0) {
         ok = ninja_error_set(err, "Usage",
                              "there is no socket: start it by ninjad.socket, or with "

@@ -20,7 +20,7 @@ enum refusal {
 };
 
 /**
- * Listens on the sockets that systemd passed, and those of the settings.
+ * Listens on the sockets that systemd passed, and those of the options.
  *
  * @return NULL with err: none of them can be listened on, or there is none
  */

@@ -48,9 +48,9 @@ static void tell_status(const struct ninjad *ninjad)
 static bool is_idle(const struct ninjad *ninjad)
 {
     int64_t since = server_idle_since(ninjad->server);
-    return ninjad->settings->exit_idle_s > 0 && since >= 0 &&
+    return ninjad->options->exit_idle_s > 0 && since >= 0 &&
            TAILQ_EMPTY(calls_list(ninjad->calls)) &&
-           now_ms() - since >= (int64_t)ninjad->settings->exit_idle_s * 1000;
+           now_ms() - since >= (int64_t)ninjad->options->exit_idle_s * 1000;
 }
 
 /*
@@ -63,7 +63,7 @@ static void tell_stuck(struct ninjad *ninjad)
     while ((entry = past_next_stuck(ninjad->past)) != NULL) {
         char id[JOURNAL_ID_SIZE];
         bool interrupted = past_outcome_of(entry) == PAST_INTERRUPTED;
-        bool resume = interrupted && ninjad->settings->resume;
+        bool resume = interrupted && ninjad->options->resume;
         snprintf(id, sizeof(id), "%s", json_text_in(entry, "id"));
         ninja_log_warning(
             "migration %s of %s %s%s; %s", id, json_text_in(entry, "cluster"),
@@ -86,11 +86,11 @@ static void on_house_timer(evutil_socket_t fd, short what, void *arg)
     metrics_write(ninjad->metrics);
     tell_status(ninjad);
     if (is_idle(ninjad)) {
-        ninja_log_info("nobody needed it for %d s: ending", ninjad->settings->exit_idle_s);
+        ninja_log_info("nobody needed it for %d s: ending", ninjad->options->exit_idle_s);
         event_base_loopbreak(ninjad->base);
         return;
     }
-    int64_t ms = ninjad->settings->exit_idle_s > 0            ? IDLE_MS
+    int64_t ms = ninjad->options->exit_idle_s > 0             ? IDLE_MS
                  : past_count(ninjad->past, PAST_RUNNING) > 0 ? RUNNING_MS
                                                               : METRICS_MS;
     timer_free(&ninjad->house_timer); /* a call may have asked for it meanwhile */
@@ -161,8 +161,8 @@ static bool open_all(struct service *service, struct ninja_error *err)
 {
     struct ninjad *ninjad = &service->ninjad;
     ninjad->base = event_base_new();
-    ninjad->clusters = clusters_new(ninjad->settings);
-    ninjad->past = past_new(ninjad->settings->state_dir);
+    ninjad->clusters = clusters_new(ninjad->options);
+    ninjad->past = past_new(ninjad->options->state_dir);
     ninjad->calls = calls_new(ninjad);
     ninjad->metrics = metrics_new(ninjad);
     if (ninjad->base == NULL || ninjad->clusters == NULL || ninjad->past == NULL ||
@@ -171,7 +171,7 @@ static bool open_all(struct service *service, struct ninja_error *err)
     }
     catch_signals(service);
     ninjad->server = server_new(ninjad, err);
-    if (ninjad->server != NULL && ninjad->settings->exit_idle_s > 0 &&
+    if (ninjad->server != NULL && ninjad->options->exit_idle_s > 0 &&
         !server_is_activated(ninjad->server)) {
         return ninja_error_set(err, "Usage",
                                "--exit-idle needs a socket of systemd's, which starts it again");
@@ -202,15 +202,15 @@ static void close_all(struct service *service)
     }
 }
 
-int service_run(const struct settings *settings)
+int service_run(const struct options *options)
 {
-    struct service service = {.ninjad = {.settings = settings}};
+    struct service service = {.ninjad = {.options = options}};
     struct ninja_error err = NINJA_ERROR_INIT;
     int code = EX_OK;
     if (open_all(&service, &err)) {
         json_t *names = clusters_names(service.ninjad.clusters);
         ninja_log_info("version %s, %zu clusters, state in %s", PACKAGE_VERSION,
-                       json_array_size(names), settings->state_dir);
+                       json_array_size(names), options->state_dir);
         json_decref(names);
         start_watchdog(&service);
         sd_notify(0, "READY=1");

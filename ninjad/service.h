@@ -4,9 +4,9 @@
 #ifndef NINJAD_SERVICE_H
 #define NINJAD_SERVICE_H
 
-#include "ninjad/settings.h"
+#include "ninjad/options.h"
 
 /** Serves until SIGTERM or SIGINT. Returns an exit code of sysexits.h. */
-int service_run(const struct settings *settings);
+int service_run(const struct options *options);
 
 #endif

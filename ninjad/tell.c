@@ -98,7 +98,7 @@ json_t *tell_show(struct call *call, struct ninja_error *err)
 {
     json_t *entry = tell_find_migration(call, err);
     struct watch *watch =
-        entry ? watch_new(call->ninjad->settings->state_dir, call->migration) : NULL;
+        entry ? watch_new(call->ninjad->options->state_dir, call->migration) : NULL;
     if (watch == NULL) {
         return entry ? json_incref(entry) : NULL;
     }
@@ -114,6 +114,6 @@ json_t *tell_show(struct call *call, struct ninja_error *err)
 json_t *tell_report(struct call *call, struct ninja_error *err)
 {
     return tell_find_migration(call, err) != NULL
-               ? report_read(call->ninjad->settings->state_dir, call->migration, err)
+               ? report_read(call->ninjad->options->state_dir, call->migration, err)
                : NULL;
 }

@@ -203,12 +203,12 @@ static void on_done(void *arg, const struct worker_result *result)
 
 static void make_command_line(const struct call *call, struct command_line *line)
 {
-    const struct settings *settings = call->ninjad->settings;
+    const struct options *options = call->ninjad->options;
     const char *site = call_text(call, "site");
-    command_line_add(line, "%s", settings->ninjactl);
+    command_line_add(line, "%s", options->ninjactl);
     command_line_add(line, "%s", call->command->name);
     command_line_add(line, "--cluster=%s", call->cluster->file);
-    command_line_add(line, "--state-dir=%s", settings->state_dir);
+    command_line_add(line, "--state-dir=%s", options->state_dir);
     command_line_add(line, "--json");
     if ((call->command->flags & DETACHES) != 0) {
         command_line_add(line, "--detach");
@@ -249,7 +249,7 @@ static bool is_busy(struct calls *calls, const char *cluster)
 
 static struct call *next_to_start(struct ninjad *ninjad)
 {
-    int room = ninjad->settings->max_workers - calls_count(ninjad->calls, CALL_WORKS);
+    int room = ninjad->options->max_workers - calls_count(ninjad->calls, CALL_WORKS);
     struct call *call;
     TAILQ_FOREACH(call, calls_list(ninjad->calls), entry)
     {

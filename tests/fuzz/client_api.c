@@ -30,8 +30,8 @@ enum how {
     HALF_CLOSES = 16,
 };
 
-static struct settings settings = {.max_workers = 3, .max_clients = 4, .group = "nobody"};
-static struct ninjad ninjad = {.settings = &settings};
+static struct options options = {.max_workers = 3, .max_clients = 4, .group = "nobody"};
+static struct ninjad ninjad = {.options = &options};
 
 /* ---- in the place of worker.c ---- */
 
@@ -57,11 +57,11 @@ static bool is_command_that_works(const char *name)
 static void check_command_line(char *const argv[])
 {
     int i = 2;
-    FUZZ_CHECK(strcmp(argv[0], settings.ninjactl) == 0 && is_command_that_works(argv[1]));
+    FUZZ_CHECK(strcmp(argv[0], options.ninjactl) == 0 && is_command_that_works(argv[1]));
     while (strcmp(argv[i], "--") != 0) {
         FUZZ_CHECK(strncmp(argv[i], "--", 2) == 0);
         FUZZ_CHECK(strncmp(argv[i], "--cluster=", 10) != 0 ||
-                   strcmp(argv[i] + 10, settings.clusters[0]) == 0);
+                   strcmp(argv[i] + 10, options.clusters[0]) == 0);
         i++;
     }
     FUZZ_CHECK(argv[i + 1] == NULL ||
@@ -148,14 +148,14 @@ static void set_up(void)
     struct ninja_error err = NINJA_ERROR_INIT;
     signal(SIGPIPE, SIG_IGN); /* as main() does */
     make_state();
-    settings.clusters[settings.n_clusters++] = fuzz_path("cluster");
-    settings.state_dir = fuzz_path("state");
-    settings.listen_ro = fuzz_path("socket");
-    settings.metrics = fuzz_path("metrics");
-    settings.ninjactl = "/nowhere/ninjactl";
+    options.clusters[options.n_clusters++] = fuzz_path("cluster");
+    options.state_dir = fuzz_path("state");
+    options.listen_ro = fuzz_path("socket");
+    options.metrics = fuzz_path("metrics");
+    options.ninjactl = "/nowhere/ninjactl";
     ninjad.base = fuzz_event_base();
-    ninjad.clusters = clusters_new(&settings);
-    ninjad.past = past_new(settings.state_dir);
+    ninjad.clusters = clusters_new(&options);
+    ninjad.past = past_new(options.state_dir);
     ninjad.calls = calls_new(&ninjad);
     ninjad.metrics = metrics_new(&ninjad);
     ninjad.server = server_new(&ninjad, &err);

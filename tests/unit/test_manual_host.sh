@@ -56,6 +56,12 @@ settings=$(env -u NINJA_HOOKS NINJA_HOOKS_DIR=/etc/ninja/hooks.d "$NINJACTL" --d
 while read -r name default; do
     [[ $PAGE =~ \ $name\ [a-z1,\ ]*$default\  ]] || { echo "the page lacks $name with $default"; failed=1; }
 done <<<"$settings"
+own=$(env -u NINJA_HOOKS NINJA_NINJACTL=/usr/bin/ninjactl "$NINJAD" --dump-config |
+    sed -n '/^ninjad/,$s/^    \([a-z-]*\) = "*\([^";]*\)"*;.*/\1 \2/p')
+[ "$(wc -l <<<"$own")" -eq 9 ] || die "cannot tell ninjad's settings: $own"
+while read -r name default; do
+    [[ $PAGE =~ \ $name\ [a-z]+\ $default\  ]] || { echo "the page lacks ninjad's $name with $default"; failed=1; }
+done <<<"$own"
 
 # The stages of hooks: the steps that have a text.
 HOOKS=$(cat "$TREE/docs/hooks.md")

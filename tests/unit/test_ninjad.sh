@@ -184,6 +184,16 @@ kill -HUP "$DAEMON"
 ask clusters
 gives '.clusters == ["other"]'
 
+# Its settings: the group of its name, and what goes before that.
+printf 'log-level = "warning";\nninjad = { max-workers = 3; max-clients = 5; };\nninjactl = { strict = true; };\n' >"$DIR/ninja.conf"
+OUT=$(NINJA_CONFIG=$DIR/ninja.conf NINJA_MAX_CLIENTS=6 "$NINJAD" --dump-config --max-workers=4 --metrics=/m.prom)
+says "max-workers = 4;  # --max-workers" "max-clients = 6;  # NINJA_MAX_CLIENTS" 'metrics = "/m.prom"' "ninja.conf:1"
+echo 'ninjad = { max-workers = 0; };' >"$DIR/ninja.conf"
+code=0
+OUT=$(NINJA_CONFIG=$DIR/ninja.conf timeout 20 "$NINJAD" --listen="$DIR/x" 2>&1) || code=$?
+[ $code -eq 78 ] || die "a wrong setting: exit code $code"
+says "ninja.conf:1" "from 1 to 64"
+
 # Wrong usage.
 for wrong in "--listen=" "--exit-idle=x" "--max-workers=0" "--nothing" "word" "--exit-idle=5 --listen=$DIR/x"; do
     code=0

@@ -1,17 +1,17 @@
 /*
- * What an administrator can say about ninjad. Filled from the command line (main.c).
+ * What an administrator can say about ninjad. Filled from ninja.conf, the environment and the
+ * command line (main.c).
  */
-#ifndef NINJAD_SETTINGS_H
-#define NINJAD_SETTINGS_H
+#ifndef NINJAD_OPTIONS_H
+#define NINJAD_OPTIONS_H
 
 #include <stdbool.h>
 
-#define SETTINGS_MAX_CLUSTERS 64
-#define SETTINGS_SOCKET       "/run/ninja/ninjad.sock"
-#define SETTINGS_GROUP        "ninja"
+#define OPTIONS_MAX_CLUSTERS 64
+#define NINJAD_GROUP         "ninja"
 
-struct settings {
-    const char *clusters[SETTINGS_MAX_CLUSTERS]; /* files */
+struct options {
+    const char *clusters[OPTIONS_MAX_CLUSTERS]; /* files */
     int n_clusters;
     const char *state_dir;
     const char *listen;    /* a path; NULL: none */
