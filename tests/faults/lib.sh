@@ -138,5 +138,5 @@ sites = ( { name = "with-bypass"; $site device = "none,id=bypass"; } ); },
           { name = "without"; $site } ); } );
 END
 
-trap 'touch "$DIR/enough"; [ ! -s "$DIR/agent.pid" ] || kill "$(cat "$DIR/agent.pid")" 2>/dev/null; cleanup' EXIT
+trap 'touch "$DIR/enough"; kill "$(cat "$DIR/agent.pid" 2>/dev/null)" 2>/dev/null || true; cleanup' EXIT
 JOB='' KEEPER=''
