@@ -72,7 +72,8 @@ struct cluster {
     int downtime_limit_ms;
     int parallel; /* connections for one VM; 0: one, as QEMU does it by default */
     enum compress compress;
-    int post_copy_after; /* passes over the memory; -1: never */
+    int post_copy_after;         /* passes over the memory; -1: never */
+    int post_copy_bandwidth_mib; /* of what follows then; 0: no limit */
     int quiesce_attempts;
     int quiesce_pause_ms;
     int timeouts[TIMEOUTS]; /* ms */

@@ -20,6 +20,9 @@ const struct option_info ninjactl_options[] = {
     {OPT_DOWNTIME_LIMIT, "downtime-limit", "MS", "how long a VM may stand still at the end"},
     {OPT_POSTCOPY, "postcopy", NULL,
      "VMs change sides when all memory was sent once, and the rest follows"},
+    {OPT_POSTCOPY_AFTER_PRECOPY, "postcopy-after-precopy", NULL, "the same, as virsh calls it"},
+    {OPT_POSTCOPY_BANDWIDTH, "postcopy-bandwidth", "MIB",
+     "MiB/s for what follows then; 0: no limit"},
     {OPT_PARALLEL, "parallel", "N", "send a VM's memory over N connections; 0: one, as usual"},
     {OPT_COMPRESS, "compress", "none|zlib|zstd",
      "compress what is sent (over 2 connections, if --parallel is not given)"},
@@ -59,7 +62,7 @@ const size_t ninjactl_n_options = sizeof(ninjactl_options) / sizeof(ninjactl_opt
 #define HISTORY (NO_CLUSTER_FILE | COMMON)
 #define MIGRATING                                                                                  \
     (LOOKING | BIT(NO_HOOKS) | BIT(MODE) | BIT(BANDWIDTH) | BIT(DOWNTIME_LIMIT) | BIT(POSTCOPY) |  \
-     BIT(PARALLEL) | BIT(COMPRESS))
+     BIT(POSTCOPY_AFTER_PRECOPY) | BIT(POSTCOPY_BANDWIDTH) | BIT(PARALLEL) | BIT(COMPRESS))
 
 #define EXIT_1_STRICT  "  1  failed; with --strict also: degraded\n"
 #define EXIT_2_LOOKING "  2  refused: a migration runs, so nobody else can look\n"

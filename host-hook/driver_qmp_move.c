@@ -98,8 +98,14 @@ static json_t *parameters(struct qmp_vm *v)
     const struct cluster *cluster = v->vmm.cluster;
     /* Left alone, QEMU holds itself to 128 MiB/s. */
     json_int_t bandwidth = cluster->bandwidth_mib ? cluster->bandwidth_mib : 64 * 1024;
-    return json_pack("{s:I, s:i}", "max-bandwidth", bandwidth * 1024 * 1024, "downtime-limit",
-                     cluster->downtime_limit_ms);
+    json_t *json = json_pack("{s:I, s:i}", "max-bandwidth", bandwidth * 1024 * 1024,
+                             "downtime-limit", cluster->downtime_limit_ms);
+    if (cluster->post_copy_after >= 0) {
+        json_object_set_new(
+            json, "max-postcopy-bandwidth",
+            json_integer((json_int_t)cluster->post_copy_bandwidth_mib * 1024 * 1024));
+    }
+    return json;
 }
 
 static json_t *receive_uri(struct qmp_vm *v)

@@ -29,11 +29,11 @@ static bool number(const char *option, const char *text, int min, int max, int *
     return true;
 }
 
-/* How memory is sent: with the limits of the cluster file. */
-static bool transfer_option(const char *key, const char *text, int *value)
+/* How memory is sent: with the limits that its key in the cluster file has. */
+static bool transfer_option(const char *option, const char *key, const char *text, int *value)
 {
     const struct transfer_number *limits = transfer_number(key);
-    return number(key, text, limits->min, limits->max, value);
+    return number(option, text, limits->min, limits->max, value);
 }
 
 static bool set_option(struct args *args, enum option_id id, const char *value)
@@ -43,10 +43,14 @@ static bool set_option(struct args *args, enum option_id id, const char *value)
         args->json = true;
         return true;
     case OPT_POSTCOPY:
+    case OPT_POSTCOPY_AFTER_PRECOPY:
         args->postcopy = true;
         return true;
+    case OPT_POSTCOPY_BANDWIDTH:
+        return transfer_option("postcopy-bandwidth", "post-copy-bandwidth", value,
+                               &args->postcopy_bandwidth);
     case OPT_PARALLEL:
-        return transfer_option("parallel", value, &args->parallel);
+        return transfer_option("parallel", "parallel", value, &args->parallel);
     case OPT_COMPRESS:
         args->compress = value;
         return true;
@@ -74,9 +78,9 @@ static bool set_option(struct args *args, enum option_id id, const char *value)
         args->release = value;
         return true;
     case OPT_BANDWIDTH:
-        return transfer_option("bandwidth", value, &args->bandwidth);
+        return transfer_option("bandwidth", "bandwidth", value, &args->bandwidth);
     case OPT_DOWNTIME_LIMIT:
-        return transfer_option("downtime-limit", value, &args->downtime_limit);
+        return transfer_option("downtime-limit", "downtime-limit", value, &args->downtime_limit);
     case OPT_WAIT_TIMEOUT:
         return number("timeout", value, 0, 7 * 24 * 3600, &args->wait_seconds);
     case OPT_HTML:
@@ -230,6 +234,7 @@ static int run(const struct command *command, int argc, char **argv)
         .btl = "best",
         .release = "all",
         .bandwidth = -1,
+        .postcopy_bandwidth = -1,
         .downtime_limit = -1,
         .parallel = -1,
         .wait_seconds = -1,

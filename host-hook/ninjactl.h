@@ -40,6 +40,7 @@ struct args {
     int parallel;                  /* -1: the same */
     const char *compress;          /* NULL: the same */
     bool postcopy;                 /* or as in the cluster file */
+    int postcopy_bandwidth;        /* -1: the same */
     const char *key;               /* NULL: none */
     const char *timeouts[MAX_TIMEOUT_OPTIONS];
     int n_timeouts;
@@ -76,6 +77,8 @@ enum option_id {
     OPT_BANDWIDTH,
     OPT_DOWNTIME_LIMIT,
     OPT_POSTCOPY,
+    OPT_POSTCOPY_AFTER_PRECOPY,
+    OPT_POSTCOPY_BANDWIDTH,
     OPT_PARALLEL,
     OPT_COMPRESS,
     OPT_STRICT,

@@ -49,6 +49,9 @@ static bool take_options(struct cluster *cluster, const struct args *args, struc
     if (args->postcopy && cluster->post_copy_after < 0) {
         cluster->post_copy_after = 1;
     }
+    if (args->postcopy_bandwidth >= 0) {
+        cluster->post_copy_bandwidth_mib = args->postcopy_bandwidth;
+    }
     if (args->parallel >= 0) {
         cluster->parallel = args->parallel;
     }

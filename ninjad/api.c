@@ -30,6 +30,7 @@
         {"mode", ARGUMENT_CHOICE, "--mode", 0, " live paused ", false},                            \
         {"parallel", ARGUMENT_NUMBER, "--parallel", CLUSTER_MAX_PARALLEL, NULL, false},            \
         {"compress", ARGUMENT_CHOICE, "--compress", 0, " none zlib zstd ", false},                 \
+        {"postcopy-bandwidth", ARGUMENT_NUMBER, "--postcopy-bandwidth", 1000000, NULL, false},     \
     {                                                                                              \
         "postcopy", ARGUMENT_FLAG, "--postcopy", 0, NULL, false                                    \
     }

@@ -340,9 +340,13 @@ static void log_capabilities(struct fake_qemu *qemu, json_t *request)
     }
 }
 
-static void log_multifd(struct fake_qemu *qemu, json_t *arguments)
+static void log_parameters(struct fake_qemu *qemu, json_t *arguments)
 {
     json_t *channels = json_object_get(arguments, "multifd-channels");
+    json_t *rest = json_object_get(arguments, "max-postcopy-bandwidth");
+    if (rest != NULL) {
+        fake_log("%s max-postcopy-bandwidth %lld", qemu->name, (long long)json_integer_value(rest));
+    }
     if (channels != NULL) {
         fake_log("%s multifd %d %s", qemu->name, (int)json_integer_value(channels),
                  json_string_value(json_object_get(arguments, "multifd-compression")));
@@ -385,7 +389,7 @@ static void on_object(void *arg, json_t *request)
         } else if (strcmp(name, "migrate-set-capabilities") == 0) {
             log_capabilities(qemu, request);
         } else if (strcmp(name, "migrate-set-parameters") == 0) {
-            log_multifd(qemu, json_object_get(request, "arguments"));
+            log_parameters(qemu, json_object_get(request, "arguments"));
         } else if (strcmp(name, "migrate_cancel") == 0) {
             migrate_cancel(qemu);
         } else if (strcmp(name, "migrate-start-postcopy") == 0) {

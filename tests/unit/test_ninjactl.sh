@@ -68,6 +68,8 @@ expect 64 "expected a whole number" migrate b --bandwidth much
     expect 2 "no agent listens" migrate b $good --dry-run
     expect 64 "expected none, zlib or zstd" migrate b $good --compress gzip
     expect 64 "post-copy does not work" migrate b $good --compress zstd --postcopy
+    expect 64 "post-copy does not work" migrate b $good --parallel 2 --postcopy-after-precopy
+    expect 64 "--postcopy-bandwidth: expected a whole number" migrate b $good --postcopy-bandwidth -1
     expect 64 "--downtime-limit: expected a whole number from 1 to 2000000" migrate b $good --downtime-limit 0
     expect 64 "from 0 to 64" migrate b $good --parallel 100
     expect 2 "no agent listens" migrate b $good --parallel 4 --compress zlib

@@ -56,6 +56,26 @@ static void assert_there(const struct world *world)
     assert_string_equal(world->qemus[IB].migration, "completed");
 }
 
+/* A limit of an earlier migration is taken back, too. */
+static void what_follows_may_be_limited(void **state)
+{
+    static const int mib[] = {7, 0};
+    teardown(state);
+    for (size_t i = 0; i < 2; i++) {
+        char line[60];
+        begin(state);
+        struct world *world = *state;
+        world->cluster->post_copy_bandwidth_mib = mib[i];
+        locate_and_prepare(world);
+        snprintf(line, sizeof(line), "ib max-postcopy-bandwidth %d", mib[i] * 1024 * 1024);
+        assert_int_equal(fake_log_count(line), 1);
+        assert_string_equal(go_on(world), "");
+        assert_there(world);
+        teardown(state);
+    }
+    begin(state);
+}
+
 static void nothing_was_ended(void)
 {
     assert_int_equal(fake_log_count("ib migrate_cancel"), 0);
@@ -223,6 +243,7 @@ static void what_may_have_changed_sides_is_not_taken_back(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        POST_COPY(what_follows_may_be_limited),
         POST_COPY(it_runs_there_before_all_is_copied),
         POST_COPY(it_waits_for_as_many_passes_as_asked_for),
         POST_COPY(a_connection_that_breaks_is_made_anew),

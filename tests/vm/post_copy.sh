@@ -10,16 +10,6 @@ network() {
     ip -n "$(net_namespace eth)" link set trunk "$1"
 }
 
-# slow_post_copy KBYTES-A-SECOND: of each VM; 0: as fast as it goes.
-limit_post_copy() {
-    local vm site
-    for vm in "${VMS[@]}"; do
-        for site in ib eth; do
-            vm_qmp "$site" "$vm" migrate-set-parameters "{\"max-postcopy-bandwidth\": $(($1 * 1024))}" || true
-        done
-    done >/dev/null 2>&1
-}
-
 says() { grep -q "$1" "$RUN/output"; }
 
 # begin SITE OPTION...: a migration in the background.
@@ -47,8 +37,7 @@ at() {
 
 # cut_while_split: begins a migration to eth whose memory comes slowly, and cuts the network in the midst.
 cut_while_split() {
-    limit_post_copy 6000
-    begin eth "$@"
+    begin eth --postcopy-bandwidth 6 "$@"
     wait_for 120 "a VM to change sides" says "runs at eth"
     sleep 2
     network down
@@ -77,8 +66,7 @@ ends_with 0 "a migration whose network was cut"
 at eth "the network was cut for a while: nothing was lost"
 ninjactl migrate ib >"$RUN/output" 2>&1 || die "not back: $(cat "$RUN/output")"
 
-limit_post_copy 6000
-begin eth
+begin eth --postcopy-bandwidth 6
 wait_for 120 "a VM to change sides" says "runs at eth"
 kill -KILL "$COORDINATOR"
 wait "$COORDINATOR" 2>/dev/null || true
