@@ -6,77 +6,26 @@
  */
 #include "config.h"
 
-#include "host-hook/agent_client.h"
+#include "host-hook/agent_private.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/queue.h>
 #include <sys/random.h>
 
-#include "common/fault.h"
 #include "common/log.h"
 #include "common/printable.h"
-#include "host-hook/json_lines.h"
 #include "host-hook/json_text.h"
 #include "host-hook/timer.h"
 
 #define RETRY_MS      200
 #define SYNC_AGAIN_MS 500
-#define HELLO_MS      5000
-#define MAX_LISTENERS 4
 #define MAX_WARNINGS  16          /* in its life; a guest must not fill the log */
 #define MAX_SEQ       (1ll << 53) /* of an event; no agent lives so long */
 
-enum agent_state {
-    DOWN,       /* not connected, and not trying */
-    CONNECTING, /* waiting for the next try */
-    SYNCING,
-    HELLO,
-    EVENTS,
-    READY,
-};
-
-struct command {
-    TAILQ_ENTRY(command) link;
-    struct agent *agent;
-    json_t *object;
-    json_int_t id;
-    agent_reply reply;
-    void *arg;
-    struct event *timer;
-    int timeout_ms;
-    bool internal; /* part of connecting: never given again */
-};
-
-struct agent {
-    struct event_base *base;
-    char vm[72], path[256];
-    int connect_timeout_ms;
-    enum agent_state state;
-    struct json_lines *lines;
-    struct event *deadline, *retry;
-    struct ninja_error last_error; /* of the tries so far */
-    agent_done done;
-    void *arg;
-    json_int_t first_sync, last_sync, last_id, last_seq;
-    bool known;
-    bool filling_gap; /* ninja-events was given, and is not answered */
-    int warnings;     /* that were logged */
-    char instance[AGENT_INSTANCE_SIZE], version[40], hostname[72];
-    struct json_traffic traffic;
-    TAILQ_HEAD(, command) commands;
-    struct {
-        agent_event callback;
-        void *arg;
-    } listeners[MAX_LISTENERS];
-};
-
 static void try_to_connect(struct agent *agent);
-static struct command *give(struct agent *agent, const char *name, json_t *arguments,
-                            int timeout_ms, agent_reply reply, void *arg);
 
-static void copy_text(char *to, size_t size, json_t *object, const char *key)
+void agent_copy_text(char *to, size_t size, json_t *object, const char *key)
 {
     ninja_printable_copy(to, size, json_string_value(json_object_get(object, key)));
 }
@@ -89,114 +38,11 @@ static bool may_warn(struct agent *agent)
     return agent->warnings < MAX_WARNINGS;
 }
 
-/* ---- commands ---- */
-
-static void command_free(struct command *command)
-{
-    timer_free(&command->timer);
-    json_decref(command->object);
-    free(command);
-}
-
-static void answer(struct command *command, json_t *result, const struct ninja_error *why)
-{
-    struct ninja_error err = NINJA_ERROR_INIT;
-    agent_reply reply = command->reply;
-    void *arg = command->arg;
-    if (why != NULL) {
-        err = *why;
-        ninja_error_where(&err, "%s", command->agent->vm);
-    }
-    TAILQ_REMOVE(&command->agent->commands, command, link);
-    command_free(command);
-    if (reply != NULL) {
-        reply(arg, result, why ? &err : NULL);
-    }
-}
-
-static void on_command_timeout(evutil_socket_t fd, short what, void *arg)
-{
-    struct command *command = arg;
-    struct ninja_error err = NINJA_ERROR_INIT;
-    const char *name = json_string_value(json_object_get(command->object, "execute"));
-    ninja_error_set(&err, "Timeout", "the agent did not answer %s in time%s%s", name,
-                    command->agent->state == READY ? "" : "; not connected: ",
-                    command->agent->state == READY ? "" : command->agent->last_error.message);
-    answer(command, NULL, &err);
-}
-
-static void on_down(evutil_socket_t fd, short what, void *arg)
-{
-    struct command *command = arg;
-    struct ninja_error err = command->agent->last_error;
-    if (!ninja_error_is_set(&err)) {
-        ninja_error_set(&err, "Closed", "not connected to the agent");
-    }
-    answer(command, NULL, &err);
-}
-
-static struct command *give(struct agent *agent, const char *name, json_t *arguments,
-                            int timeout_ms, agent_reply reply, void *arg)
-{
-    struct command *command = calloc(1, sizeof(*command));
-    if (command == NULL) {
-        abort();
-    }
-    command->agent = agent;
-    command->id = ++agent->last_id;
-    command->object = json_pack("{s:s, s:I}", "execute", name, "id", command->id);
-    if (arguments != NULL) {
-        json_object_set_new(command->object, "arguments", arguments);
-    }
-    command->reply = reply;
-    command->arg = arg;
-    command->timeout_ms = timeout_ms;
-    TAILQ_INSERT_TAIL(&agent->commands, command, link);
-    if (agent->state == DOWN) {
-        command->timer = timer_start(agent->base, 0, on_down, command);
-    } else {
-        command->timer = timer_start(agent->base, timeout_ms, on_command_timeout, command);
-    }
-    return command;
-}
-
-void agent_execute(struct agent *agent, const char *name, json_t *arguments, int timeout_ms,
-                   agent_reply reply, void *arg)
-{
-    struct command *command = give(agent, name, arguments, timeout_ms, reply, arg);
-    enum ninja_fault fault = ninja_fault(NINJA_FAULT_MESSAGE, "command %s", name);
-    if (agent->state == READY && fault == NINJA_FAULT_REPEATED) {
-        json_lines_send(agent->lines, command->object, false);
-    }
-    if (agent->state == READY && fault != NINJA_FAULT_LOST) {
-        json_lines_send(agent->lines, command->object, false);
-    }
-}
-
-void agent_forget(struct agent *agent, const void *arg)
-{
-    struct command *command;
-    TAILQ_FOREACH(command, &agent->commands, link)
-    {
-        if (command->arg == arg) {
-            command->reply = NULL;
-        }
-    }
-}
-
 /* ---- connecting ---- */
 
 static void disconnect(struct agent *agent)
 {
-    struct command *command = TAILQ_FIRST(&agent->commands);
-    while (command != NULL) {
-        struct command *next = TAILQ_NEXT(command, link);
-        if (command->internal) {
-            TAILQ_REMOVE(&agent->commands, command, link);
-            command_free(command);
-        }
-        command = next;
-    }
+    agent_drop_connecting_commands(agent);
     agent->filling_gap = false;
     timer_free(&agent->retry);
     json_lines_free(agent->lines);
@@ -221,15 +67,10 @@ static void connected_or_not(struct agent *agent, const struct ninja_error *err)
 /* No further try. Commands that wait are answered from the event loop. */
 static void give_up(struct agent *agent, const struct ninja_error *err)
 {
-    struct command *command;
     agent->last_error = *err;
     disconnect(agent);
     agent->state = DOWN;
-    TAILQ_FOREACH(command, &agent->commands, link)
-    {
-        timer_free(&command->timer);
-        command->timer = timer_start(agent->base, 0, on_down, command);
-    }
+    agent_fail_commands(agent);
     connected_or_not(agent, err);
 }
 
@@ -317,19 +158,12 @@ static void on_event(struct agent *agent, json_t *object)
 
 static void now_ready(struct agent *agent)
 {
-    struct command *command;
     agent->state = READY;
     agent->known = true;
     agent->last_error = (struct ninja_error)NINJA_ERROR_INIT;
-    TAILQ_FOREACH(command, &agent->commands, link)
-    {
-        json_lines_send(agent->lines, command->object, false);
-    }
+    agent_send_commands(agent);
     connected_or_not(agent, NULL);
 }
-
-static void internal_command(struct agent *agent, const char *name, json_t *arguments,
-                             agent_reply reply);
 
 static void on_events(struct agent *agent, json_t *result)
 {
@@ -367,8 +201,8 @@ static void on_event_or_gap(struct agent *agent, json_t *object)
     bool gap = seq_of(object) > agent->last_seq + 1;
     if (gap && !agent->filling_gap) {
         agent->filling_gap = true;
-        internal_command(agent, "ninja-events", json_pack("{s:I}", "after", agent->last_seq),
-                         on_gap_filled);
+        agent_connecting_command(agent, "ninja-events",
+                                 json_pack("{s:I}", "after", agent->last_seq), on_gap_filled);
     } else if (!gap) {
         on_event(agent, object);
     }
@@ -383,14 +217,6 @@ static void on_missed_events(void *arg, json_t *result, const struct ninja_error
     }
     on_events(agent, result);
     now_ready(agent);
-}
-
-static void internal_command(struct agent *agent, const char *name, json_t *arguments,
-                             agent_reply reply)
-{
-    struct command *command = give(agent, name, arguments, HELLO_MS, reply, agent);
-    command->internal = true;
-    json_lines_send(agent->lines, command->object, false);
 }
 
 static void on_hello(void *arg, json_t *result, const struct ninja_error *err)
@@ -421,9 +247,9 @@ static void on_hello(void *arg, json_t *result, const struct ninja_error *err)
         give_up(agent, &wrong);
         return;
     }
-    copy_text(instance, sizeof(instance), result, "instance");
-    copy_text(agent->version, sizeof(agent->version), result, "version");
-    copy_text(agent->hostname, sizeof(agent->hostname), result, "hostname");
+    agent_copy_text(instance, sizeof(instance), result, "instance");
+    agent_copy_text(agent->version, sizeof(agent->version), result, "version");
+    agent_copy_text(agent->hostname, sizeof(agent->hostname), result, "hostname");
     bool same = agent->known && strcmp(agent->instance, instance) == 0;
     if (agent->known && !same && may_warn(agent)) {
         ninja_log_vm(NINJA_LOG_WARNING, agent->vm, "its agent was started again meanwhile");
@@ -431,8 +257,8 @@ static void on_hello(void *arg, json_t *result, const struct ninja_error *err)
     memcpy(agent->instance, instance, sizeof(instance));
     if (same) {
         agent->state = EVENTS;
-        internal_command(agent, "ninja-events", json_pack("{s:I}", "after", agent->last_seq),
-                         on_missed_events);
+        agent_connecting_command(agent, "ninja-events",
+                                 json_pack("{s:I}", "after", agent->last_seq), on_missed_events);
     } else {
         bool restarted = agent->known;
         agent->last_seq = json_integer_value(seq);
@@ -447,7 +273,7 @@ static void on_synced(struct agent *agent)
 {
     timer_free(&agent->retry);
     agent->state = HELLO;
-    internal_command(
+    agent_connecting_command(
         agent, "ninja-hello",
         json_pack("{s:i, s:s}", "protocol", AGENT_PROTOCOL, "version", PACKAGE_VERSION), on_hello);
 }
@@ -463,34 +289,6 @@ static void on_opened(struct agent *agent)
         ninja_error_set(&err, "Closed", "its agent opened the port anew");
         channel_broke(agent, &err);
     }
-}
-
-static void on_answer(struct agent *agent, json_t *object)
-{
-    json_t *id = json_object_get(object, "id");
-    struct ninja_error err = NINJA_ERROR_INIT;
-    struct command *command;
-    TAILQ_FOREACH(command, &agent->commands, link)
-    {
-        if (json_is_integer(id) && json_integer_value(id) == command->id) {
-            break;
-        }
-    }
-    if (command == NULL) {
-        return;
-    }
-    json_t *result = json_object_get(object, "return");
-    if (result != NULL) {
-        answer(command, result, NULL);
-        return;
-    }
-    char class[32], desc[360];
-    json_t *error = json_object_get(object, "error");
-    copy_text(class, sizeof(class), error, "class");
-    copy_text(desc, sizeof(desc), error, "desc");
-    ninja_error_set(&err, class[0] ? class : "GenericError", "the agent refused %s: %s",
-                    json_string_value(json_object_get(command->object, "execute")), desc);
-    answer(command, NULL, &err);
 }
 
 static void on_object(void *arg, json_t *object)
@@ -512,7 +310,7 @@ static void on_object(void *arg, json_t *object)
             on_event_or_gap(agent, object);
         }
     } else {
-        on_answer(agent, object);
+        agent_on_answer(agent, object);
     }
 }
 
@@ -630,11 +428,7 @@ void agent_free(struct agent *agent)
     if (agent == NULL) {
         return;
     }
-    while (!TAILQ_EMPTY(&agent->commands)) {
-        struct command *command = TAILQ_FIRST(&agent->commands);
-        TAILQ_REMOVE(&agent->commands, command, link);
-        command_free(command);
-    }
+    agent_free_commands(agent);
     timer_free(&agent->deadline);
     disconnect(agent);
     free(agent);
