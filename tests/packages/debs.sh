@@ -4,7 +4,7 @@
 . "$(dirname "$0")/lib.sh"
 
 if command -v lintian >/dev/null; then
-    lintian --allow-root --fail-on error,warning "$PACKAGES_DIR"/debs/*.changes
+    TMPDIR=$DIR lintian --allow-root --fail-on error,warning "$PACKAGES_DIR"/debs/*.changes
 fi
 version=$(sed -n 's/^AC_INIT(.*\[\(.*\)\])$/\1/p' "$TOP/configure.ac")
 [ "$(dpkg-deb -f "$(deb host)" Version)" = "$version" ] || die "debian/changelog is not of the version $version"
