@@ -50,13 +50,13 @@ done
 
 # The settings and their defaults, as the program tells them.
 PAGE=$(as_text "$TREE/man/ninja.conf.5")
-settings=$(env -u NINJA_HOOKS NINJA_HOOKS_DIR=/etc/ninja/hooks.d "$NINJACTL" --dump-config --json |
+settings=$(NINJA_HOOKS_DIR=/etc/ninja/hooks.d "$NINJACTL" --dump-config --json |
     jq -r '.settings[] | "\(.name) \(.value)"')
 [ "$(wc -l <<<"$settings")" -ge 10 ] || die "cannot tell the settings: $settings"
 while read -r name default; do
     [[ $PAGE =~ \ $name\ [a-z1,\ ]*$default\  ]] || { echo "the page lacks $name with $default"; failed=1; }
 done <<<"$settings"
-own=$(env -u NINJA_HOOKS NINJA_NINJACTL=/usr/bin/ninjactl "$NINJAD" --dump-config |
+own=$(NINJA_NINJACTL=/usr/bin/ninjactl "$NINJAD" --dump-config |
     sed -n '/^ninjad/,$s/^    \([a-z-]*\) = "*\([^";]*\)"*;.*/\1 \2/p')
 [ "$(wc -l <<<"$own")" -eq 9 ] || die "cannot tell ninjad's settings: $own"
 while read -r name default; do

@@ -12,7 +12,7 @@ STATE=$DIR/state
 VMS=
 PIDS=()
 OUT=
-unset NO_COLOR
+unset NO_COLOR NINJA_HOOKS
 # No settings of this machine or of who runs the tests.
 export NINJA_CONFIG='' XDG_CONFIG_HOME=$DIR/no-config NINJA_HOOKS_DIR=$DIR/hooks.d
 
