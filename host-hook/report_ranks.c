@@ -11,6 +11,7 @@
 
 #include "host-hook/json_text.h"
 #include "host-hook/report_view.h"
+#include "host-hook/switch_steps.h"
 #include "host-hook/units.h"
 
 #define TOP    16
@@ -18,25 +19,8 @@
 #define LOW    13
 #define MANY   20
 
-enum {
-    STOP,
-    DRAIN,
-    SETTLE,
-    RELEASE,
-    OPEN,
-    CONNECT,
-    RESUME,
-    N_STEPS,
-};
-
-static const char *const steps[] = {
-    [STOP] = "stop", [DRAIN] = "drain",     [SETTLE] = "settle", [RELEASE] = "release",
-    [OPEN] = "open", [CONNECT] = "connect", [RESUME] = "resume",
-};
-_Static_assert(sizeof(steps) / sizeof(steps[0]) == N_STEPS, "a step has no name");
-
 /* One step in all its rounds. */
-struct step {
+struct taken {
     bool run;
     int rounds;
     double begin_ms, ms, slowest_ms; /* ms: of all rounds */
@@ -45,8 +29,8 @@ struct step {
 /* One line: a rank, or all ranks of a job in a VM (or in several VMs). */
 struct line {
     char name[160];
-    int n;                                     /* ranks */
-    double fastest[N_STEPS], slowest[N_STEPS]; /* ms; -1: it did not take it */
+    int n;                                 /* ranks */
+    double fastest[STEPS], slowest[STEPS]; /* ms; -1: it did not take it */
 };
 
 struct lines {
@@ -54,18 +38,18 @@ struct lines {
     size_t n;
 };
 
-static void read_steps(json_t *sw, struct step *all)
+static void read_steps(json_t *sw, struct taken *all)
 {
     size_t i;
     json_t *entry;
-    memset(all, 0, N_STEPS * sizeof(*all));
+    memset(all, 0, STEPS * sizeof(*all));
     json_array_foreach(json_object_get(sw, "steps"), i, entry)
     {
-        for (size_t s = 0; s < N_STEPS; s++) {
-            struct step *step = &all[s];
+        for (size_t s = 0; s < STEPS; s++) {
+            struct taken *step = &all[s];
             double begin = view_ms(entry, "start_ms"), ms = view_ms(entry, "ms");
             double slowest = view_ms(entry, "max_rank_micros") / 1000;
-            if (strcmp(steps[s], json_text_in(entry, "step")) != 0) {
+            if (strcmp(switch_step_names[s], json_text_in(entry, "step")) != 0) {
                 continue;
             }
             step->begin_ms = step->run ? step->begin_ms : begin;
@@ -82,8 +66,8 @@ static void read_steps(json_t *sw, struct step *all)
 static void note_rank(struct line *line, json_t *micros, size_t rank)
 {
     line->n++;
-    for (size_t s = 0; s < N_STEPS; s++) {
-        json_t *of_step = json_object_get(micros, steps[s]);
+    for (size_t s = 0; s < STEPS; s++) {
+        json_t *of_step = json_object_get(micros, switch_step_names[s]);
         double ms = (double)json_integer_value(json_array_get(of_step, rank)) / 1000;
         if (of_step == NULL || ms < 0) {
             continue;
@@ -97,7 +81,7 @@ static void note_rank(struct line *line, json_t *micros, size_t rank)
 static struct line *add_line(struct lines *lines, size_t room)
 {
     struct line *line = lines->n < room ? &lines->lines[lines->n++] : NULL;
-    for (size_t s = 0; line != NULL && s < N_STEPS; s++) {
+    for (size_t s = 0; line != NULL && s < STEPS; s++) {
         line->fastest[s] = line->slowest[s] = -1;
     }
     return line;
@@ -225,11 +209,11 @@ static struct lines read_lines(const struct view *view, json_t *sw)
 /* ---- the picture ---- */
 
 /* From the first step to the last, without a long wait between release and open. */
-static struct svg_scale scale_of(json_t *sw, const struct step *all)
+static struct svg_scale scale_of(json_t *sw, const struct taken *all)
 {
     double begin = view_ms(sw, "start_ms"), stall = view_ms(sw, "stall_ms");
     struct svg_scale scale = {.from = begin, .to = begin + (stall > 0 ? stall : 1)};
-    const struct step *release = &all[RELEASE], *open = &all[OPEN];
+    const struct taken *release = &all[RELEASE], *open = &all[OPEN];
     double longest = release->slowest_ms > release->ms ? release->slowest_ms : release->ms;
     double released = release->begin_ms + longest;
     if (release->run && open->run && open->begin_ms - released > 0.2 * stall) {
@@ -256,10 +240,10 @@ static void put_steps(const struct view *view, const struct svg_scale *scale, js
 }
 
 static void put_line(const struct view *view, const struct svg_scale *scale,
-                     const struct line *line, const struct step *all, int y, int height)
+                     const struct line *line, const struct taken *all, int y, int height)
 {
     svg_row_name(view->html, y, height - 4, line->name);
-    for (size_t s = 0; s < N_STEPS; s++) {
+    for (size_t s = 0; s < STEPS; s++) {
         char title[300], fastest[40], slowest[40], class[40];
         double begin = all[s].begin_ms;
         if (!all[s].run || line->slowest[s] < 0) {
@@ -267,19 +251,19 @@ static void put_line(const struct view *view, const struct svg_scale *scale,
         }
         units_ms(fastest, sizeof(fastest), line->fastest[s]);
         units_ms(slowest, sizeof(slowest), line->slowest[s]);
-        snprintf(title, sizeof(title), "%s, %s: %s%s%s", line->name, steps[s], fastest,
+        snprintf(title, sizeof(title), "%s, %s: %s%s%s", line->name, switch_step_names[s], fastest,
                  line->n > 1 ? " to " : "", line->n > 1 ? slowest : "");
         if (line->n > 1 && line->slowest[s] > line->fastest[s]) {
-            snprintf(class, sizeof(class), "%s most", steps[s]);
+            snprintf(class, sizeof(class), "%s most", switch_step_names[s]);
             svg_bar(view->html, scale, class, begin, begin + line->slowest[s], y, height - 4, NULL,
                     view->detail->titles ? title : NULL);
         }
-        svg_bar(view->html, scale, steps[s], begin, begin + line->fastest[s], y, height - 4, NULL,
-                view->detail->titles ? title : NULL);
+        svg_bar(view->html, scale, switch_step_names[s], begin, begin + line->fastest[s], y,
+                height - 4, NULL, view->detail->titles ? title : NULL);
     }
 }
 
-static void put_picture(const struct view *view, json_t *sw, size_t number, const struct step *all)
+static void put_picture(const struct view *view, json_t *sw, size_t number, const struct taken *all)
 {
     struct lines lines = read_lines(view, sw);
     struct svg_scale scale = scale_of(sw, all);
@@ -304,8 +288,9 @@ static void put_picture(const struct view *view, json_t *sw, size_t number, cons
             units_ms(title, sizeof(title), scale.gap_end - scale.gap_begin));
     }
     html_put(view->html, "<ul class=\"legend\">");
-    for (size_t s = 0; s < N_STEPS; s++) {
-        html_put(view->html, "<li><i class=\"%s\"></i>%s</li>", steps[s], steps[s]);
+    for (size_t s = 0; s < STEPS; s++) {
+        html_put(view->html, "<li><i class=\"%s\"></i>%s</li>", switch_step_names[s],
+                 switch_step_names[s]);
     }
     html_put(view->html, "</ul>\n");
     free(lines.lines);
@@ -314,14 +299,15 @@ static void put_picture(const struct view *view, json_t *sw, size_t number, cons
 /* ---- the tables ---- */
 
 /* Of all ranks of all jobs. */
-static void put_step_row(const struct view *view, json_t *sw, size_t s, const struct step *step)
+static void put_step_row(const struct view *view, json_t *sw, size_t s, const struct taken *step)
 {
     size_t i, r, n = 0;
     double fastest = -1, sum = 0;
     json_t *entry, *value;
     json_array_foreach(json_object_get(sw, "ranks"), i, entry)
     {
-        json_array_foreach(json_object_get(json_object_get(entry, "micros"), steps[s]), r, value)
+        json_array_foreach(json_object_get(json_object_get(entry, "micros"), switch_step_names[s]),
+                           r, value)
         {
             double ms = json_number_value(value) / 1000;
             fastest = fastest < 0 || ms < fastest ? ms : fastest;
@@ -330,7 +316,7 @@ static void put_step_row(const struct view *view, json_t *sw, size_t s, const st
         }
     }
     html_put(view->html, "<tr><th scope=\"row\">%s</th><td>%lld</td><td>%lld</td><td>%d</td>",
-             steps[s], (long long)step->begin_ms, (long long)step->ms, step->rounds);
+             switch_step_names[s], (long long)step->begin_ms, (long long)step->ms, step->rounds);
     if (n > 0) {
         html_put(view->html, "<td>%.1f</td><td>%.1f</td><td>%.1f</td></tr>\n", fastest,
                  sum / (double)n, step->slowest_ms);
@@ -340,7 +326,7 @@ static void put_step_row(const struct view *view, json_t *sw, size_t s, const st
 }
 
 static void put_step_table(const struct view *view, json_t *sw, size_t number,
-                           const struct step *all)
+                           const struct taken *all)
 {
     html_put(view->html,
              "<div class=\"table\"><table><caption>Steps of switch %lld, in ms</caption>"
@@ -349,7 +335,7 @@ static void put_step_table(const struct view *view, json_t *sw, size_t number,
              "<th scope=\"col\">fastest rank</th><th scope=\"col\">mean</th>"
              "<th scope=\"col\">slowest rank</th></tr></thead><tbody>\n",
              (long long)number);
-    for (size_t s = 0; s < N_STEPS; s++) {
+    for (size_t s = 0; s < STEPS; s++) {
         if (all[s].run) {
             put_step_row(view, sw, s, &all[s]);
         }
@@ -381,7 +367,7 @@ static void put_given_up(const struct view *view, json_t *sw)
 
 static void put_switch(const struct view *view, json_t *sw, size_t number)
 {
-    struct step all[N_STEPS];
+    struct taken all[STEPS];
     char stall[40], now[200];
     double ms = view_ms(sw, "stall_ms");
     read_steps(sw, all);

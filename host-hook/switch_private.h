@@ -7,21 +7,11 @@
 
 #include "host-hook/counts.h"
 #include "host-hook/switch.h"
+#include "host-hook/switch_steps.h"
 #include "host-hook/timer.h"
 
 /* Beyond the quiesce, for release to be given within the lease. */
 #define LEASE_SLACK_MS 5000
-
-enum step {
-    STOP,
-    DRAIN,
-    SETTLE,
-    RELEASE,
-    OPEN,
-    CONNECT,
-    RESUME,
-};
-#define STEPS (RESUME + 1)
 
 /* The ranks of one job in one VM. */
 struct part {
@@ -80,8 +70,6 @@ struct transport_switch {
     int64_t stall_ms;
     int64_t stopped_at_us; /* wall clock; 0: this attempt stopped nobody */
 };
-
-extern const char *const switch_step_names[];
 
 /* switch_steps.c */
 

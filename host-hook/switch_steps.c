@@ -30,7 +30,7 @@
  * begun. */
 #define ROOM_OF_A_RANK 344
 
-const char *const switch_step_names[] = {
+const char *const switch_step_names[STEPS] = {
     [STOP] = "stop", [DRAIN] = "drain",     [SETTLE] = "settle", [RELEASE] = "release",
     [OPEN] = "open", [CONNECT] = "connect", [RESUME] = "resume",
 };

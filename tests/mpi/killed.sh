@@ -70,12 +70,7 @@ grep -q 'rank [0-9] .*its connection ended' "$DIR/switch.log" || die "does not s
 job_ended_as_expected "${ranks[@]}"
 
 # A migration for which the job is held without transports; a rank is killed meanwhile.
-cat >"$DIR/cluster.conf" <<END
-driver = "local";
-vms = ( { name = "here"; } );
-sites = ( { name = "with-bypass"; vms = ( { name = "here"; agent = "$DIR/agent.sock"; device = "none,id=bypass"; } ); },
-          { name = "without"; vms = ( { name = "here"; agent = "$DIR/agent.sock"; } ); } );
-END
+bypass_cluster
 mkdir "$DIR/scripts"
 printf '#!/bin/sh\ntouch %s\nsleep 3\n' "$DIR/held" >"$DIR/scripts/hold"
 chmod +x "$DIR/scripts/hold"
