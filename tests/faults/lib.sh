@@ -127,16 +127,9 @@ recover() {
     ! ninjactl status --json | jq -e '.interrupted' >/dev/null || die "$1: still interrupted"
 }
 
-site="vms = ( { name = \"here\"; agent = \"$DIR/agent.sock\";"
-cat >"$DIR/cluster.conf" <<END
-driver = "local";
-vms = ( { name = "here"; } );
-quiesce-pause = 100;
+bypass_cluster 'quiesce-pause = 100;
 timeouts = { link = 200; quiesce = 1500; release = 1500; reselect = 1500; resume = 1500; command = 1500;
-    connect = 3000; jobs = 5000; detach = 2000; attach = 2000; };
-sites = ( { name = "with-bypass"; $site device = "none,id=bypass"; } ); },
-          { name = "without"; $site } ); } );
-END
+    connect = 3000; jobs = 5000; detach = 2000; attach = 2000; };'
 
 trap 'touch "$DIR/enough"; kill "$(cat "$DIR/agent.pid" 2>/dev/null)" 2>/dev/null || true; cleanup' EXIT
 JOB='' KEEPER=''

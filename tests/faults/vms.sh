@@ -9,8 +9,8 @@
 
 ITERATIONS=2500
 FAULT_OF_RANK=()
-# A copy while the VM runs, which does not come to its end.
-SLOWLY=(--bandwidth 4 --downtime-limit 1 --timeout copy=8000)
+# A copy while the VM runs, which takes longer than a test needs; none of them comes to its end.
+SLOWLY=(--bandwidth 4 --downtime-limit 1)
 
 vms_up() {
     testbed_up
@@ -172,7 +172,7 @@ one_outage() {
     receiver) when_journal_says '"step":"copy"' eval "sleep 0.\$((RANDOM % 10)); kill -KILL \$(qemu_pid $to vm$((RANDOM % 2 + 1)))" ;;
     network) when_journal_says '"step":"copy"' network down ;;
     esac
-    migrate_with '' "$2" "${SLOWLY[@]}"
+    migrate_with '' "$2" "${SLOWLY[@]}" --timeout copy=8000
     wait "$WATCHER"
     network up
     ((STATUS == 3)) || { cat "$RUN/output"; die "$1 ($2): migrate ended with $STATUS"; }

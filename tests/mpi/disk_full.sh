@@ -4,14 +4,7 @@
 # shellcheck source=tests/mpi/lib.sh
 . "$(dirname "$0")/lib.sh"
 start_agent
-site="vms = ( { name = \"here\"; agent = \"$DIR/agent.sock\";"
-cat >"$DIR/cluster.conf" <<END
-driver = "local";
-vms = ( { name = "here"; } );
-timeouts = { link = 300; };
-sites = ( { name = "with-bypass"; $site device = "none,id=bypass"; } ); },
-          { name = "without"; $site } ); } );
-END
+bypass_cluster 'timeouts = { link = 300; };'
 start_job -np 2 --mca btl vader,tcp,self --mca crcp_ninja_bypass vader "$BUILD/mpi/p2p" 100000000
 wait_for 120 job_is_ready 2
 

@@ -41,6 +41,19 @@ sites = ( { name = "local"; vms = ( { name = "here"; agent = "$DIR/agent.sock"; 
 EOF
 }
 
+# bypass_cluster [SETTING...]: in its place one with a site that has a bypass device, and one without, so that
+# there is something to migrate. Settings are further ones of the cluster file.
+bypass_cluster() {
+    local site="vms = ( { name = \"here\"; agent = \"$DIR/agent.sock\";"
+    cat >"$DIR/cluster.conf" <<EOF
+driver = "local";
+vms = ( { name = "here"; } );
+$*
+sites = ( { name = "with-bypass"; $site device = "none,id=bypass"; } ); },
+          { name = "without"; $site } ); } );
+EOF
+}
+
 # wait_for SECONDS COMMAND...: until it succeeds.
 wait_for() {
     local end=$((SECONDS + $1))

@@ -5,15 +5,7 @@
 . "$(dirname "$0")/lib.sh"
 
 start_agent
-site="vms = ( { name = \"here\"; agent = \"$DIR/agent.sock\";"
-cat >"$DIR/cluster.conf" <<END
-name = "job-1";
-driver = "local";
-vms = ( { name = "here"; } );
-timeouts = { link = 300; };
-sites = ( { name = "with-bypass"; $site device = "none,id=bypass"; } ); },
-          { name = "without"; $site } ); } );
-END
+bypass_cluster 'name = "job-1"; timeouts = { link = 300; };'
 
 start_ninjad() {
     "$BUILD/ninjad/ninjad" --cluster "$DIR/cluster.conf" --state-dir "$DIR/state" --listen "$DIR/ninjad.sock" \

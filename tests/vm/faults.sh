@@ -9,8 +9,8 @@
 #   source dies when the VM has left it          done
 #   destination dies when the VM has arrived     for the operator; the source is kept, and can go on
 set -euo pipefail
-# shellcheck source=/dev/null
-. "$(dirname "$0")/../../examples/testbed/testbed.sh"
+# shellcheck source=tests/faults/vms.sh
+. "$(dirname "$0")/../faults/vms.sh"
 ITERATIONS=1000000
 
 # migrate_expecting STATUS... -- OPTION...
@@ -43,32 +43,10 @@ receiver_with() {
 
 receiver_as_before() { mv "$RUN/settings.kept" "$RUN/settings"; }
 
-qemu_pid() { cat "$(vm_file "$1" "$2" pid)"; }
-
-journal_says() {
-    local journal
-    journal=$(find "$RUN/state" -name journal -newer "$RUN/before" | head -1)
-    [[ -n $journal ]] && grep -q "$1" "$journal"
-}
-
-# when_journal_says LINE COMMAND...: in the background, for the next migration.
-when_journal_says() {
-    local line=$1
-    shift
-    touch "$RUN/before"
-    sleep 0.02
-    { wait_for 120 "the journal to say $line" journal_says "$line" && "$@"; } &
-    WATCHER=$!
-}
-
 in_the_copy() {
     sleep 2
     "$@"
 }
-# A copy while the VM runs, which takes longer than a test needs; none of them comes to its end.
-SLOWLY=(--bandwidth 4 --downtime-limit 1)
-
-network() { ip -n "$(net_namespace eth)" link set trunk "$1"; }
 
 kill_qemu() { kill -KILL "$(qemu_pid "$1" "$2")"; }
 
