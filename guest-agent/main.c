@@ -13,6 +13,7 @@
 #include "common/fault.h"
 #include "common/log.h"
 #include "common/rank_proto.h"
+#include "common/usage.h"
 #include "guest-agent/agent.h"
 
 #define NAME           "ninja-agent"
@@ -66,24 +67,13 @@ static const struct option options[] = {
     {NULL, 0, NULL, 0},
 };
 
-static void __attribute__((noreturn, format(printf, 1, 2))) wrong_usage(const char *fmt, ...)
-{
-    va_list ap;
-    va_start(ap, fmt);
-    fputs(NAME ": ", stderr);
-    vfprintf(stderr, fmt, ap);
-    fputs("\nTry '" NAME " --help'.\n", stderr);
-    va_end(ap);
-    exit(EX_USAGE);
-}
-
 static uint32_t seconds_as_ms(const char *text)
 {
     char *end;
     errno = 0;
     unsigned long s = strtoul(text, &end, 10);
     if (errno != 0 || end == text || *end != '\0' || text[0] == '-' || s < 1 || s > 3600) {
-        wrong_usage("--script-timeout must be from 1 to 3600 seconds, not '%s'", text);
+        usage_wrong(NAME, "--script-timeout must be from 1 to 3600 seconds, not '%s'", text);
     }
     return (uint32_t)s * 1000;
 }
@@ -91,15 +81,9 @@ static uint32_t seconds_as_ms(const char *text)
 static const char *not_empty(const char *value, const char *option)
 {
     if (value[0] == '\0') {
-        wrong_usage("--%s must not be empty", option);
+        usage_wrong(NAME, "--%s must not be empty", option);
     }
     return value;
-}
-
-static void say(const char *text)
-{
-    fputs(text, stdout);
-    exit(fflush(stdout) == 0 ? EX_OK : EX_IOERR);
 }
 
 static void parse(int argc, char **argv, struct agent_config *config, enum ninja_log_level *level)
@@ -132,10 +116,10 @@ static void parse(int argc, char **argv, struct agent_config *config, enum ninja
             *level = NINJA_LOG_DEBUG;
             break;
         case OPT_HELP:
-            say(usage);
+            usage_say(usage);
             break;
         case OPT_VERSION:
-            say(NAME " " PACKAGE_VERSION "\n");
+            usage_say(NAME " " PACKAGE_VERSION "\n");
             break;
         default:
             fputs("Try '" NAME " --help'.\n", stderr);
@@ -143,10 +127,10 @@ static void parse(int argc, char **argv, struct agent_config *config, enum ninja
         }
     }
     if (optind < argc) {
-        wrong_usage("unexpected argument '%s'", argv[optind]);
+        usage_wrong(NAME, "unexpected argument '%s'", argv[optind]);
     }
     if (config->port != NULL && config->listen != NULL) {
-        wrong_usage("--port and --listen exclude each other");
+        usage_wrong(NAME, "--port and --listen exclude each other");
     }
 }
 

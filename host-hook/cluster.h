@@ -12,7 +12,9 @@
 #define CLUSTER_MAX_VMS        256
 #define CLUSTER_MAX_SITES      64
 #define CLUSTER_MAX_PARALLEL   64
-#define CLUSTER_PARALLEL       2 /* where it is compressed, and nothing else was said */
+#define CLUSTER_MAX_BANDWIDTH  1000000 /* MiB/s */
+#define CLUSTER_MAX_DOWNTIME   2000000 /* ms; QEMU's own limit */
+#define CLUSTER_PARALLEL       2       /* where it is compressed, and nothing else was said */
 #define CLUSTER_MAX_TIMEOUT_MS (7 * 24 * 3600 * 1000)
 #define CLUSTER_MAX_NAME       63
 #define CLUSTER_MAX_FILE       (1024 * 1024)

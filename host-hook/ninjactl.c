@@ -105,11 +105,7 @@ static bool set_option(struct args *args, enum option_id id, const char *value)
 }
 
 /* Options that are settings. */
-static const struct {
-    enum option_id id;
-    const char *option, *setting;
-    const char *gives; /* what it sets; NULL: its value */
-} option_settings[] = {
+static const struct setting_option option_settings[] = {
     {OPT_CLUSTER, "--cluster", "cluster-file", NULL},
     {OPT_STATE_DIR, "--state-dir", "state-dir", NULL},
     {OPT_MODE, "--mode", "mode", NULL},
@@ -118,24 +114,18 @@ static const struct {
     {OPT_NO_HOOKS, "--no-hooks", "hooks", "false"},
     {OPT_LOG_LEVEL, "--log-level", "log-level", NULL},
     {OPT_VERBOSE, "--verbose", "log-level", "debug"},
+    {0},
 };
 
 static bool take_option(struct args *args, enum option_id id, const char *value)
 {
     struct ninja_error err = NINJA_ERROR_INIT;
-    for (size_t i = 0; i < sizeof(option_settings) / sizeof(option_settings[0]); i++) {
-        if (option_settings[i].id != id) {
-            continue;
-        }
-        const char *gives = option_settings[i].gives;
-        if (!settings_give(args->settings, option_settings[i].setting, gives ? gives : value,
-                           option_settings[i].option, &err)) {
-            complain(&err);
-            return false;
-        }
-        return true;
+    bool known;
+    if (!settings_give_option(args->settings, option_settings, (int)id, value, &known, &err)) {
+        complain(&err);
+        return false;
     }
-    return set_option(args, id, value);
+    return known || set_option(args, id, value);
 }
 
 static int value_of(const struct option_info *option)

@@ -164,12 +164,12 @@ int session_run(struct session *session, struct migration *migration, struct jou
 
 void session_close(struct session *session);
 
-/** Of a command with --detach: what runs it, in the background from session_detach() on. */
+/** Of a command with --detach: what runs it, in the background from detach_accept() on. */
 typedef int session_command(const struct args *args, struct detach *detach);
 
 /**
  * Runs a command, with --detach in a child that this process leaves behind as soon as it has called
- * session_detach(); the ID is then printed. Returns an exit code.
+ * detach_accept(); the ID is then printed. Returns an exit code.
  *
  * @param run  gets a detach of NULL without --detach
  */

@@ -78,7 +78,7 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
     }
 }
 
-static int spawn(const struct process_options *options, pid_t *pid)
+int process_spawn(const struct process_options *options, pid_t *pid)
 {
     posix_spawn_file_actions_t actions;
     posix_spawnattr_t attr;
@@ -108,7 +108,7 @@ struct process *process_start(struct event_base *base, const struct process_opti
                               process_done done, void *arg, struct ninja_error *err)
 {
     struct process *process = calloc(1, sizeof(*process));
-    int rc = spawn(options, &process->pid);
+    int rc = process_spawn(options, &process->pid);
     if (rc != 0) {
         free(process);
         ninja_error_set(err, "Command", "%s: cannot be run: %s", options->argv[0], strerror(rc));

@@ -8,6 +8,7 @@
 #include <event2/event.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/types.h>
 
 #include "common/error.h"
 
@@ -28,6 +29,14 @@ struct process_options {
  * @param timed_out  its time was over, or process_stop() was called
  */
 typedef void (*process_done)(void *arg, int status, bool timed_out);
+
+/**
+ * Starts a process, for a caller that sees to its end itself; without a time-out.
+ *
+ * @param pid  out
+ * @return an errno, or 0
+ */
+int process_spawn(const struct process_options *options, pid_t *pid);
 
 /**
  * Starts it. When its time is over its group gets SIGTERM, a second later SIGKILL. Its end is that

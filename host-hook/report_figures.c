@@ -37,7 +37,7 @@ static const struct figure {
     {"duration_ms", "duration", MS, duration, ""},
     {"stall_total_ms", "jobs stood still, in all", MS, plain, "stall_total_ms"},
     {"stall_longest_ms", "jobs stood still, at a time", MS, plain, "stall_longest_ms"},
-    {"downtime_longest_ms", "longest downtime of a VM", MS, longest_downtime, ""},
+    {"downtime_longest_ms", "longest downtime of a VM", MS, longest_downtime, "downtime_ms"},
     {"sent_bytes", "memory sent", BYTES, sent, ""},
     {"rate_bytes_per_s", "rate, on average", RATE, rate, ""},
     {"switches", "switches", NUMBER, count, "switches"},
@@ -94,17 +94,24 @@ static double all_ranks(json_t *report, const char *key)
     return ranks;
 }
 
-static double longest_downtime(json_t *report, const char *key)
+/* The most milliseconds that a VM has by that key, in the object `within`; NULL: in the VM's own.
+ */
+static double most_of_vms(json_t *report, const char *within, const char *key)
 {
-    double longest = -1;
+    double most = -1;
     size_t i;
     json_t *vm;
     json_array_foreach(json_object_get(report, "vms"), i, vm)
     {
-        double ms = view_ms(vm, "downtime_ms");
-        longest = ms > longest ? ms : longest;
+        double ms = view_ms(within != NULL ? json_object_get(vm, within) : vm, key);
+        most = ms > most ? ms : most;
     }
-    return longest;
+    return most;
+}
+
+static double longest_downtime(json_t *report, const char *key)
+{
+    return most_of_vms(report, NULL, key);
 }
 
 double figure_bytes(const json_t *object, const char *key)
@@ -127,15 +134,7 @@ static double sent(json_t *report, const char *key)
 
 static double slowest_vm(json_t *report, const char *stage)
 {
-    double slowest = -1;
-    size_t i;
-    json_t *vm;
-    json_array_foreach(json_object_get(report, "vms"), i, vm)
-    {
-        double ms = view_ms(json_object_get(vm, "stages"), stage);
-        slowest = ms > slowest ? ms : slowest;
-    }
-    return slowest;
+    return most_of_vms(report, "stages", stage);
 }
 
 /* Of all VMs together, over the time of the slowest one's copy. */

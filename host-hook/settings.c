@@ -179,6 +179,17 @@ bool settings_give(struct settings *settings, const char *name, const char *valu
     return true;
 }
 
+bool settings_give_option(struct settings *settings, const struct setting_option *table, int id,
+                          const char *value, bool *known, struct ninja_error *err)
+{
+    while (table->option != NULL && table->id != id) {
+        table++;
+    }
+    *known = table->option != NULL;
+    return !*known || settings_give(settings, table->setting, table->gives ? table->gives : value,
+                                    table->option, err);
+}
+
 /* "state-dir": NINJA_STATE_DIR. */
 static void variable_of(const struct setting_info *info, char *variable, size_t size)
 {

@@ -63,6 +63,21 @@ struct settings *settings_new(const char *program, const struct setting_info *ow
 bool settings_give(struct settings *settings, const char *name, const char *value,
                    const char *option, struct ninja_error *err);
 
+/* An option of the command line that is a setting. A table of them ends with one without a name. */
+struct setting_option {
+    int id;
+    const char *option, *setting;
+    const char *gives; /* what it sets; NULL: its value */
+};
+
+/**
+ * Takes the option with that id; settings_give() of what the table says of it.
+ *
+ * @param known  out: whether the table has it; otherwise nothing was taken
+ */
+bool settings_give_option(struct settings *settings, const struct setting_option *table, int id,
+                          const char *value, bool *known, struct ninja_error *err);
+
 /**
  * Reads the files and the environment. A file that is missing says nothing; the user's one is
  * passed over if it belongs to somebody else, as with sudo. NINJA_CONFIG names another file in

@@ -3,10 +3,11 @@
 #include <string.h>
 
 const struct transfer_number transfer_numbers[] = {
-    {"bandwidth", offsetof(struct cluster, bandwidth_mib), 0, 1000000, false},
-    {"downtime-limit", offsetof(struct cluster, downtime_limit_ms), 1, 2000000, false},
+    {"bandwidth", offsetof(struct cluster, bandwidth_mib), 0, CLUSTER_MAX_BANDWIDTH, false},
+    {"downtime-limit", offsetof(struct cluster, downtime_limit_ms), 1, CLUSTER_MAX_DOWNTIME, false},
     {"post-copy", offsetof(struct cluster, post_copy_after), 0, 1000, true},
-    {"post-copy-bandwidth", offsetof(struct cluster, post_copy_bandwidth_mib), 0, 1000000, false},
+    {"post-copy-bandwidth", offsetof(struct cluster, post_copy_bandwidth_mib), 0,
+     CLUSTER_MAX_BANDWIDTH, false},
     {"parallel", offsetof(struct cluster, parallel), 0, CLUSTER_MAX_PARALLEL, false},
     {0},
 };

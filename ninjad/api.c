@@ -21,16 +21,21 @@
         "timeouts", ARGUMENT_TIMEOUTS, "--timeout", 0, NULL, false                                 \
     }
 #define LIMITS                                                                                     \
-    TIMEOUTS, {"bandwidth", ARGUMENT_NUMBER, "--bandwidth", 1000000, NULL, false},                 \
+    TIMEOUTS, {"bandwidth", ARGUMENT_NUMBER, "--bandwidth", CLUSTER_MAX_BANDWIDTH, NULL, false},   \
     {                                                                                              \
-        "downtime-limit", ARGUMENT_NUMBER, "--downtime-limit", 2000000, NULL, false                \
+        "downtime-limit", ARGUMENT_NUMBER, "--downtime-limit", CLUSTER_MAX_DOWNTIME, NULL, false   \
     }
 #define MIGRATION                                                                                  \
     CLUSTER, LIMITS, {"site", ARGUMENT_NAME, NULL, 0, NULL, true},                                 \
         {"mode", ARGUMENT_CHOICE, "--mode", 0, " live paused ", false},                            \
         {"parallel", ARGUMENT_NUMBER, "--parallel", CLUSTER_MAX_PARALLEL, NULL, false},            \
         {"compress", ARGUMENT_CHOICE, "--compress", 0, " none zlib zstd ", false},                 \
-        {"postcopy-bandwidth", ARGUMENT_NUMBER, "--postcopy-bandwidth", 1000000, NULL, false},     \
+        {"postcopy-bandwidth",                                                                     \
+         ARGUMENT_NUMBER,                                                                          \
+         "--postcopy-bandwidth",                                                                   \
+         CLUSTER_MAX_BANDWIDTH,                                                                    \
+         NULL,                                                                                     \
+         false},                                                                                   \
     {                                                                                              \
         "postcopy", ARGUMENT_FLAG, "--postcopy", 0, NULL, false                                    \
     }

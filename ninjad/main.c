@@ -11,6 +11,7 @@
 #include <sysexits.h>
 
 #include "common/log.h"
+#include "common/usage.h"
 #include "host-hook/cluster.h"
 #include "host-hook/journal.h"
 #include "host-hook/logs.h"
@@ -52,11 +53,7 @@ static const struct setting_info own_settings[] = {
 };
 
 /* Options that are settings. */
-static const struct {
-    int id;
-    const char *option, *setting;
-    const char *gives; /* what it sets; NULL: its value */
-} option_settings[] = {
+static const struct setting_option option_settings[] = {
     {OPT_STATE_DIR, "--state-dir", "state-dir", NULL},
     {OPT_LISTEN, "--listen", "listen", NULL},
     {OPT_LISTEN_RO, "--listen-readonly", "listen-readonly", NULL},
@@ -68,6 +65,7 @@ static const struct {
     {OPT_MAX_WORKERS, "--max-workers", "max-workers", NULL},
     {OPT_MAX_CLIENTS, "--max-clients", "max-clients", NULL},
     {OPT_VERBOSE, "--verbose", "log-level", "debug"},
+    {0},
 };
 
 static const char usage[] =
@@ -116,30 +114,13 @@ static const struct option long_options[] = {
     {NULL, 0, NULL, 0},
 };
 
-static void __attribute__((noreturn, format(printf, 1, 2))) wrong_usage(const char *fmt, ...)
-{
-    va_list ap;
-    va_start(ap, fmt);
-    fputs(NAME ": ", stderr);
-    vfprintf(stderr, fmt, ap);
-    fputs("\nTry '" NAME " --help'.\n", stderr);
-    va_end(ap);
-    exit(EX_USAGE);
-}
-
-static void say(const char *text)
-{
-    fputs(text, stdout);
-    exit(fflush(stdout) == 0 ? EX_OK : EX_IOERR);
-}
-
 static void add_cluster(struct options *options, const char *file)
 {
     if (file[0] == '\0') {
-        wrong_usage("--cluster must not be empty");
+        usage_wrong(NAME, "--cluster must not be empty");
     }
     if (options->n_clusters == OPTIONS_MAX_CLUSTERS) {
-        wrong_usage("at most %d times --cluster", OPTIONS_MAX_CLUSTERS);
+        usage_wrong(NAME, "at most %d times --cluster", OPTIONS_MAX_CLUSTERS);
     }
     options->clusters[options->n_clusters++] = file;
 }
@@ -147,13 +128,9 @@ static void add_cluster(struct options *options, const char *file)
 static void give_setting(struct settings *settings, int id)
 {
     struct ninja_error err = NINJA_ERROR_INIT;
-    for (size_t i = 0; i < sizeof(option_settings) / sizeof(option_settings[0]); i++) {
-        const char *gives = option_settings[i].gives;
-        if (option_settings[i].id == id &&
-            !settings_give(settings, option_settings[i].setting, gives ? gives : optarg,
-                           option_settings[i].option, &err)) {
-            wrong_usage("%s", err.message);
-        }
+    bool known;
+    if (!settings_give_option(settings, option_settings, id, optarg, &known, &err)) {
+        usage_wrong(NAME, "%s", err.message);
     }
 }
 
@@ -171,10 +148,10 @@ static bool parse(int argc, char **argv, struct settings *settings, struct optio
             dump = true;
             break;
         case OPT_HELP:
-            say(usage);
+            usage_say(usage);
             break;
         case OPT_VERSION:
-            say(NAME " " PACKAGE_VERSION "\n");
+            usage_say(NAME " " PACKAGE_VERSION "\n");
             break;
         case '?':
             fputs("Try '" NAME " --help'.\n", stderr);
@@ -184,7 +161,7 @@ static bool parse(int argc, char **argv, struct settings *settings, struct optio
         }
     }
     if (optind < argc) {
-        wrong_usage("unexpected argument '%s'", argv[optind]);
+        usage_wrong(NAME, "unexpected argument '%s'", argv[optind]);
     }
     return dump;
 }

@@ -8,13 +8,13 @@
 #include <event2/buffer.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "host-hook/process.h"
 #include "host-hook/timer.h"
 
 extern char **environ;
@@ -146,27 +146,9 @@ static char **environment(void)
 /* Returns an errno. */
 static int spawn(struct worker *worker, char *const argv[], int out, int complaints)
 {
-    posix_spawn_file_actions_t actions;
-    posix_spawnattr_t attributes;
-    sigset_t none, all;
     char **env = environment();
-    if (env == NULL) {
-        return ENOMEM;
-    }
-    sigemptyset(&none);
-    sigfillset(&all);
-    posix_spawn_file_actions_init(&actions);
-    posix_spawnattr_init(&attributes);
-    posix_spawnattr_setflags(&attributes,
-                             POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-    posix_spawnattr_setsigmask(&attributes, &none);
-    posix_spawnattr_setsigdefault(&attributes, &all);
-    posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
-    posix_spawn_file_actions_adddup2(&actions, out, STDOUT_FILENO);
-    posix_spawn_file_actions_adddup2(&actions, complaints, STDERR_FILENO);
-    int error = posix_spawn(&worker->pid, argv[0], &actions, &attributes, argv, env);
-    posix_spawn_file_actions_destroy(&actions);
-    posix_spawnattr_destroy(&attributes);
+    struct process_options options = {argv, env, -1, out, complaints, 0};
+    int error = env != NULL ? process_spawn(&options, &worker->pid) : ENOMEM;
     free(env);
     return error;
 }
