@@ -28,7 +28,7 @@ static const char *const type_names[] = {
     [NINJA_RANK_STOP] = "stop",       [NINJA_RANK_DRAIN] = "drain",
     [NINJA_RANK_SETTLE] = "settle",   [NINJA_RANK_RELEASE] = "release",
     [NINJA_RANK_OPEN] = "open",       [NINJA_RANK_CONNECT] = "connect",
-    [NINJA_RANK_RESUME] = "resume",
+    [NINJA_RANK_VERIFY] = "verify",   [NINJA_RANK_RESUME] = "resume",
 };
 
 static const char *const status_names[] = {
@@ -41,7 +41,8 @@ static const char *const status_names[] = {
 static const char *const state_names[] = {
     [NINJA_RANK_RUNNING] = "RUNNING", [NINJA_RANK_QUIESCING] = "QUIESCING",
     [NINJA_RANK_QUIET] = "QUIET",     [NINJA_RANK_RELEASED] = "RELEASED",
-    [NINJA_RANK_OPENED] = "OPENED",   [NINJA_RANK_READY] = "READY",
+    [NINJA_RANK_OPENED] = "OPENED",   [NINJA_RANK_CONNECTED] = "CONNECTED",
+    [NINJA_RANK_READY] = "READY",
 };
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))

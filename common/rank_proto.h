@@ -7,7 +7,8 @@
  *     rank                         agent
  *     HELLO (job, rank, size)  ->
  *                              <-  WELCOME | REFUSED (text)
- *                              <-  STOP, DRAIN, SETTLE, RELEASE, OPEN, CONNECT, RESUME
+ *                              <-  STOP, DRAIN, SETTLE, RELEASE, OPEN, CONNECT,
+ *                                  VERIFY, RESUME
  *     REPORT (step, status)    ->                    one for each step, when it is done
  *     BYE                      ->
  *                              <-  BYE_OK            after which the rank may leave MPI
@@ -31,13 +32,14 @@
 
 #include "common/addresses.h"
 
-#define NINJA_RANK_MAGIC       0x32524a4eu /* "NJR2": the 2 is the version of the protocol */
+#define NINJA_RANK_MAGIC       0x33524a4eu /* "NJR3": the 3 is the version of the protocol */
 #define NINJA_RANK_SOCKET      "/run/ninja/agent.sock"
 #define NINJA_RANK_MAX_MESSAGE (192u * 1024)
 #define NINJA_RANK_MAX_TEXT    4096u
 #define NINJA_RANK_MAX_PAIRS   20000u
-#define NINJA_RANK_MAX_EPOCH   (UINT32_MAX - 65536u) /* of a rank: a higher one is always possible \
-                                                      */
+#define NINJA_RANK_MAX_EPOCH                                                                       \
+    (UINT32_MAX - 65536u) /* of a rank: a higher one is always possible                            \
+                           */
 
 enum ninja_rank_type {
     /* from the rank */
@@ -73,6 +75,7 @@ enum ninja_rank_type {
     NINJA_RANK_CONNECT, /* descriptor: those of all ranks, see common/addresses.h.
                            reply a: one pair (index, number of peers reached) a transport,
                            text: the transports' names in the same order, comma-separated */
+    NINJA_RANK_VERIFY,  /* arg: ms after which it has failed. no reply content */
     NINJA_RANK_RESUME,  /* no reply content */
 };
 
@@ -84,13 +87,15 @@ enum ninja_rank_status {
     NINJA_RANK_STALE,          /* an older epoch, or a step that does not follow the last one */
 };
 
-/* OPENED: has transports, but no addresses for them; READY: both. */
+/* OPENED: has transports, but no addresses for them; CONNECTED: both; READY: found that they work.
+ */
 enum ninja_rank_state {
     NINJA_RANK_RUNNING,
     NINJA_RANK_QUIESCING,
     NINJA_RANK_QUIET,
     NINJA_RANK_RELEASED,
     NINJA_RANK_OPENED,
+    NINJA_RANK_CONNECTED,
     NINJA_RANK_READY,
     NINJA_RANK_STATES,
 };

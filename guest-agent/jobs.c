@@ -22,9 +22,10 @@ struct jobs {
 };
 
 static const char *const phase_names[] = {
-    [JOB_IDLE] = "IDLE",   [JOB_UNKNOWN] = "UNKNOWN", [JOB_STOP] = "STOP",
-    [JOB_DRAIN] = "DRAIN", [JOB_SETTLE] = "SETTLE",   [JOB_RELEASE] = "RELEASE",
-    [JOB_OPEN] = "OPEN",   [JOB_CONNECT] = "CONNECT", [JOB_RESUME] = "RESUME",
+    [JOB_IDLE] = "IDLE",     [JOB_UNKNOWN] = "UNKNOWN", [JOB_STOP] = "STOP",
+    [JOB_DRAIN] = "DRAIN",   [JOB_SETTLE] = "SETTLE",   [JOB_RELEASE] = "RELEASE",
+    [JOB_OPEN] = "OPEN",     [JOB_CONNECT] = "CONNECT", [JOB_VERIFY] = "VERIFY",
+    [JOB_RESUME] = "RESUME",
 };
 _Static_assert(sizeof(phase_names) / sizeof(phase_names[0]) == JOB_PHASES, "a name for each phase");
 

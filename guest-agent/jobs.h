@@ -40,6 +40,7 @@ enum job_phase {
     JOB_RELEASE,
     JOB_OPEN,
     JOB_CONNECT,
+    JOB_VERIFY,
     JOB_RESUME,
     JOB_PHASES,
 };

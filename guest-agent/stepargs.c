@@ -35,7 +35,7 @@ static bool take_common(json_t *json, struct step_args *args, struct ninja_error
     if (args->type == 0) {
         return ninja_error_set(
             err, "BadStep",
-            "'step' must be one of stop, drain, settle, release, open, connect, resume");
+            "'step' must be one of stop, drain, settle, release, open, connect, verify, resume");
     }
     if (!take_number(json, "epoch", 0, UINT32_MAX, &args->epoch, err) ||
         !take_number(json, "round", 0, UINT16_MAX, &round, err) ||
@@ -224,6 +224,12 @@ bool step_args_file(const struct step_args *args, int *file, struct ninja_error 
     return *file >= 0;
 }
 
+/* The rank knows what it waits for, so its word is to come before the time-out. */
+static uint32_t verify_ms(uint32_t timeout_ms)
+{
+    return timeout_ms - timeout_ms / 10;
+}
+
 void step_args_message(const struct step_args *args, uint32_t rank, struct ninja_rank_pair *pairs,
                        struct ninja_rank_msg *msg)
 {
@@ -240,7 +246,7 @@ void step_args_message(const struct step_args *args, uint32_t rank, struct ninja
         .type = args->type,
         .round = args->round,
         .epoch = args->epoch,
-        .arg = args->lease_ms,
+        .arg = args->type == NINJA_RANK_VERIFY ? verify_ms(args->timeout_ms) : args->lease_ms,
         .text = (char *)args->text,
     };
     if (args->type == NINJA_RANK_DRAIN) {

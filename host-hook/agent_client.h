@@ -15,7 +15,7 @@
 #include "common/error.h"
 #include "host-hook/json_lines.h"
 
-#define AGENT_PROTOCOL      2
+#define AGENT_PROTOCOL      3
 #define AGENT_INSTANCE_SIZE 72
 
 struct agent;

@@ -221,8 +221,9 @@ bool job_is_running(const struct job *job)
 bool job_has_released(const struct job *job)
 {
     for (int r = 0; r < job->size; r++) {
-        if (strcmp(job->ranks[r].state, "RELEASED") == 0 ||
-            strcmp(job->ranks[r].state, "OPENED") == 0) {
+        const char *state = job->ranks[r].state;
+        if (strcmp(state, "RELEASED") == 0 || strcmp(state, "OPENED") == 0 ||
+            strcmp(state, "CONNECTED") == 0) {
             return true;
         }
     }

@@ -44,7 +44,7 @@ const char report_style[] =
 ".detach,.drain{fill:#b35900;background:#b35900}.unplug,.release{fill:#a8326e;background:#a8326e}\n"
 ".settle{fill:#96700a;background:#96700a}\n"
 ".copy{fill:#2f6fde;background:#2f6fde}\n"
-".plug,.open{fill:#0b7285;background:#0b7285}.attach{fill:#1a7f37;background:#1a7f37}\n"
+".plug,.open{fill:#0b7285;background:#0b7285}.attach,.verify{fill:#1a7f37;background:#1a7f37}\n"
 ".link,.resume{fill:#4d7c0f;background:#4d7c0f}\n"
 ".most{opacity:.38}\n"
 ".state{fill:var(--card);stroke:var(--soft);stroke-width:1}\n"

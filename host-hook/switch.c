@@ -251,14 +251,14 @@ static void resume(struct transport_switch *sw, bool failed)
     switch_start_step(sw, RESUME);
 }
 
-/* After `open` or `connect`. */
+/* After `open`, `connect` or `verify`. */
 static void after_reselect(struct transport_switch *sw, bool failed)
 {
     if (sw->step == OPEN && !failed) {
         failed = !switch_addresses_fit(sw, &sw->err);
     }
-    if (!failed && sw->step == OPEN) {
-        switch_start_step(sw, CONNECT);
+    if (!failed && sw->step != VERIFY) {
+        switch_start_step(sw, sw->step == OPEN ? CONNECT : VERIFY);
         return;
     }
     const char *list = failed ? next_fallback(sw) : NULL;
@@ -315,6 +315,7 @@ void switch_step_over(struct transport_switch *sw, bool failed)
         break;
     case OPEN:
     case CONNECT:
+    case VERIFY:
         after_reselect(sw, failed);
         break;
     case RESUME:

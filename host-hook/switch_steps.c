@@ -32,7 +32,7 @@
 
 const char *const switch_step_names[STEPS] = {
     [STOP] = "stop", [DRAIN] = "drain",     [SETTLE] = "settle", [RELEASE] = "release",
-    [OPEN] = "open", [CONNECT] = "connect", [RESUME] = "resume",
+    [OPEN] = "open", [CONNECT] = "connect", [VERIFY] = "verify", [RESUME] = "resume",
 };
 
 /*
@@ -389,6 +389,7 @@ static int step_timeout(const struct transport_switch *sw)
         return timeouts[TIMEOUT_RELEASE];
     case OPEN:
     case CONNECT:
+    case VERIFY:
         return timeouts[TIMEOUT_RESELECT];
     case RESUME:
         return timeouts[TIMEOUT_RESUME];

@@ -11,6 +11,7 @@ enum step {
     RELEASE,
     OPEN,
     CONNECT,
+    VERIFY,
     RESUME,
 };
 #define STEPS (RESUME + 1)

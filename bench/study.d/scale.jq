@@ -5,9 +5,9 @@ map(select(.report)) as $vms | map(select(.agents and .outcome == "done")) as $s
     cpu: map(.cpu_ms), stall: map(.stall_ms)}] as $agents |
 ($agents | map(.n) | max) as $most |
 ($agents | map([.n, .lines]) | fit(1)) as $lines |
-($agents | map([.n, .kb]) | fit(2)) as $kb |
+($agents | map([.n, .kb]) | fit_growth(2)) as $kb |
 # its square is small, and found in the noise of few agents
-($agents | map([.n, ([.cpu | median, 0.5] | max)]) | fit(if $most >= 32 then 2 else 1 end)) as $cpu |
+($agents | map([.n, ([.cpu | median, 0.5] | max)]) | fit_growth(if $most >= 32 then 2 else 1 end)) as $cpu |
 ($vms | map(select(.facts.vms == ($vms | map(.facts.vms) | min)) | .report.switches[].stall_ms) | median) as $stall |
 {part: "scale", title: "More VMs, and how it grows from there",
  asks: "What grows with the number of VMs, and what does that make of 1,000?",

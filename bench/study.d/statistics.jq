@@ -35,6 +35,9 @@ def fit($degree):
     [range($degree + 1) as $r |
         [range($degree + 1) as $c | [$points[] | pow(.[0]; $r + $c) / (.[1] * .[1])] | add] +
         [[$points[] | pow(.[0]; $r) / .[1]] | add]] | solve;
+# The same of what cannot grow ever more slowly: a negative leading coefficient is noise, and would be extrapolated.
+def fit_growth($degree):
+    . as $points | fit($degree) | if $degree > 1 and .[-1] < 0 then ($points | fit_growth($degree - 1)) else . end;
 def polynomial($x): [to_entries[] | .value * pow($x; .key)] | add;
 
 # .: a migration as bench/study.d/cluster.sh keeps it; the time of each stage in ms. All VMs go through one together, so
@@ -45,14 +48,14 @@ def total: .report.states | map(.start_ms + .ms) | max;
 def stage_names: ["coordination", "unplug", "copy", "plug", "link-up", "re-select", "other"];
 def stages:
     [of_switches(["stop", "drain", "settle", "resume"]), of_vms(["detach", "unplug"]), of_vms(["copy", "connect", "finish"]),
-     of_vms(["plug", "attach"]), of_vms(["link"]), of_switches(["release", "open", "connect", "reselect"])] as $s |
+     of_vms(["plug", "attach"]), of_vms(["link"]), of_switches(["release", "open", "connect", "verify", "reselect"])] as $s |
     $s + [[total - ($s | add), 0] | max];
 
 # What it did to the application, for a list of migrations, as cells.
 def stall_columns: ["stall reported, ms", "inside, ms", "VM stood still, ms", "silence outside, ms"];
 def stall_cells: [map(.report.stall_total_ms), map(.inside_ms), map(.stood_still_ms), map(.outside_ms)] | map(spread);
 def stall_notes: [
-    "Stall reported: by ninjactl, all switches of a migration together. Inside: the longest call of MPI of a rank in each switch, added up, by the guest's clock; it also has what a rank waits for other ranks, and for connections that open with the first message. VM stood still: what the guest's clock lost (exact to some 100 ms), which nothing inside of the VM can see. Silence outside: the longest time between two iterations, by the host's clock, during the whole migration.",
+    "Stall reported: by ninjactl, all switches of a migration together. Inside: the longest call of MPI of a rank in each switch, added up, by the guest's clock; it also has what a rank waits for other ranks. VM stood still: what the guest's clock lost (exact to some 100 ms), which nothing inside of the VM can see. Silence outside: the longest time between two iterations, by the host's clock, during the whole migration.",
     "All values: median (least .. greatest)."];
 def copy_note($machine): if $machine.accelerator == "kvm" then [] else [
     "No KVM here. QEMU's emulation (TCG) can lose stores that happen while memory is copied, so the test bed lets a VM change sides as soon as the copy has begun (downtime-limit 60000): pre-copy is a copy at rest then, and the VM stands still for nearly all of it. With KVM it runs on during the copy, and stands still for the last pages only. The copy's time is right for its bytes; the time for which the VM stood still is not what a real cluster would see. Emulated VMs are also some fifty times slower than the machine, so coordination, plug and re-select, which are code in the guest, take longer than on real hosts."] end;

@@ -27,7 +27,7 @@ static void feed(struct bench *bench, const void *bytes, size_t size)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static const char hello[] =
-        "{\"execute\":\"ninja-hello\",\"arguments\":{\"protocol\":2,\"version\":\"0.1.0\"}}\n";
+        "{\"execute\":\"ninja-hello\",\"arguments\":{\"protocol\":3,\"version\":\"0.1.0\"}}\n";
     struct bench bench;
     int ranks[2];
     bench_begin(&bench);

@@ -50,7 +50,7 @@ static bool answer(int fd, const char *line)
     } else {
         id = json_integer_value(json_object_get(json, "id"));
         snprintf(text, sizeof(text),
-                 "{\"return\":{\"protocol\":2,\"version\":\"0.1.0\",\"hostname\":\"g\","
+                 "{\"return\":{\"protocol\":3,\"version\":\"0.1.0\",\"hostname\":\"g\","
                  "\"instance\":\"i\",\"seq\":0},\"id\":%lld}\n",
                  (long long)id);
     }

@@ -8,7 +8,7 @@ hand_opens() {
     # shellcheck disable=SC2153 # coproc sets it
     PIDS+=("$HAND_PID")
     exec {TO_AGENT}>&"${HAND[1]}" {FROM_AGENT}<&"${HAND[0]}" # those of a coproc are closed in subshells
-    tell ninja-hello '{"protocol": 2, "version": "by hand"}' >/dev/null
+    tell ninja-hello '{"protocol": 3, "version": "by hand"}' >/dev/null
 }
 
 hand_closes() {
@@ -81,6 +81,8 @@ take_to() {
     [ "$1" != OPENED ] || return 0
     addresses=$(jq -c '{addresses: [.ranks | sort_by(.rank)[] | .addresses]}' <<<"$event")
     step connect $round "$addresses" >/dev/null
+    [ "$1" != CONNECTED ] || return 0
+    step verify $round >/dev/null
 }
 
 goes_on() {

@@ -40,7 +40,7 @@ hand_opens
 jobs_there() {
     [ "$(tell ninja-jobs '{}' | jq '[.jobs[].ranks[]] | length')" = 4 ]
 }
-for state in RUNNING QUIESCING QUIET RELEASED OPENED READY; do
+for state in RUNNING QUIESCING QUIET RELEASED OPENED CONNECTED READY; do
     start_long_job
     wait_for 120 jobs_there
     mapfile -t ranks < <(tell ninja-jobs '{}' | pids)

@@ -327,8 +327,8 @@ void host_hello(struct host *host, const char *path)
 {
     host_open(host, path);
     json_t *answer = host_ask(
-        host, "{\"execute\":\"ninja-hello\",\"arguments\":{\"protocol\":2,\"version\":\"0.1.0\"}}");
-    assert_int_equal(int_of(json_object_get(answer, "return"), "protocol"), 2);
+        host, "{\"execute\":\"ninja-hello\",\"arguments\":{\"protocol\":3,\"version\":\"0.1.0\"}}");
+    assert_int_equal(int_of(json_object_get(answer, "return"), "protocol"), 3);
     json_decref(answer);
 }
 

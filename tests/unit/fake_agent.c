@@ -116,9 +116,10 @@ static bool may_come(const char *step, const char *state)
         {"stop", "RUNNING QUIESCING QUIET"},
         {"drain", "QUIESCING QUIET"},
         {"settle", "QUIESCING QUIET"},
-        {"release", "QUIET RELEASED OPENED READY"},
-        {"open", "RELEASED OPENED READY"},
+        {"release", "QUIET RELEASED OPENED CONNECTED READY"},
+        {"open", "RELEASED OPENED CONNECTED READY"},
         {"connect", "OPENED"},
+        {"verify", "CONNECTED"},
         {"resume", "RUNNING QUIESCING QUIET READY"},
     };
     for (size_t i = 0; i < sizeof(states) / sizeof(states[0]); i++) {
@@ -148,7 +149,7 @@ static json_t *rank_report(struct fake_agent *agent, int r, const char *step, js
     if (job->failing_step != NULL && strcmp(step, job->failing_step) == 0 &&
         job->failing_rank == r && job->failures-- > 0) {
         if (strcmp(step, "stop") != 0 && strcmp(step, "drain") != 0 &&
-            strcmp(step, "settle") != 0) {
+            strcmp(step, "settle") != 0 && strcmp(step, "verify") != 0) {
             job->state[r] = "RELEASED"; /* what it had is gone */
         }
         json_object_set_new(report, "status", json_string("failed"));
@@ -175,8 +176,8 @@ static json_t *rank_report(struct fake_agent *agent, int r, const char *step, js
     }
     static const char *const states[][2] = {{"stop", "QUIESCING"}, {"drain", "QUIESCING"},
                                             {"settle", "QUIET"},   {"release", "RELEASED"},
-                                            {"open", "OPENED"},    {"connect", "READY"},
-                                            {"resume", "RUNNING"}};
+                                            {"open", "OPENED"},    {"connect", "CONNECTED"},
+                                            {"verify", "READY"},   {"resume", "RUNNING"}};
     for (size_t i = 0; i < sizeof(states) / sizeof(states[0]); i++) {
         if (strcmp(states[i][0], step) == 0) {
             job->state[r] = states[i][1];
@@ -370,7 +371,7 @@ static const struct fake_peer_handler handler = {.on_object = on_object};
 
 void fake_agent_init(struct fake_agent *agent, struct event_base *base, const char *name)
 {
-    *agent = (struct fake_agent){.base = base, .name = name, .protocol = 2};
+    *agent = (struct fake_agent){.base = base, .name = name, .protocol = 3};
     snprintf(agent->instance, sizeof(agent->instance), "%s-1", name);
     agent->interconnects =
         json_pack("{s:[], s:[{s:s, s:s}]}", "rdma", "net", "name", "eth0", "state", "up");

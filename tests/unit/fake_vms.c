@@ -37,7 +37,7 @@ static struct {
     const char *receive; /* of the first VM at eth */
     int breaks;          /* of post-copy: how often the connection breaks */
     int protocol;        /* of the agents */
-} knobs = {.more = "", .eth = "", .protocol = 2};
+} knobs = {.more = "", .eth = "", .protocol = 3};
 
 static void write_cluster_file(const char *dir, int n)
 {

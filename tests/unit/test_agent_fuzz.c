@@ -40,7 +40,7 @@ static int rounds(int usual)
 static const char *const lines[] = {
     "{\"execute\":\"guest-sync-delimited\",\"arguments\":{\"id\":5},\"id\":[1]}\n",
     "{\"execute\":\"guest-info\"}\n",
-    "{\"execute\":\"ninja-hello\",\"arguments\":{\"protocol\":2,\"version\":\"0.1.0\"}}\n",
+    "{\"execute\":\"ninja-hello\",\"arguments\":{\"protocol\":3,\"version\":\"0.1.0\"}}\n",
     "{\"execute\":\"ninja-events\",\"arguments\":{\"after\":0}}\n",
     "{\"execute\":\"ninja-interconnects\"}\n",
     "{\"execute\":\"ninja-jobs\"}\n",

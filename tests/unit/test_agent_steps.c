@@ -158,6 +158,19 @@ static void a_whole_switch_with_its_tables(void **state)
     assert_int_equal(int_of(transports, "tcp"), 3);
     assert_int_equal(int_of(transports, "self"), 1);
     json_decref(list);
+    expect_state(&p.host, 1, "CONNECTED", 7);
+
+    step(&p.host, 7, 1, "verify", "");
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(ninja_rank_recv(p.rank[i], 0, &msg, NULL), 1);
+        assert_int_equal(msg.type, NINJA_RANK_VERIFY);
+        assert_int_equal(msg.arg, 18000); /* its word comes before the time-out */
+        ninja_rank_msg_clear(&msg);
+        rank_send(p.rank[i],
+                  (struct ninja_rank_msg){
+                      .type = NINJA_RANK_REPORT, .arg = NINJA_RANK_VERIFY, .epoch = 7, .round = 1});
+    }
+    expect_step(&p.host, "verify", 7, 1, 2, "ok");
     expect_state(&p.host, 1, "READY", 7);
 
     end_epoch(&p, 7);
@@ -296,6 +309,7 @@ static void steps_out_of_order_are_refused(void **state)
     step(h, 5, 2, "open", BTL("@best"));
     all_do(p.rank, 2, NINJA_RANK_OPEN, 5, 2);
     expect_step(h, "open", 5, 2, 2, "ok");
+    step_refused(h, "BadStep", "cannot follow", 5, 2, "verify", "");
     step(h, 5, 2, "connect", ADDRESSES);
     all_do(p.rank, 2, NINJA_RANK_CONNECT, 5, 2);
     expect_step(h, "connect", 5, 2, 2, "ok");
@@ -306,6 +320,13 @@ static void steps_out_of_order_are_refused(void **state)
     step(h, 5, 3, "connect", ADDRESSES);
     all_do(p.rank, 2, NINJA_RANK_CONNECT, 5, 3);
     expect_step(h, "connect", 5, 3, 2, "ok");
+    step(h, 5, 3, "verify", "");
+    all_do(p.rank, 2, NINJA_RANK_VERIFY, 5, 3);
+    expect_step(h, "verify", 5, 3, 2, "ok");
+    step_refused(h, "BadStep", "cannot follow", 5, 3, "connect", ADDRESSES);
+    step(h, 5, 4, "open", BTL("@previous"));
+    all_do(p.rank, 2, NINJA_RANK_OPEN, 5, 4);
+    expect_step(h, "open", 5, 4, 2, "ok");
     end_epoch(&p, 5);
     step_refused(h, "StaleEpoch", "choose a higher one", 5, 1, "stop", LEASE);
     end_pair(&p);

@@ -100,7 +100,7 @@ static const char *const stages[] = {"prepare", "detach", "unplug", "copy", "con
                                      "finish",  "plug",   "attach", "link"};
 #define N_STAGES (sizeof(stages) / sizeof(stages[0]))
 static const char *const steps[] = {"stop", "drain",   "settle", "release",
-                                    "open", "connect", "resume"};
+                                    "open", "connect", "verify", "resume"};
 #define N_STEPS (sizeof(steps) / sizeof(steps[0]))
 
 struct knobs {

@@ -154,7 +154,7 @@ static void counts_are_routed_between_ranks(void **state)
 static void steps_are_barriers(void **state)
 {
     static const char *const steps[] = {"stop",       "drain",   "settle", "release @all",
-                                        "open @best", "connect", "resume"};
+                                        "open @best", "connect", "verify", "resume"};
     struct world *world = *state;
     run(world, false);
     int before = -1;
@@ -167,7 +167,7 @@ static void steps_are_barriers(void **state)
         before = first > second ? first : second;
     }
     json_t *report = switch_report(world->sw);
-    assert_int_equal(json_array_size(json_object_get(report, "steps")), 7);
+    assert_int_equal(json_array_size(json_object_get(report, "steps")), 8);
     json_t *stop = json_array_get(json_object_get(report, "steps"), 0);
     assert_int_equal(json_integer_value(json_object_get(stop, "max_rank_micros")), 1003);
     assert_int_equal(json_integer_value(json_object_get(report, "rounds")), 1);
@@ -374,10 +374,9 @@ static void a_job_that_was_not_in_it_is_switched_too(void **state)
     setup(state);
 }
 
-static void a_failed_connect_falls_back_and_resumes(void **state)
+static void falls_back_twice(struct world *world, const char *failing_step)
 {
-    struct world *world = *state;
-    world->job.failing_step = "connect";
+    world->job.failing_step = failing_step;
     world->job.failing_rank = 3;
     world->job.failures = 2;
     run(world, false);
@@ -390,6 +389,31 @@ static void a_failed_connect_falls_back_and_resumes(void **state)
     assert_int_equal(fake_log_count("connect 0 r0o3 r1o3 r2o3 r3o3"), 1);
     assert_int_equal(fake_log_count("vm2 resume"), 1);
     assert_all_run(world);
+}
+
+static void a_failed_connect_falls_back_and_resumes(void **state)
+{
+    falls_back_twice(*state, "connect");
+    assert_int_equal(fake_log_count("vm1 verify"), 1);
+}
+
+static void transports_that_reach_nobody_are_left_again(void **state)
+{
+    falls_back_twice(*state, "verify");
+    assert_int_equal(fake_log_count("vm1 verify"), 3);
+}
+
+/* Nothing that is there works: the ranks wait for it, and are not let go on to where they would
+ * fail. */
+static void no_job_runs_on_transports_that_reach_nobody(void **state)
+{
+    struct world *world = *state;
+    world->job.failing_step = "verify";
+    world->job.failing_rank = 3;
+    world->job.failures = 3;
+    run(world, false);
+    assert_string_equal(world->err.class, "Resume");
+    assert_string_equal(world->job.state[3], "CONNECTED");
 }
 
 static void it_says_what_it_fell_back_to(void **state)
@@ -548,7 +572,7 @@ static void a_process_on_the_device_that_is_no_rank_is_named(void **state)
 /* Its ranks stand still, and come back to it a little later. */
 static void an_agent_that_was_started_again_is_given_the_step_later(void **state)
 {
-    static const char *const steps[] = {"release", "open", "connect", "resume"};
+    static const char *const steps[] = {"release", "open", "connect", "verify", "resume"};
     teardown(state);
     for (size_t i = 0; i < 3 * sizeof(steps) / sizeof(steps[0]); i++) {
         setup(state);
@@ -631,6 +655,8 @@ int main(void)
         TEST(every_rank_gets_the_addresses_of_all),
         TEST(a_failed_open_falls_back_and_resumes),
         TEST(a_failed_connect_falls_back_and_resumes),
+        TEST(transports_that_reach_nobody_are_left_again),
+        TEST(no_job_runs_on_transports_that_reach_nobody),
         TEST(without_any_transport_ranks_do_not_run),
         TEST(ranks_at_rest_are_resumed_first),
         TEST(a_job_that_was_not_in_it_is_switched_too),

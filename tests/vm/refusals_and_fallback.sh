@@ -2,6 +2,7 @@
 # What goes wrong on purpose, on one pair of VMs:
 #   what check, devices and plan find out on real VMs, before and after
 #   a site whose device cannot be plugged: the VMs arrive, the job goes on over TCP
+#   a site whose RDMA is up and carries nothing: the same; and on to RDMA once it does
 #   a job without crcp ninja on the device: the migration is refused, naming it
 #   the device unplugged all the same: the job dies, or the device does not go
 # The last shows that the test bed really tests something.
@@ -58,6 +59,30 @@ falls_back_to_ethernet() {
     holds '.estimate | .copy_ms > 0 and .stall_ms > 0'
 }
 
+# rdma_isolated on|off: at the site ib, whether the VMs' RDMA reaches none of the others.
+rdma_isolated() {
+    local vm
+    for vm in "${VMS[@]}"; do bridge -n "$(net_namespace ib)" link set dev "rdma-$vm" isolated "$1"; done
+}
+
+does_not_go_on_with_what_carries_nothing() {
+    job_start 1000000 --mca crcp ninja --mca btl openib,tcp,vader,self
+    job_advance 20
+    expect 0 "migration to Ethernet" ninjactl migrate eth --json
+    rdma_isolated on
+    expect 0 "migration to RDMA that carries nothing" ninjactl migrate ib --json --timeout reselect=15000
+    holds '.outcome == "degraded" and ([.reason, .warnings[]?] | any(contains("verify failed: ")))'
+    vms_at ib || die "the VMs are not at ib"
+    measure_transport >"$RUN/measured.json"
+    jq -e '.transport == "tcp"' "$RUN/measured.json" >/dev/null || die "the job is not on TCP"
+    rdma_isolated off
+    expect 0 "switch to RDMA that works again" ninjactl switch --btl best
+    measure_transport >"$RUN/measured.json"
+    jq -e '.transport == "openib"' "$RUN/measured.json" >/dev/null || die "the job is not on RDMA"
+    end_process "$JOB_PID"
+    JOB_PID=
+}
+
 refuses_an_unmanaged_job() {
     job_start 100000 --mca btl openib,vader,self
     job_advance 20
@@ -81,6 +106,7 @@ job_is_over() { ! job_alive; }
 
 testbed_up "virtio-net-pci,id=bypass0,bus=no-such-bus,netdev=no-such-net"
 falls_back_to_ethernet
+does_not_go_on_with_what_carries_nothing
 refuses_an_unmanaged_job
 unplugging_under_a_job_kills_it_or_hangs
 say "all as expected"

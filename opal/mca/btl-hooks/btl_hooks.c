@@ -29,6 +29,7 @@ void btl_hooks_open(const char *bypass)
     selection_open(bypass);
     modex_open();
     other_jobs_open();
+    verify_open();
 }
 
 static void forget_opened(void)
@@ -40,6 +41,7 @@ static void forget_opened(void)
 void btl_hooks_close(void)
 {
     forget_opened();
+    verify_close();
     endpoints_close();
     interfaces_close();
     selection_close();
@@ -128,6 +130,7 @@ bool btl_release(const char *list, char *why, size_t size)
 
 void btl_settle(void)
 {
+    verify_job_waits(false);
     endpoints_keep_refilled();
     forget_opened();
 }
@@ -261,5 +264,7 @@ void *btl_open(const char *list, uint32_t *size, char *why, size_t why_size)
 bool btl_connect(struct ninja_addresses *addresses, char *why, size_t size)
 {
     modex_take(addresses);
+    verify_job_waits(true);
+    verify_listen();
     return endpoints_refill(why, size);
 }

@@ -58,9 +58,6 @@ bool btl_release(const char *list, char *why, size_t size);
  */
 void *btl_open(const char *list, uint32_t *size, char *why, size_t why_size);
 
-/** The processes that are connected now stay so: what was opened is not taken back any more. */
-void btl_settle(void);
-
 /**
  * Connects (lazily) the processes that btl_release() disconnected, by the best BTL that now
  * reaches each.
@@ -70,6 +67,30 @@ void btl_settle(void);
  *         another list, by all ranks
  */
 bool btl_connect(struct ninja_addresses *addresses, char *why, size_t size);
+
+/**
+ * Begins to send a message that carries nothing to those peers with a higher rank than this one's
+ * that btl_connect() connected, by each BTL that was chosen to reach them, as BTLs connect with the
+ * first message only. All ranks must have done btl_connect(), and make progress; from it on to
+ * btl_settle() a BTL's error does not end the job.
+ *
+ * @param peers  by rank, whether the two ranks are to reach each other
+ * @param n      entries
+ */
+void btl_verify(const bool *peers, size_t n);
+
+enum btl_verdict {
+    BTL_WAITING,
+    BTL_REACHED,   /* all those messages have gone out */
+    BTL_UNREACHED, /* one could not; the next list is to be opened */
+};
+enum btl_verdict btl_verdict(void);
+
+/** What went wrong with them, or which are waited for. */
+void btl_verify_describe(char *text, size_t size);
+
+/** The job goes on: what was opened is not taken back any more. */
+void btl_settle(void);
 
 /**
  * Whether this job is being connected to another one (MPI_Comm_spawn, MPI_Comm_accept,

@@ -26,7 +26,8 @@ bool selection_has(char **entries, const char *name);
 char *selection_name(const char *entry);
 /** The interfaces in an entry, joined by "+", or NULL. */
 const char *selection_interfaces(const char *entry);
-/** What to set the framework's selection to, so that it takes the components of the entries only. */
+/** What to set the framework's selection to, so that it takes the components of the entries only.
+ */
 char *selection_of_only(char **entries);
 /** The entries of all components that are open. */
 char **selection_in_use(void);
@@ -52,6 +53,9 @@ bool endpoints_refill(char *why, size_t size);
 /** Disconnects those again that endpoints_refill() connected since the release. */
 void endpoints_vacate_refilled(void);
 bool endpoints_any_refilled(void);
+/** Has verify_process() look at those of them with a higher rank than this one's that are in the
+ * table. */
+void endpoints_verify(const bool *peers, size_t n);
 /** From here on they count as connected as all others. */
 void endpoints_keep_refilled(void);
 /** Whether no process is vacated. */
@@ -76,6 +80,17 @@ void *modex_pack(uint32_t *size, char *why, size_t why_size);
 void modex_take(struct ninja_addresses *addresses);
 /** Forgets what a component published, as it is going to be closed. */
 void modex_forget(const mca_base_component_t *component);
+
+/* --- verify.c --- */
+/** Follows the errors of BTLs, until the process ends. */
+void verify_open(void);
+void verify_close(void);
+/** While it does, an error of a BTL does not end it. */
+void verify_job_waits(bool waits);
+/** Takes what other processes send to verify that they reach this one. */
+void verify_listen(void);
+/** Sends a process a message by each BTL of the array. */
+void verify_process(uint32_t rank, mca_bml_base_btl_array_t *btls);
 
 /* --- other_jobs.c --- */
 /** Follows how this job is connected to others, until the process ends. */

@@ -27,6 +27,7 @@ struct ninja_params {
     int hello_timeout;  /* ms */
     int finish_timeout; /* s */
     bool helper_thread;
+    bool verify;
 };
 extern struct ninja_params ninja_params;
 
@@ -106,6 +107,8 @@ void drain_describe(char *text, size_t size);
 /** Tables for the reports, of malloc'ed pairs; NULL and n 0 if all are zero. */
 struct ninja_rank_pair *drain_sent(uint32_t *n);
 struct ninja_rank_pair *drain_held(uint32_t *n);
+/** By rank, whether it and this one have ever exchanged messages. Borrowed until the next call. */
+const bool *drain_peers(size_t *n);
 
 /* --- windows.c --- */
 

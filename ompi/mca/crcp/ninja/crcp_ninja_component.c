@@ -58,6 +58,13 @@ static void register_int(const char *name, const char *help, int *value)
                                     MCA_BASE_VAR_SCOPE_ALL, value);
 }
 
+static void register_bool(const char *name, const char *help, bool *value)
+{
+    mca_base_component_var_register(&mca_crcp_ninja_component.base_version, name, help,
+                                    MCA_BASE_VAR_TYPE_BOOL, NULL, 0, 0, OPAL_INFO_LVL_5,
+                                    MCA_BASE_VAR_SCOPE_ALL, value);
+}
+
 static int component_register(void)
 {
     verbose = 0;
@@ -82,13 +89,16 @@ static int component_register(void)
                  "Seconds that MPI_Finalize waits for a switch of the transports that has begun",
                  &ninja_params.finish_timeout);
     ninja_params.helper_thread = false;
-    mca_base_component_var_register(
-        &mca_crcp_ninja_component.base_version, "helper_thread",
-        "Let a thread take part in a switch of the transports while the application computes for "
-        "long without calling MPI. Needs MPI_THREAD_MULTIPLE (mpirun -x OMPI_MPI_THREAD_LEVEL=3 "
-        "gives it to a program that calls MPI_Init)",
-        MCA_BASE_VAR_TYPE_BOOL, NULL, 0, 0, OPAL_INFO_LVL_5, MCA_BASE_VAR_SCOPE_ALL,
-        &ninja_params.helper_thread);
+    register_bool("helper_thread",
+                  "Let a thread take part in a switch of the transports while the application "
+                  "computes for long without calling MPI. Needs MPI_THREAD_MULTIPLE (mpirun -x "
+                  "OMPI_MPI_THREAD_LEVEL=3 gives it to a program that calls MPI_Init)",
+                  &ninja_params.helper_thread);
+    ninja_params.verify = true;
+    register_bool("verify",
+                  "Before the job goes on with other transports, send a message by them to each "
+                  "rank that this one has ever exchanged messages with",
+                  &ninja_params.verify);
     return OMPI_SUCCESS;
 }
 

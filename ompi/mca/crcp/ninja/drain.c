@@ -36,6 +36,7 @@ static struct {
     uint16_t *sent;
     uint32_t *held; /* by rank: our unmatched rendezvous that it holds */
     uint32_t *active;
+    bool *peers;
     bool settling;
     unsigned stable; /* progress calls for which the goal has been reached */
     struct timespec stable_since;
@@ -49,8 +50,9 @@ bool drain_open(void)
     drain.sent = calloc(drain.ranks, sizeof(*drain.sent));
     drain.held = calloc(drain.ranks, sizeof(*drain.held));
     drain.active = calloc(drain.ranks, sizeof(*drain.active));
+    drain.peers = calloc(drain.ranks, sizeof(*drain.peers));
     return drain.expected != NULL && drain.received != NULL && drain.sent != NULL &&
-           drain.held != NULL && drain.active != NULL;
+           drain.held != NULL && drain.active != NULL && drain.peers != NULL;
 }
 
 void drain_close(void)
@@ -60,6 +62,7 @@ void drain_close(void)
     free(drain.sent);
     free(drain.held);
     free(drain.active);
+    free(drain.peers);
     memset(&drain, 0, sizeof(drain));
 }
 
@@ -189,4 +192,15 @@ struct ninja_rank_pair *drain_held(uint32_t *n)
         }
     }
     return pairs;
+}
+
+const bool *drain_peers(size_t *n)
+{
+    ob1_count_sent(drain.sent);
+    ob1_count_received(drain.received);
+    for (size_t i = 0; i < drain.ranks; i++) {
+        drain.peers[i] = drain.sent[i] != 0 || drain.received[i] != 0;
+    }
+    *n = drain.ranks;
+    return drain.peers;
 }

@@ -1,15 +1,16 @@
 /*
  * Theory of operation
  *
- * A rank is in one of six states, and a step of the switch takes it to the next. Each step has a
+ * A rank is in one of seven states, and a step of the switch takes it to the next. Each step has a
  * row in a table: the states in which it may come, the state to which it leads when it succeeds,
- * and the function that does it. Three steps take time: stop, until all other threads are out of
- * the calls that they are in; drain and settle, while the rank goes on making progress. The others
- * are done at once, and alone, as they close and open transports.
+ * and the function that does it. Four steps take time: stop, until all other threads are out of
+ * the calls that they are in; drain, settle and verify, while the rank goes on making progress. The
+ * others are done at once, and alone where they close and open transports.
  *
  * The rank is served from the safe point, nested in a progress call of the application, and does
- * not return to it before it is RUNNING again. While it is QUIESCING or QUIET it makes progress, as
- * peers may need it to; from RELEASED on it has no transport and only waits for the agent.
+ * not return to it before it is RUNNING again. While it is QUIESCING or QUIET, and again when it is
+ * CONNECTED or READY, it makes progress, as peers may need it to; between them it has no transport
+ * and only waits for the agent.
  *
  * If the agent is silent, a rank that has not released anything runs on by itself in the end
  * (docs/protocol.md says when, and why).
@@ -42,9 +43,10 @@ static struct {
     enum ninja_rank_state state;
     uint32_t epoch;
     uint16_t round;
-    uint16_t underway; /* the step that takes time: STOP, DRAIN, SETTLE, or 0 */
+    uint16_t underway; /* the step that takes time: STOP, DRAIN, SETTLE, VERIFY, or 0 */
     uint16_t last_step;
     uint32_t lease_ms;
+    uint32_t verify_ms;
     struct timespec heard; /* from the agent, last */
     struct timespec step_began;
     struct ninja_rank_msg report; /* the last one, to answer a repeated step */
@@ -66,17 +68,19 @@ static void settle(const struct ninja_rank_msg *msg);
 static void release(const struct ninja_rank_msg *msg);
 static void open_transports(const struct ninja_rank_msg *msg);
 static void connect_peers(const struct ninja_rank_msg *msg);
+static void verify(const struct ninja_rank_msg *msg);
 static void resume(const struct ninja_rank_msg *msg);
 
 static const struct step steps[] = {
     [NINJA_RANK_STOP] = {IN(RUNNING) | IN(QUIESCING) | IN(QUIET), NINJA_RANK_QUIESCING, stop},
     [NINJA_RANK_DRAIN] = {IN(QUIESCING) | IN(QUIET), NINJA_RANK_QUIESCING, drain},
     [NINJA_RANK_SETTLE] = {IN(QUIESCING) | IN(QUIET), NINJA_RANK_QUIET, settle},
-    [NINJA_RANK_RELEASE] = {IN(QUIET) | IN(RELEASED) | IN(OPENED) | IN(READY), NINJA_RANK_RELEASED,
-                            release, true},
-    [NINJA_RANK_OPEN] = {IN(RELEASED) | IN(OPENED) | IN(READY), NINJA_RANK_OPENED, open_transports,
-                         true},
-    [NINJA_RANK_CONNECT] = {IN(OPENED), NINJA_RANK_READY, connect_peers, true},
+    [NINJA_RANK_RELEASE] = {IN(QUIET) | IN(RELEASED) | IN(OPENED) | IN(CONNECTED) | IN(READY),
+                            NINJA_RANK_RELEASED, release, true},
+    [NINJA_RANK_OPEN] = {IN(RELEASED) | IN(OPENED) | IN(CONNECTED) | IN(READY), NINJA_RANK_OPENED,
+                         open_transports, true},
+    [NINJA_RANK_CONNECT] = {IN(OPENED), NINJA_RANK_CONNECTED, connect_peers, true},
+    [NINJA_RANK_VERIFY] = {IN(CONNECTED), NINJA_RANK_READY, verify},
     [NINJA_RANK_RESUME] = {IN(RUNNING) | IN(QUIESCING) | IN(QUIET) | IN(READY), NINJA_RANK_RUNNING,
                            resume},
 };
@@ -87,7 +91,8 @@ static const unsigned legal[] = {
     [NINJA_RANK_QUIESCING] = IN(QUIET) | IN(RUNNING),
     [NINJA_RANK_QUIET] = IN(QUIESCING) | IN(RELEASED) | IN(RUNNING),
     [NINJA_RANK_RELEASED] = IN(OPENED),
-    [NINJA_RANK_OPENED] = IN(READY) | IN(RELEASED),
+    [NINJA_RANK_OPENED] = IN(CONNECTED) | IN(RELEASED),
+    [NINJA_RANK_CONNECTED] = IN(READY) | IN(RELEASED),
     [NINJA_RANK_READY] = IN(RUNNING) | IN(RELEASED),
 };
 _Static_assert(sizeof(legal) / sizeof(legal[0]) == NINJA_RANK_STATES, "a row for each state");
@@ -180,11 +185,20 @@ static void report_sent(void)
 
 /* --- the steps ---------------------------------------------------------------------------- */
 
+static void describe_underway(char *what, size_t size)
+{
+    if (rank.underway == NINJA_RANK_VERIFY) {
+        btl_verify_describe(what, size);
+    } else {
+        drain_describe(what, size);
+    }
+}
+
 static void give_up(void)
 {
-    char what[256];
+    char what[400];
     if (rank.underway != 0) {
-        drain_describe(what, sizeof(what));
+        describe_underway(what, sizeof(what));
         ninja_verbose(1, "%s given up with %s", ninja_rank_type_name(rank.underway), what);
         rank.underway = 0;
     }
@@ -257,6 +271,7 @@ static void end_of_drain(void)
 static void release(const struct ninja_rank_msg *msg)
 {
     char text[NINJA_RANK_MAX_TEXT];
+    give_up();
     ob1_park();
     if (!btl_release(msg->text, text, sizeof(text))) {
         report_text(NINJA_RANK_FAILED, text);
@@ -274,6 +289,7 @@ static void open_transports(const struct ninja_rank_msg *msg)
 {
     char why[512];
     struct ninja_rank_msg content = {0};
+    give_up();
     set_state(NINJA_RANK_RELEASED); /* what an earlier list opened is let go */
     content.addresses = btl_open(msg->text, &content.n_addresses, why, sizeof(why));
     if (content.addresses == NULL) {
@@ -312,6 +328,30 @@ static void connect_peers(const struct ninja_rank_msg *msg)
     } else {
         report_transports();
     }
+}
+
+static void verify(const struct ninja_rank_msg *msg)
+{
+    size_t n;
+    const bool *peers = drain_peers(&n);
+    rank.verify_ms = msg->arg;
+    rank.underway = NINJA_RANK_VERIFY;
+    btl_verify(peers, ninja_params.verify ? n : 0);
+}
+
+static void go_on_with_verify(void)
+{
+    char what[400];
+    btl_progress();
+    enum btl_verdict verdict = btl_verdict();
+    bool late = micros_since(&rank.step_began) / 1000 > rank.verify_ms;
+    if (verdict == BTL_WAITING && !late) {
+        sched_yield();
+        return;
+    }
+    rank.underway = 0;
+    btl_verify_describe(what, sizeof(what));
+    report_text(verdict == BTL_REACHED ? NINJA_RANK_OK : NINJA_RANK_FAILED, what);
 }
 
 static void resume(const struct ninja_rank_msg *msg)
@@ -377,9 +417,9 @@ static void handle(struct ninja_rank_msg *msg)
     }
 }
 
-static bool has_released(void)
+static bool has_transports(void)
 {
-    return rank.state >= NINJA_RANK_RELEASED;
+    return rank.state != NINJA_RANK_RELEASED && rank.state != NINJA_RANK_OPENED;
 }
 
 static void run_on_if_forgotten(void)
@@ -413,11 +453,14 @@ static void go_on(void)
             end_of_drain();
         }
         break;
+    case NINJA_RANK_VERIFY:
+        go_on_with_verify();
+        break;
     default:
-        if (!has_released()) {
+        if (has_transports()) {
             btl_progress(); /* peers may need it */
         }
-        agent_link_wait(has_released() ? 100 : 1);
+        agent_link_wait(has_transports() ? 1 : 100);
     }
 }
 
