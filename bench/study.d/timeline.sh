@@ -17,7 +17,7 @@ shape() {
 
 part_timeline() {
     local seconds=15
-    [[ $QUICK != yes ]] || seconds=6
+    [[ $QUICK != yes ]] || seconds=5
     cluster_use 2 384
     job_begin
     shape add
