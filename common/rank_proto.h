@@ -37,9 +37,7 @@
 #define NINJA_RANK_MAX_MESSAGE (192u * 1024)
 #define NINJA_RANK_MAX_TEXT    4096u
 #define NINJA_RANK_MAX_PAIRS   20000u
-#define NINJA_RANK_MAX_EPOCH                                                                       \
-    (UINT32_MAX - 65536u) /* of a rank: a higher one is always possible                            \
-                           */
+#define NINJA_RANK_MAX_EPOCH   (UINT32_MAX - 65536u) /* of a rank: there are higher ones */
 
 enum ninja_rank_type {
     /* from the rank */
@@ -87,8 +85,7 @@ enum ninja_rank_status {
     NINJA_RANK_STALE,          /* an older epoch, or a step that does not follow the last one */
 };
 
-/* OPENED: has transports, but no addresses for them; CONNECTED: both; READY: found that they work.
- */
+/* OPENED: has transports, but no addresses for them; CONNECTED: both; READY: and they work. */
 enum ninja_rank_state {
     NINJA_RANK_RUNNING,
     NINJA_RANK_QUIESCING,

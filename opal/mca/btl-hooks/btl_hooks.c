@@ -41,7 +41,7 @@ static void forget_opened(void)
 void btl_hooks_close(void)
 {
     forget_opened();
-    verify_close();
+    verify_forget();
     endpoints_close();
     interfaces_close();
     selection_close();
@@ -104,6 +104,7 @@ static void let_go(char **names)
  */
 static void take_back(void)
 {
+    verify_forget();
     if (opened != NULL || endpoints_any_refilled()) {
         endpoints_vacate_refilled();
         let_go(opened);
@@ -122,6 +123,7 @@ bool btl_release(const char *list, char *why, size_t size)
     if (endpoints_are_complete()) { /* not when a switch that was interrupted is begun again */
         selection_remember();
     }
+    verify_job_waits(true);
     take_back();
     let_go(names);
     opal_argv_free(names);
@@ -264,7 +266,6 @@ void *btl_open(const char *list, uint32_t *size, char *why, size_t why_size)
 bool btl_connect(struct ninja_addresses *addresses, char *why, size_t size)
 {
     modex_take(addresses);
-    verify_job_waits(true);
     verify_listen();
     return endpoints_refill(why, size);
 }

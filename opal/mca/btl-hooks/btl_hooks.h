@@ -43,7 +43,8 @@ bool btl_check(const char *release, const char *open, char *why, size_t size);
 
 /**
  * Lets go of the components of the list: their connections, modules, and the DSO itself. Processes
- * that were reached through none of them keep their connections. What is not open is ignored.
+ * that were reached through none of them keep their connections. What is not open is ignored. Until
+ * btl_settle() the error of a BTL does not end the job.
  */
 bool btl_release(const char *list, char *why, size_t size);
 
@@ -59,8 +60,7 @@ bool btl_release(const char *list, char *why, size_t size);
 void *btl_open(const char *list, uint32_t *size, char *why, size_t why_size);
 
 /**
- * Connects (lazily) the processes that btl_release() disconnected, by the best BTL that now
- * reaches each.
+ * Chooses for the processes that btl_release() disconnected the best BTL that now reaches each.
  *
  * @param addresses  what btl_open() gave in each rank of the job; taken over
  * @return false: a process is reached by no transport; btl_open() may then be called again, with
@@ -69,20 +69,21 @@ void *btl_open(const char *list, uint32_t *size, char *why, size_t why_size);
 bool btl_connect(struct ninja_addresses *addresses, char *why, size_t size);
 
 /**
- * Begins to send a message that carries nothing to those peers with a higher rank than this one's
- * that btl_connect() connected, by each BTL that was chosen to reach them, as BTLs connect with the
- * first message only. All ranks must have done btl_connect(), and make progress; from it on to
- * btl_settle() a BTL's error does not end the job.
+ * Begins to verify that what btl_connect() chose works: a message that carries nothing goes to each
+ * peer with a higher rank than this one's, by each BTL that was chosen to reach it. BTLs connect
+ * with the first message only. All ranks must have done btl_connect(), and make progress.
  *
  * @param peers  by rank, whether the two ranks are to reach each other
  * @param n      entries
+ * @return false: out of memory
  */
-void btl_verify(const bool *peers, size_t n);
+bool btl_verify(const bool *peers, size_t n);
 
+/** Sends what is to be sent, and says how far it is; with btl_progress(), until it is over. */
 enum btl_verdict {
     BTL_WAITING,
-    BTL_REACHED,   /* all those messages have gone out */
-    BTL_UNREACHED, /* one could not; the next list is to be opened */
+    BTL_REACHED,   /* all those messages are there */
+    BTL_UNREACHED, /* one cannot be sent; another list is to be opened */
 };
 enum btl_verdict btl_verdict(void);
 

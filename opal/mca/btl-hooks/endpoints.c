@@ -337,14 +337,16 @@ bool endpoints_any_refilled(void)
     return n_refilled > 0;
 }
 
-void endpoints_verify(const bool *peers, size_t n)
+bool endpoints_verify(const bool *peers, size_t n)
 {
-    for (size_t i = 0; i < n_refilled; i++) {
+    bool ok = true;
+    for (size_t i = 0; ok && i < n_refilled; i++) {
         uint32_t rank = refilled[i]->super.proc_name.vpid;
         if (rank < n && peers[rank] && rank > OMPI_PROC_MY_NAME->vpid) {
-            verify_process(rank, &(*endpoint_of(refilled[i]))->btl_send);
+            ok = verify_process(rank, &(*endpoint_of(refilled[i]))->btl_send);
         }
     }
+    return ok;
 }
 
 void endpoints_keep_refilled(void)

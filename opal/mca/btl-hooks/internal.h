@@ -26,8 +26,7 @@ bool selection_has(char **entries, const char *name);
 char *selection_name(const char *entry);
 /** The interfaces in an entry, joined by "+", or NULL. */
 const char *selection_interfaces(const char *entry);
-/** What to set the framework's selection to, so that it takes the components of the entries only.
- */
+/** What to set the framework's selection to, so that it takes those of the entries only. */
 char *selection_of_only(char **entries);
 /** The entries of all components that are open. */
 char **selection_in_use(void);
@@ -53,9 +52,8 @@ bool endpoints_refill(char *why, size_t size);
 /** Disconnects those again that endpoints_refill() connected since the release. */
 void endpoints_vacate_refilled(void);
 bool endpoints_any_refilled(void);
-/** Has verify_process() look at those of them with a higher rank than this one's that are in the
- * table. */
-void endpoints_verify(const bool *peers, size_t n);
+/** Has verify_process() take those of them in the table whose rank is above this one's. */
+bool endpoints_verify(const bool *peers, size_t n);
 /** From here on they count as connected as all others. */
 void endpoints_keep_refilled(void);
 /** Whether no process is vacated. */
@@ -84,13 +82,14 @@ void modex_forget(const mca_base_component_t *component);
 /* --- verify.c --- */
 /** Follows the errors of BTLs, until the process ends. */
 void verify_open(void);
-void verify_close(void);
 /** While it does, an error of a BTL does not end it. */
 void verify_job_waits(bool waits);
 /** Takes what other processes send to verify that they reach this one. */
 void verify_listen(void);
-/** Sends a process a message by each BTL of the array. */
-void verify_process(uint32_t rank, mca_bml_base_btl_array_t *btls);
+/** Adds a process that is to be reached by each BTL of the array. False: out of memory. */
+bool verify_process(uint32_t rank, mca_bml_base_btl_array_t *btls);
+/** What was begun is over, as the BTLs are going to be closed. */
+void verify_forget(void);
 
 /* --- other_jobs.c --- */
 /** Follows how this job is connected to others, until the process ends. */

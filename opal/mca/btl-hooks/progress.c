@@ -37,8 +37,7 @@ static int run(int i)
         return run(i);                                                                             \
     }
 GATED(0)
-GATED(1)
-GATED(2) GATED(3) GATED(4) GATED(5) GATED(6) GATED(7) GATED(8) GATED(9) GATED(10) GATED(11)
+GATED(1) GATED(2) GATED(3) GATED(4) GATED(5) GATED(6) GATED(7) GATED(8) GATED(9) GATED(10) GATED(11)
     GATED(12) GATED(13) GATED(14) GATED(15)
 
         static const mca_btl_base_component_progress_fn_t gated[SLOTS] = {

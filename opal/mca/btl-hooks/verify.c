@@ -8,8 +8,8 @@
  * BTL is done with the message means that there is a connection; openib's peer has then
  * acknowledged it, too.
  *
- * Until the job goes on, nothing is lost with a connection. So what a BTL reports as an error,
- * which ends the job at other times, is kept back meanwhile.
+ * While the job waits, nothing is lost with a connection. So what a BTL reports as an error, which
+ * ends the job at other times, is kept back meanwhile.
  */
 #include "internal.h"
 
@@ -19,9 +19,12 @@
 /* Of the range that the frameworks leave to others. */
 #define TAG (MCA_BTL_TAG_USR + 1)
 
+/* A rank may have thousands of peers, and all ranks begin at once. */
+#define MOST_AT_A_TIME 64
+
 struct probe {
     uint32_t rank;
-    char btl[MCA_BASE_MAX_COMPONENT_NAME_LEN + 1];
+    mca_bml_base_btl_t *by;
     bool arrived;
 };
 
@@ -31,14 +34,19 @@ static struct {
     mca_btl_base_module_error_cb_fn_t on_error; /* the PML's */
     uint32_t round;                             /* a descriptor of an earlier one means nothing */
     struct probe *probes;
-    size_t n_probes, n_arrived;
+    size_t n_probes, n_sent, n_arrived;
     char wrong[256]; /* the first error; empty: none */
 } verify;
 
-static void note_wrong(const char *what, const char *btl, const char *detail)
+static const char *name_of(const mca_btl_base_module_t *btl)
+{
+    return btl->btl_component->btl_version.mca_component_name;
+}
+
+static void note_wrong(const char *what, const mca_btl_base_module_t *btl, const char *detail)
 {
     if (verify.wrong[0] == '\0') {
-        snprintf(verify.wrong, sizeof(verify.wrong), "%s %s%s%s", what, btl,
+        snprintf(verify.wrong, sizeof(verify.wrong), "%s %s%s%s", what, name_of(btl),
                  detail != NULL ? ": " : "", detail != NULL ? detail : "");
     }
 }
@@ -48,7 +56,7 @@ static void note_wrong(const char *what, const char *btl, const char *detail)
 static void on_error(mca_btl_base_module_t *btl, int32_t flags, opal_proc_t *proc, char *text)
 {
     if (verify.job_waits) {
-        note_wrong("an error of the BTL", btl->btl_component->btl_version.mca_component_name, text);
+        note_wrong("an error of the BTL", btl, text);
     } else {
         verify.on_error(btl, flags, proc, text);
     }
@@ -74,18 +82,13 @@ void verify_job_waits(bool waits)
 
 /* --- probes ------------------------------------------------------------------------------- */
 
-static void forget_probes(void)
+void verify_forget(void)
 {
     free(verify.probes);
     verify.probes = NULL;
-    verify.n_probes = verify.n_arrived = 0;
+    verify.n_probes = verify.n_sent = verify.n_arrived = 0;
     verify.wrong[0] = '\0';
     verify.round++;
-}
-
-void verify_close(void)
-{
-    forget_probes();
 }
 
 static void on_probe(mca_btl_base_module_t *btl, mca_btl_base_tag_t tag,
@@ -109,74 +112,71 @@ static void on_sent(mca_btl_base_module_t *btl, struct mca_btl_base_endpoint_t *
 {
     uint64_t ticket = (uintptr_t)descriptor->des_cbdata;
     size_t i = (uint32_t)ticket;
-    if (ticket >> 32 != verify.round || i >= verify.n_probes || verify.probes[i].arrived) {
+    if (ticket >> 32 != verify.round || verify.probes[i].arrived) {
         return;
     }
     if (status != OPAL_SUCCESS) {
-        note_wrong("no message can be sent by", verify.probes[i].btl, opal_strerror(status));
+        note_wrong("no message can be sent by", btl, opal_strerror(status));
         return;
     }
     verify.probes[i].arrived = true;
     verify.n_arrived++;
 }
 
-static struct probe *add_probe(uint32_t rank, const mca_bml_base_btl_t *bml_btl)
+/* Returns whether it went out; if not, perhaps later. */
+static bool send_probe(size_t i)
 {
-    struct probe *more = realloc(verify.probes, (verify.n_probes + 1) * sizeof(*more));
-    if (more == NULL) {
-        return NULL;
-    }
-    verify.probes = more;
-    struct probe *probe = &verify.probes[verify.n_probes++];
-    *probe = (struct probe){.rank = rank};
-    snprintf(probe->btl, sizeof(probe->btl), "%s",
-             bml_btl->btl->btl_component->btl_version.mca_component_name);
-    return probe;
-}
-
-static bool send_probe(uint32_t rank, mca_bml_base_btl_t *bml_btl)
-{
+    mca_bml_base_btl_t *by = verify.probes[i].by;
     mca_btl_base_descriptor_t *descriptor = NULL;
-    if (add_probe(rank, bml_btl) == NULL) {
-        note_wrong("out of memory for", "a probe", NULL);
-        return false;
-    }
-    const struct probe *probe = &verify.probes[verify.n_probes - 1];
-    mca_bml_base_alloc(bml_btl, &descriptor, MCA_BTL_NO_ORDER, sizeof(uint64_t),
+    mca_bml_base_alloc(by, &descriptor, MCA_BTL_NO_ORDER, sizeof(uint64_t),
                        MCA_BTL_DES_FLAGS_PRIORITY | MCA_BTL_DES_FLAGS_BTL_OWNERSHIP |
                            MCA_BTL_DES_SEND_ALWAYS_CALLBACK);
     if (descriptor == NULL) {
-        note_wrong("no room for a message in", probe->btl, NULL);
         return false;
     }
     *(uint64_t *)descriptor->des_segments->seg_addr.pval = 0;
     descriptor->des_cbfunc = on_sent;
-    descriptor->des_cbdata = ticket_of(verify.n_probes - 1);
-    int rc = mca_bml_base_send(bml_btl, descriptor, TAG);
+    descriptor->des_cbdata = ticket_of(i);
+    int rc = mca_bml_base_send(by, descriptor, TAG);
     if (rc < 0) {
-        note_wrong("no message can be sent by", probe->btl, opal_strerror(rc));
-        mca_bml_base_free(bml_btl, descriptor);
+        note_wrong("no message can be sent by", by->btl, opal_strerror(rc));
+        mca_bml_base_free(by, descriptor);
     }
     return rc >= 0;
 }
 
-void verify_process(uint32_t rank, mca_bml_base_btl_array_t *btls)
+static void send_some(void)
 {
-    for (size_t i = 0; i < mca_bml_base_btl_array_get_size(btls); i++) {
-        if (!send_probe(rank, mca_bml_base_btl_array_get_index(btls, i))) {
-            return;
-        }
+    while (verify.n_sent < verify.n_probes && verify.n_sent < verify.n_arrived + MOST_AT_A_TIME &&
+           verify.wrong[0] == '\0' && send_probe(verify.n_sent)) {
+        verify.n_sent++;
     }
 }
 
-void btl_verify(const bool *peers, size_t n)
+bool verify_process(uint32_t rank, mca_bml_base_btl_array_t *btls)
 {
-    forget_probes();
-    endpoints_verify(peers, n);
+    size_t n = mca_bml_base_btl_array_get_size(btls);
+    struct probe *more = realloc(verify.probes, (verify.n_probes + n) * sizeof(*more));
+    if (more == NULL) {
+        return false;
+    }
+    verify.probes = more;
+    for (size_t i = 0; i < n; i++) {
+        verify.probes[verify.n_probes++] =
+            (struct probe){rank, mca_bml_base_btl_array_get_index(btls, i), false};
+    }
+    return true;
+}
+
+bool btl_verify(const bool *peers, size_t n)
+{
+    verify_forget();
+    return endpoints_verify(peers, n);
 }
 
 enum btl_verdict btl_verdict(void)
 {
+    send_some();
     if (verify.wrong[0] != '\0') {
         return BTL_UNREACHED;
     }
@@ -193,6 +193,7 @@ void btl_verify_describe(char *text, size_t size)
     while (verify.probes[first].arrived) {
         first++;
     }
-    snprintf(text, size, "%zu of %zu connections are not there, that to rank %u by %s among them",
-             missing, verify.n_probes, verify.probes[first].rank, verify.probes[first].btl);
+    snprintf(text, size,
+             "%zu of %zu connections are not there, that to rank %u by %s among them", missing,
+             verify.n_probes, verify.probes[first].rank, name_of(verify.probes[first].by->btl));
 }

@@ -334,9 +334,12 @@ static void verify(const struct ninja_rank_msg *msg)
 {
     size_t n;
     const bool *peers = drain_peers(&n);
+    if (!btl_verify(peers, ninja_params.verify ? n : 0)) {
+        report_text(NINJA_RANK_FAILED, "out of memory");
+        return;
+    }
     rank.verify_ms = msg->arg;
     rank.underway = NINJA_RANK_VERIFY;
-    btl_verify(peers, ninja_params.verify ? n : 0);
 }
 
 static void go_on_with_verify(void)
