@@ -14,7 +14,7 @@ def ratio(value): ((of("live") | map(value) | median) / (of("paused") | map(valu
         [$b.training, $m, length] + stall_cells + [map(total) | spread]]},
   {name: "links-ratio", title: "Live : paused, ratio of the medians", columns: ["link trains, s", "stall reported", "inside"],
     rows: [$by[] | [.training, (.moves | ratio(.report.stall_total_ms)), (.moves | ratio(.inside_ms))]]}],
- notes: ([$goal, "The training is emulated: after the plug, the guest brings the NIC's link up that many seconds later, and the RDMA port is not ACTIVE before. In the mode paused the job waits through the whole migration, the copy and the link included; as a guest's clock stands still with its VM, inside and stood still together make up what is reported then."]),
+ notes: ([$goal, "The training is emulated: after the plug, the guest brings the NIC's link up that many seconds later, and the RDMA port is not ACTIVE before. In the mode paused the job waits through the whole migration, the copy and the link included; as a guest's clock stands still with its VM, inside and stood still together make up what is reported then."] + [agreement]),
  common: (stall_notes + copy_note($machine)),
  figures: [{file: "links", title: "Stall by mode, medians",
     data: [[$by[] | .moves as $m | [.training] + [("paused", "live") as $mode | $m | of($mode) |

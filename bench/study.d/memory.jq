@@ -11,7 +11,7 @@ def rows(keys): [group_by(keys)[] | .[0].facts as $f |
     rows: rows([.facts.memory_mib, .facts.rate, .facts.transfer])}],
  notes: (["All but 400 MiB of a VM's memory is filled by a program, which then writes to one page after the other at the given rate, in each of the two VMs.",
     "Post-copy changes sides before anything was copied, so the VM runs while its memory follows, and nothing that it writes is sent twice; pre-copy sends again what was written meanwhile. What the copy leaves of the machine's processors and network to the job is not a stall of ours, but shows inside and outside, with post-copy also the waiting for single pages."]
-    + (if $machine.accelerator == "kvm" then [] else ["Without KVM pre-copy is a copy at rest, so it sends nothing twice, whatever the rate; how a live pre-copy grows with the rate cannot be seen here."] end)),
+    + (if $machine.accelerator == "kvm" then [] else ["Without KVM pre-copy is a copy at rest, so it sends nothing twice, whatever the rate; how a live pre-copy grows with the rate cannot be seen here."] end) + [agreement]),
  common: (stall_notes + copy_note($machine)),
  figures: [
     {file: "memory", title: "Over memory that nobody writes to", xlabel: "memory of a VM, MiB",

@@ -57,5 +57,13 @@ def stall_cells: [map(.report.stall_total_ms), map(.inside_ms), map(.stood_still
 def stall_notes: [
     "Stall reported: by ninjactl, all switches of a migration together. Inside: the longest call of MPI of a rank in each switch, added up, by the guest's clock; it also has what a rank waits for other ranks. VM stood still: what the guest's clock lost (exact to some 100 ms), which nothing inside of the VM can see. Silence outside: the longest time between two iterations, by the host's clock, during the whole migration.",
     "All values: median (least .. greatest)."];
+# Whether what is reported is what the application saw. In the mode paused its VM stands still within the switch, and its
+# clock with it.
+def agreement:
+    map(select(.report.stall_total_ms > 0) |
+        (.inside_ms + if .report.mode == "paused" then .stood_still_ms else 0 end) / .report.stall_total_ms) |
+    if length == 0 then empty else
+        "What the application saw (inside; in the mode paused, with what its clock lost) is \(median | round_to(2)) of the stall reported, the median of \(length) migrations (\(min | round_to(2)) .. \(max | round_to(2)))."
+    end;
 def copy_note($machine): if $machine.accelerator == "kvm" then [] else [
     "No KVM here. QEMU's emulation (TCG) can lose stores that happen while memory is copied, so the test bed lets a VM change sides as soon as the copy has begun (downtime-limit 60000): pre-copy is a copy at rest then, and the VM stands still for nearly all of it. With KVM it runs on during the copy, and stands still for the last pages only. The copy's time is right for its bytes; the time for which the VM stood still is not what a real cluster would see. Emulated VMs are also some fifty times slower than the machine, so coordination, plug and re-select, which are code in the guest, take longer than on real hosts."] end;

@@ -111,7 +111,7 @@ raw scale '((2, 4) as $n | move({vms: $n, kind: "RDMA to Ethernet"}; "live"; 100
     ((2, 4, 8, 16, 32) as $n | {agents: $n, outcome: "done", lines: (23 * $n), bytes: (1000 * $n + 100 * $n * $n), stall_ms: $n, cpu_ms: (5 + $n)})'
 jq '. + {accelerator: "tcg,thread=multi", guest_kernel: "6.1"}' machine.json >"$DIR/machine.json"
 mv "$DIR/machine.json" machine.json
-study --page || die "no page of all parts: $(cat "$DIR/study.log")"
+study --page || die "no page of all parts: $(cat "$DIR/study.log" log/*.log)"
 well_formed overhead stages memory rate links timeline scale
 shows '.parts | map(.part) == ["overhead", "stages", "memory", "links", "timeline", "scale"] and all(.[]; .failed == null)'
 # coordination, unplug, copy, plug, link-up, re-select and the total; the slowest VM's
@@ -119,6 +119,8 @@ shows '.parts[1].tables[0].rows[0] | .[0] == "RDMA to RDMA" and .[1] == 3 and (.
 shows '.parts[1].tables[1].rows[0][2] == {value: 600, low: 300, high: 900}'
 shows '.parts[2].tables[0].rows | length == 8 and (map(.[6].value) | unique) == [512, 1024]'
 shows '.parts[3] | .tables[1].rows == [[0, 0.1, 0.103], [30, 0.009, 0.009]] and (.notes[0] | test("reached"))'
+shows '[.parts[] | select(.part | IN("stages", "memory", "links", "scale")) | .notes[] | select(test("^What the application saw"))] | length == 4'
+shows '.parts[1].notes[-1] | test("is 1.02 of the stall reported, the median of 6 migrations \\(1.01 .. 1.03\\)")'
 shows '.parts[4].tables[0].rows | map(.[3]) | add > 250'
 shows '.parts[5] | .model.measured_to == 32 and (.tables[3].rows[-1] | .[0] == 1000 and .[1] == 23000 and .[2] == 101000 and .[3] == 1005 and .[5] == "extrapolated")'
 tables ./*.csv || die "a table is not right"
