@@ -289,8 +289,11 @@ static void explain_best(struct migration *m, struct ninja_error *why)
                                "ended; give ninjactl switch when every agent answers");
         return;
     }
-    m->operator_needed |= strcmp(why->class, "Resume") == 0;
-    ninja_error_where(why, "the jobs stay on their standby transports");
+    if (strcmp(why->class, "Resume") == 0) {
+        m->operator_needed = true;
+    } else {
+        ninja_error_where(why, "the jobs stay on their standby transports");
+    }
 }
 
 static void on_best(void *arg, const struct ninja_error *err)

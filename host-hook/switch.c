@@ -125,11 +125,20 @@ void switch_give_up_attempt(struct transport_switch *sw)
 
 /* ---- from step to step ---- */
 
+static bool any_stuck(const struct transport_switch *sw)
+{
+    bool any = false;
+    for (int i = 0; i < sw->jobs->n; i++) {
+        any |= sw->switched[i].stuck;
+    }
+    return any;
+}
+
 static void ranks_run_again(struct transport_switch *sw)
 {
     sw->stopped = false;
     sw->stall_ms = now_ms() - sw->stopped_at;
-    sw->ranks_run |= !sw->step_failed;
+    sw->ranks_run |= !sw->step_failed && !any_stuck(sw);
     bool taken_over = sw->taking_over || (sw->left_out && !sw->aborted);
     taken_over &= !ninja_error_is_set(&sw->err);
     if (taken_over && sw->attempt >= MAX_TAKE_OVERS) {
@@ -240,12 +249,28 @@ static const char *next_fallback(struct transport_switch *sw)
     return NULL;
 }
 
+static void append(struct ninja_error *err, const char *text, const char *name)
+{
+    size_t len = strlen(err->message);
+    snprintf(err->message + len, sizeof(err->message) - len, "%s%s", text, name);
+}
+
+/* No list led to the end. Those for whom the last one did go on. */
+static void leave_stuck_jobs(struct transport_switch *sw)
+{
+    for (int i = 0; i < sw->jobs->n; i++) {
+        sw->switched[i].stuck |= sw->step != VERIFY;
+    }
+    snprintf(sw->err.class, sizeof(sw->err.class), "Resume");
+    append(&sw->err, "; no other transports work either, so the job waits for ninjactl switch", "");
+}
+
 static void resume(struct transport_switch *sw, bool failed)
 {
-    if (!failed && sw->n_fallbacks > 0) {
-        size_t len = strlen(sw->err.message);
-        snprintf(sw->err.message + len, sizeof(sw->err.message) - len, "; fell back to %s",
-                 sw->reselect);
+    if (failed) {
+        leave_stuck_jobs(sw);
+    } else if (sw->n_fallbacks > 0) {
+        append(&sw->err, "; fell back to ", sw->reselect);
     }
     tell_phase(sw, SWITCH_RESUMING);
     switch_start_step(sw, RESUME);

@@ -40,11 +40,11 @@ struct switch_handler {
     /* Only with `hold`: all jobs have released (or there is none). */
     void (*held)(void *arg);
     /*
-     * The end, with all ranks running. err is NULL, or class
+     * The end, with all ranks running if it is not the last of these. err is NULL, or class
      *   "Refused", "NotReady": nothing was released; a rank or a process does not allow it
      *   "Timeout", "Lost", ...: nothing was released; all attempts were given up
      *   "Release", "Reselect": something was released; other transports were chosen then
-     *   "Resume": a rank did not say that it runs again
+     *   "Resume": a rank did not say that it runs again, or no transports work for a job
      */
     void (*done)(void *arg, const struct ninja_error *err);
 };

@@ -33,6 +33,7 @@ struct switched_job {
     json_t *addresses;        /* by rank, of the last `open`; NULL: none yet */
     int64_t (*micros)[STEPS]; /* by rank: how long it took for each step, in all rounds */
     bool changed, quiet;
+    bool stuck; /* after `release`: no transports work for it, so it must not resume */
 };
 
 struct transport_switch {

@@ -60,6 +60,7 @@ static void part_over(struct part *part, const struct ninja_error *err)
         }
         note_error(sw, &why);
         sw->step_failed = true;
+        sw->switched[part->job].stuck |= sw->step > SETTLE;
     }
     bool waiting = false;
     for (int i = 0; i < sw->n_parts; i++) {
@@ -364,6 +365,7 @@ static void on_deadline(evutil_socket_t fd, short what, void *arg)
         const struct part *part = &sw->parts[i];
         waiting |= part->waiting;
         if (part->waiting) {
+            sw->switched[part->job].stuck |= sw->step > SETTLE;
             ninja_error_set(&err, "Timeout",
                             "%s: the agent did not report step %s of job %s in time",
                             agent_vm(sw->agents[part->vm]), switch_step_names[sw->step],
@@ -492,8 +494,9 @@ static bool give_to_all(struct transport_switch *sw, int timeout_ms)
 {
     bool given = false;
     for (int i = 0; i < sw->n_parts; i++) {
-        bool quiet = sw->switched[sw->parts[i].job].quiet && sw->step <= SETTLE;
-        if (!quiet && !sw->parts[i].gone) {
+        const struct switched_job *job = &sw->switched[sw->parts[i].job];
+        bool done = (job->quiet && sw->step <= SETTLE) || (job->stuck && sw->step == RESUME);
+        if (!done && !sw->parts[i].gone) {
             give(&sw->parts[i], timeout_ms);
             given = true;
         }
@@ -518,6 +521,7 @@ void switch_start_step(struct transport_switch *sw, enum step step)
             sw->switched[i].changed = false;
         } else if (step == OPEN) {
             clear_addresses(&sw->switched[i]);
+            sw->switched[i].stuck = false;
         }
     }
     int timeout_ms = step_timeout(sw);

@@ -15,6 +15,14 @@ connections() {
     ss -Htnp state established | grep -E "$pids" | awk '$3 ~ /^10\.99\./ {n++} END {print n / 2}'
 }
 
+# No way leads to the other ranks; the coordinator ends without telling what to do then.
+fails_to_verify() {
+    ip rule add pref 4 to 10.99.0.1 prohibit
+    (step verify 50) >"$DIR/verify.log" 2>&1 && die "verified where no way leads"
+    grep -q '"failed".*no message can be sent by tcp' "$DIR/verify.log" || die "$(cat "$DIR/verify.log")"
+    ip rule del pref 4
+}
+
 # by_hand STATE CONNECTIONS [MPIRUN-ARGUMENT...]: a job taken to that state has so many, and goes on.
 by_hand() {
     local state=$1 wanted=$2 n
@@ -27,10 +35,15 @@ by_hand() {
     n=$(connections)
     [ "$n" = "$wanted" ] || die "$state: $n connections, not $wanted"
     if [ "$state" = CONNECTED ]; then
-        step verify 50 >/dev/null
+        fails_to_verify
+        hand_closes
+        ninjactl switch --btl tcp:lo,self >"$DIR/switch.log" 2>&1 || die "not taken on from CONNECTED"
+        grep -q 'taking it to its end' "$DIR/switch.log" || die "does not say that it takes it on"
+    else
+        goes_on
+        hand_closes
     fi
-    goes_on
-    hand_closes
+    job_runs || die "the job ended"
     kill "$JOB"
     wait "$JOB" 2>/dev/null || true
     wait_for 60 no_job
@@ -40,13 +53,12 @@ no_job() {
     ninjactl status --json | jq -e '[.. | .rank? // empty] == []' >/dev/null
 }
 
-# falls_back WORDS
-falls_back() {
-    local status=0
+# switch_ends STATUS WORDS...: a switch to our network ends so, and says each of the words; the job is there.
+switch_ends() {
+    local status=0 words
     ninjactl switch --btl tcp:10.99.0.0/24,self --timeout reselect=6000 >"$DIR/switch.log" 2>&1 || status=$?
-    [ $status -eq 1 ] || die "status $status when tcp carries nothing"
-    grep -qE "verify failed: $1" "$DIR/switch.log" || die "does not say: $1"
-    grep -q 'fell back to @previous' "$DIR/switch.log" || die "does not say that it fell back"
+    [ $status -eq "$1" ] || die "status $status, not $1"
+    for words in "${@:2}"; do grep -qE "$words" "$DIR/switch.log" || die "does not say: $words"; done
     job_runs || die "the job ended"
 }
 
@@ -70,13 +82,12 @@ wait_for 120 job_is_ready $RANKS
 ip neigh add 10.99.0.1 lladdr 02:00:00:00:00:99 dev ours nud permanent
 ip route add 10.99.0.1 dev ours src 10.99.0.1 table 100
 ip rule add pref 5 to 10.99.0.1 lookup 100
-falls_back '[12] of [12] connections are not there, that to rank [12] by tcp among them'
+switch_ends 1 'verify failed: [12] of [12] connections are not there, that to rank [12] by tcp' 'fell back to @previous'
 # to nowhere
 ip rule add pref 4 to 10.99.0.1 prohibit
-falls_back 'no message can be sent by tcp'
+switch_ends 1 'verify failed: no message can be sent by tcp' 'fell back to @previous'
 ip rule del pref 4
 ip rule del pref 5
-ninjactl switch --btl tcp:10.99.0.0/24,self >"$DIR/switch.log" 2>&1 || die "it does not go where a way is"
-job_runs || die "the job ended"
+switch_ends 0 'done'
 ! grep -q WRONG "$DIR/job.log" || die "wrong bytes"
 kill "$JOB"

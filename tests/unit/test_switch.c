@@ -403,17 +403,35 @@ static void transports_that_reach_nobody_are_left_again(void **state)
     assert_int_equal(fake_log_count("vm1 verify"), 3);
 }
 
-/* Nothing that is there works: the ranks wait for it, and are not let go on to where they would
- * fail. */
+/*
+ * Nothing that is there works for it. None of its ranks is let go on to where it would fail, and
+ * when there is something that works all of them are.
+ */
 static void no_job_runs_on_transports_that_reach_nobody(void **state)
 {
     struct world *world = *state;
+    struct fake_job other;
+    fake_job_init(&other, "job-b", 2);
+    world->job.size = 2;
+    world->fakes[1].n_ranks = 0;
+    fake_agent_add_ranks(&world->fakes[1], &other, 0, 2);
     world->job.failing_step = "verify";
-    world->job.failing_rank = 3;
+    world->job.failing_rank = 1;
     world->job.failures = 3;
     run(world, false);
     assert_string_equal(world->err.class, "Resume");
-    assert_string_equal(world->job.state[3], "CONNECTED");
+    assert_non_null(strstr(world->err.message, "so the job waits for ninjactl switch"));
+    assert_string_equal(world->job.state[0], "READY");
+    assert_string_equal(world->job.state[1], "CONNECTED");
+    assert_string_equal(other.state[0], "RUNNING");
+
+    switch_free(world->sw);
+    world->done = false;
+    world->err = (struct ninja_error)NINJA_ERROR_INIT;
+    run(world, false);
+    assert_false(ninja_error_is_set(&world->err));
+    assert_string_equal(world->job.state[0], "RUNNING");
+    assert_string_equal(world->job.state[1], "RUNNING");
 }
 
 static void it_says_what_it_fell_back_to(void **state)
@@ -475,7 +493,7 @@ static void malformed_addresses_are_not_passed_on(void **state)
     assert_string_equal(world->err.class, "Resume"); /* nobody can run without them */
     assert_non_null(strstr(world->err.message, "rank 2 of job job-a in vm2 reported no addresses"));
     assert_int_equal(fake_log_count("vm1 connect"), 0);
-    assert_int_equal(fake_log_count("vm1 resume"), 1);
+    assert_int_equal(fake_log_count("vm1 resume"), 0);
 }
 
 static void it_holds_between_release_and_reselect(void **state)
