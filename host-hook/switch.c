@@ -1,18 +1,19 @@
 /*
  * One attempt is: jobs query, stop, then rounds of drain and settle until no count changes, then
- * release, open, connect, resume. switch_start_step() gives a step to every agent that has ranks of
- * a job (a "part"), and switch_step_over() runs when all parts reported or failed.
+ * release, open, connect, verify, resume. switch_start_step() gives a step to every agent that has
+ * ranks of a job (a "part"), and switch_step_over() runs when all parts reported or failed.
  *
- *     stop --> drain --> settle --> release --> [held] --> open --> connect --> resume --> done
- *               ^ counts   |                                ^  |      |
- *               +- changed +                                +--+------+ again, with a fallback
+ *     stop --> drain --> settle --> release --> [held] --> open --> connect --> verify --> resume
+ *               ^ counts   |                                ^  |      |           |
+ *               +- changed +                                +--+------+-----------+ with a fallback
  *     any failure up to settle: resume, pause, next attempt
  *     ranks found in the middle of a switch, whose coordinator ended:
  *         one of them has released: begin with release, in a new epoch; if jobs run that have no
  *             part in it, begin again at the end with all
  *         otherwise: resume, and begin again
  *     a failed release: once more
- *     any failure from release on: noted; open, connect and resume all the same
+ *     any failure from release on: noted; open, connect, verify and resume all the same
+ *     no list left to fall back to: the jobs that it does not reach stay as they are; others resume
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -87,18 +88,12 @@ static bool may_try_again(const struct transport_switch *sw)
     return !sw->aborted && sw->attempt < sw->options.cluster->quiesce_attempts;
 }
 
-/* null: this attempt stopped nobody. */
-static json_t *stall_start(const struct transport_switch *sw)
-{
-    return sw->stopped_at_us ? json_integer(sw->stopped_at - sw->options.since_ms) : json_null();
-}
-
 static void attempt_given_up(struct transport_switch *sw)
 {
     json_array_append_new(sw->given_up,
                           json_pack("{s:o, s:i, s:o, s:I, s:I}", "reason",
                                     json_text(sw->err.message), "rounds", sw->round, "start_ms",
-                                    stall_start(sw), "stall_ms", (json_int_t)sw->stall_ms,
+                                    switch_stall_start(sw), "stall_ms", (json_int_t)sw->stall_ms,
                                     "stopped_at_us", (json_int_t)sw->stopped_at_us));
     if (!may_try_again(sw)) {
         finish(sw);
@@ -462,16 +457,6 @@ static void begin_attempt(struct transport_switch *sw)
 
 /* ---- the object ---- */
 
-static struct json_traffic all_traffic(const struct transport_switch *sw)
-{
-    struct json_traffic all = {0};
-    for (int i = 0; i < sw->n; i++) {
-        all.lines += agent_traffic(sw->agents[i])->lines;
-        all.bytes += agent_traffic(sw->agents[i])->bytes;
-    }
-    return all;
-}
-
 struct transport_switch *switch_start(struct event_base *base, struct agent *const *agents, int n,
                                       const struct switch_options *options,
                                       const struct switch_handler *handler, void *arg)
@@ -487,7 +472,7 @@ struct transport_switch *switch_start(struct event_base *base, struct agent *con
     sw->arg = arg;
     sw->steps = json_array();
     sw->given_up = json_array();
-    sw->traffic_before = all_traffic(sw);
+    sw->traffic_before = switch_traffic(sw);
     for (int i = 0; i < n; i++) {
         agent_listen(agents[i], switch_on_event, sw);
     }
@@ -547,65 +532,6 @@ bool switch_left_ranks_running(const struct transport_switch *sw)
 int switch_jobs(const struct transport_switch *sw)
 {
     return sw->jobs ? sw->jobs->n : 0;
-}
-
-/* Of one job: for each step that was run a list by rank. */
-static json_t *micros_to_json(const struct switched_job *it)
-{
-    json_t *steps = json_object();
-    for (int s = 0; s < STEPS; s++) {
-        json_t *list = json_array();
-        int64_t all = 0;
-        for (int r = 0; r < it->job->size; r++) {
-            all += it->micros[r][s];
-            json_array_append_new(list, json_integer(it->micros[r][s]));
-        }
-        if (all > 0) {
-            json_object_set(steps, switch_step_names[s], list);
-        }
-        json_decref(list);
-    }
-    return json_pack("{s:s, s:o}", "job", it->job->name, "micros", steps);
-}
-
-/* What the ranks of all jobs use now: for each transport by how many. */
-static json_t *transports_to_json(const struct jobs *jobs)
-{
-    json_t *all = json_object(), *peers;
-    const char *name;
-    for (int j = 0; jobs != NULL && j < jobs->n; j++) {
-        for (int r = 0; r < jobs->jobs[j].size; r++) {
-            json_object_foreach(jobs->jobs[j].ranks[r].transports, name, peers)
-            {
-                json_int_t n = json_integer_value(json_object_get(all, name));
-                json_object_set_new(all, name, json_integer(n + 1));
-            }
-        }
-    }
-    return all;
-}
-
-json_t *switch_report(const struct transport_switch *sw)
-{
-    bool failed = ninja_error_is_set(&sw->err);
-    struct json_traffic now = all_traffic(sw);
-    json_t *report = json_pack(
-        "{s:s, s:s, s:s, s:o, s:i, s:i, s:I, s:I, s:O, s:O, s:o}", "release", sw->release,
-        "reselect", sw->reselect, "outcome", failed ? sw->err.class : "done", "reason",
-        json_text(failed ? sw->err.message : ""), "attempts", sw->attempt, "rounds", sw->round,
-        "epoch", (json_int_t)sw->epoch, "stall_ms", (json_int_t)sw->stall_ms, "steps", sw->steps,
-        "given_up", sw->given_up, "jobs", jobs_to_json(sw->jobs, sw->agents));
-    json_t *ranks = json_array();
-    for (int j = 0; sw->switched != NULL && j < sw->jobs->n; j++) {
-        json_array_append_new(ranks, micros_to_json(&sw->switched[j]));
-    }
-    json_object_set_new(report, "ranks", ranks);
-    json_object_set_new(report, "transports", transports_to_json(sw->jobs));
-    json_object_set_new(report, "start_ms", stall_start(sw));
-    json_object_set_new(report, "stopped_at_us", json_integer(sw->stopped_at_us));
-    json_object_set_new(report, "lines", json_integer(now.lines - sw->traffic_before.lines));
-    json_object_set_new(report, "bytes", json_integer(now.bytes - sw->traffic_before.bytes));
-    return report;
 }
 
 void switch_free(struct transport_switch *sw)

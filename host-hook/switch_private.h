@@ -92,4 +92,12 @@ void switch_step_over(struct transport_switch *sw, bool failed);
 /** Resumes what was stopped, and tries again or ends. */
 void switch_give_up_attempt(struct transport_switch *sw);
 
+/* switch_report.c */
+
+/** When this attempt stopped the ranks, by the report's clock; null: it stopped nobody. */
+json_t *switch_stall_start(const struct transport_switch *sw);
+
+/** What was said to all agents so far, and by them. */
+struct json_traffic switch_traffic(const struct transport_switch *sw);
+
 #endif
