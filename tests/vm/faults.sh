@@ -48,6 +48,9 @@ in_the_copy() {
     "$@"
 }
 
+# The sixth step, connect: the VMs run at the destination, and the QEMUs that they left are not ended yet.
+AT_CONNECT=coordinator:step:6:stall=3000
+
 kill_qemu() { kill -KILL "$(qemu_pid "$1" "$2")"; }
 
 testbed_up
@@ -84,14 +87,14 @@ network up
 all_as_before "the network was cut"
 
 when_journal_says '"runs_at"' kill_qemu ib vm1
-migrate_expecting 0 --
-wait "$WATCHER" || true # it was slower than the coordinator, perhaps
+NINJA_FAULT=$AT_CONNECT migrate_expecting 0 --
+wait "$WATCHER"
 vms_at eth || die "the VMs are not at eth"
 ninjactl migrate ib >"$RUN/output" 2>&1 || { cat "$RUN/output"; die "not back"; }
 all_as_before "a source that died when its VM had left"
 
 when_journal_says '"vm":"vm1","runs_at"' kill_qemu eth vm1
-migrate_expecting 4 -- --timeout connect=5000
+NINJA_FAULT=$AT_CONNECT migrate_expecting 4 -- --timeout connect=5000
 wait "$WATCHER"
 says '"cont" is for the QEMU at ib' || die "it does not say what to do: $(cat "$RUN/output")"
 vm_qmp ib vm1 cont >/dev/null
