@@ -60,7 +60,7 @@ with_memory() {
 part_memory() {
     if [[ $QUICK == yes ]]; then
         with_memory "$1" 512 0 50
-        with_memory "$1" 1024 0
+        with_memory "$1" 768 0
     else
         with_memory "$1" 512 0
         with_memory "$1" 1024 0 25 100

@@ -3,7 +3,7 @@
 
 part_scale() {
     local n run sizes=(2 4 8)
-    [[ $QUICK != yes ]] || sizes=(2 4)
+    [[ $QUICK != yes ]] || sizes=(2 3)
     for n in "${sizes[@]}"; do
         cluster_use "$n" 384
         job_begin
