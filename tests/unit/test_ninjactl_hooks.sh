@@ -240,15 +240,16 @@ no_hooks
 tell
 hook 20-never <<<'exit 1'
 hook 15-slow <<END
-[ "\$1" != pre-copy ] || [ -e "$DIR/slow" ] || { touch "$DIR/slow"; sleep 1000; }
+[ "\$1" != pre-copy ] || [ -e "$DIR/slow" ] || { echo \$\$ >"$DIR/slow"; exec sleep 1000; }
 END
 rm "$HOOKS/20-never"
 start_vms 2
 ninjactl migrate eth >"$DIR/out" 2>&1 &
 PIDS+=($!)
-wait_for test -e "$DIR/slow"
+wait_for test -s "$DIR/slow"
 kill -KILL "$(ninjactl status 2>&1 | sed -n 's/.*(process \([0-9]*\)).*/\1/p')"
 wait "${PIDS[-1]}" || true
+kill "$(<"$DIR/slow")" # what the coordinator left behind
 hook 20-never <<<'exit 1'
 rm "$TOLD"
 expect 3 abort
