@@ -347,6 +347,15 @@ static void ranks_at_rest_are_resumed_first(void **state)
     assert_all_run(world);
 }
 
+/* job-a in vm1 alone, and another job in vm2. */
+static void two_jobs(struct world *world, struct fake_job *other)
+{
+    fake_job_init(other, "job-b", 2);
+    world->job.size = 2;
+    world->fakes[1].n_ranks = 0;
+    fake_agent_add_ranks(&world->fakes[1], other, 0, 2);
+}
+
 /* Two jobs; only the one in vm1 was in the switch whose coordinator ended. */
 static void a_job_that_was_not_in_it_is_switched_too(void **state)
 {
@@ -355,10 +364,7 @@ static void a_job_that_was_not_in_it_is_switched_too(void **state)
         setup(state);
         struct world *world = *state;
         struct fake_job other;
-        fake_job_init(&other, "job-b", 2);
-        world->job.size = 2;
-        world->fakes[1].n_ranks = 0;
-        fake_agent_add_ranks(&world->fakes[1], &other, 0, 2);
+        two_jobs(world, &other);
         world->job.state[0] = world->job.state[1] = "RELEASED";
         strcpy(other.transports[0], "tcp");
         run(world, hold);
@@ -411,10 +417,7 @@ static void no_job_runs_on_transports_that_reach_nobody(void **state)
 {
     struct world *world = *state;
     struct fake_job other;
-    fake_job_init(&other, "job-b", 2);
-    world->job.size = 2;
-    world->fakes[1].n_ranks = 0;
-    fake_agent_add_ranks(&world->fakes[1], &other, 0, 2);
+    two_jobs(world, &other);
     world->job.failing_step = "verify";
     world->job.failing_rank = 1;
     world->job.failures = 3;
