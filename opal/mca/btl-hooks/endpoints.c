@@ -46,7 +46,7 @@ static bool array_uses(mca_bml_base_btl_array_t *array, char **names)
 {
     for (size_t i = 0; i < mca_bml_base_btl_array_get_size(array); i++) {
         mca_btl_base_module_t *btl = mca_bml_base_btl_array_get_index(array, i)->btl;
-        if (selection_has(names, btl->btl_component->btl_version.mca_component_name)) {
+        if (selection_has(names, btl_name(btl))) {
             return true;
         }
     }
@@ -117,7 +117,7 @@ static void drop_one_sided(ompi_proc_t *proc, char **names)
     mca_bml_base_btl_array_t *array = &endpoint->btl_rdma;
     for (size_t i = 0; i < mca_bml_base_btl_array_get_size(array); i++) {
         mca_bml_base_btl_t *bml_btl = mca_bml_base_btl_array_get_index(array, i);
-        if (selection_has(names, bml_btl->btl->btl_component->btl_version.mca_component_name)) {
+        if (selection_has(names, btl_name(bml_btl->btl))) {
             disconnect(proc, bml_btl);
         } else {
             array->bml_btls[kept++] = *bml_btl;
@@ -389,7 +389,7 @@ size_t btl_in_use(struct btl_use *use, size_t max)
                 ? mca_bml_base_btl_array_get_index(&endpoint->btl_send, 0)
                 : NULL;
         if (btl != NULL) {
-            count_use(use, max, &n, btl->btl->btl_component->btl_version.mca_component_name);
+            count_use(use, max, &n, btl_name(btl->btl));
         }
     }
     if (procs != NULL) {

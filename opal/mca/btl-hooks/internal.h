@@ -12,6 +12,11 @@
 #include "opal/mca/btl/base/base.h"
 #include "opal/mca/btl/btl.h"
 
+static inline const char *btl_name(const mca_btl_base_module_t *btl)
+{
+    return btl->btl_component->btl_version.mca_component_name;
+}
+
 /* --- selection.c --- */
 void selection_open(const char *bypass);
 void selection_close(void);

@@ -38,15 +38,10 @@ static struct {
     char wrong[256]; /* the first error; empty: none */
 } verify;
 
-static const char *name_of(const mca_btl_base_module_t *btl)
-{
-    return btl->btl_component->btl_version.mca_component_name;
-}
-
 static void note_wrong(const char *what, const mca_btl_base_module_t *btl, const char *detail)
 {
     if (verify.wrong[0] == '\0') {
-        snprintf(verify.wrong, sizeof(verify.wrong), "%s %s%s%s", what, name_of(btl),
+        snprintf(verify.wrong, sizeof(verify.wrong), "%s %s%s%s", what, btl_name(btl),
                  detail != NULL ? ": " : "", detail != NULL ? detail : "");
     }
 }
@@ -193,7 +188,7 @@ void btl_verify_describe(char *text, size_t size)
     while (verify.probes[first].arrived) {
         first++;
     }
-    snprintf(text, size,
-             "%zu of %zu connections are not there, that to rank %u by %s among them", missing,
-             verify.n_probes, verify.probes[first].rank, name_of(verify.probes[first].by->btl));
+    snprintf(text, size, "%zu of %zu connections are not there, that to rank %u by %s among them",
+             missing, verify.n_probes, verify.probes[first].rank,
+             btl_name(verify.probes[first].by->btl));
 }
