@@ -20,11 +20,12 @@ cleanup() {
 }
 trap cleanup EXIT
 
+# What is wrong comes last, as only the end of a long output is shown.
 die() {
-    echo "$*"
     for log in agent job switch; do
         [ -f "$DIR/$log.log" ] && { echo "--- $log"; tail -30 "$DIR/$log.log"; }
     done
+    echo "--- $*"
     exit 1
 }
 

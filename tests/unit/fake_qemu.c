@@ -84,6 +84,10 @@ static void on_copied(evutil_socket_t fd, short what, void *arg)
     if (qemu->copy_hangs) {
         return;
     }
+    if (qemu->looks < qemu->copy_looks) {
+        later(qemu, COPY_MS, on_copied);
+        return;
+    }
     if (qemu->copy_fails || qemu->fail_copies > 0) {
         qemu->fail_copies -= qemu->fail_copies > 0;
         set_migration(qemu, "failed");
@@ -186,6 +190,7 @@ static void migrate(struct fake_qemu *qemu, json_t *request)
     fake_peer_return(qemu->peer, request, json_object());
     set_migration(qemu, "active");
     qemu->copy_began_ms = now_ms();
+    qemu->looks = 0;
     later(qemu, qemu->copy_ms ? qemu->copy_ms : COPY_MS, on_copied);
 }
 
@@ -206,6 +211,7 @@ static json_t *query_ram(const struct fake_qemu *qemu)
 static json_t *query_migrate(struct fake_qemu *qemu)
 {
     json_t *result = json_object();
+    qemu->looks++;
     if (qemu->migration[0] != '\0') {
         json_object_set_new(result, "status", json_string(qemu->migration));
         json_object_set_new(result, "ram", query_ram(qemu));

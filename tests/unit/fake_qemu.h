@@ -21,6 +21,7 @@ struct fake_qemu {
     struct fake_qemu *destination;
     struct event *timer;
     int64_t copy_began_ms;
+    int looks; /* queries of this migration */
     bool dying;
 
     /* When it begins to run as a destination. */
@@ -40,6 +41,7 @@ struct fake_qemu {
     int fail_copies;        /* so many migrations fail */
     int late_figures;       /* so many answers say that a migration completed, but no downtime */
     int copy_ms;            /* how long a migration takes; 0: a little */
+    int copy_looks;         /* it does not end before it was asked so often how it gets on */
     bool deaf;              /* accepts connections, and answers nothing */
     bool ignores_cancel;    /* migrate_cancel */
     int rest_ms;            /* of post-copy: how long the rest takes; 0: a little */

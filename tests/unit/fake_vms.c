@@ -28,6 +28,7 @@ static const char *const sites[] = {"ib", "eth"};
 /* What a test may choose. */
 static struct {
     int copy_ms;                          /* how long a copy lasts */
+    int copy_looks;                       /* and how often it is looked at, at least */
     int no_job;                           /* there is none */
     int no_receiver;                      /* no QEMU waits at eth */
     int no_device;                        /* VMs have not got their device */
@@ -95,6 +96,7 @@ static void make_vm(struct event_base *base, struct vm *vm, const char *dir, int
         qemu->destination = &vm->qemus[!s];
         qemu->begins_again = true;
         qemu->copy_ms = knobs.copy_ms;
+        qemu->copy_looks = knobs.copy_looks;
         qemu->blocked_by = knobs.blocked;
         qemu->disk = knobs.disk;
         qemu->breaks = qemu->fail_resumes = knobs.breaks;
@@ -130,6 +132,7 @@ static bool take_knob(const char *argument)
         const char **text;
     } keys[] = {
         {"copy_ms", &knobs.copy_ms, NULL},
+        {"copy_looks", &knobs.copy_looks, NULL},
         {"no_job", &knobs.no_job, NULL},
         {"breaks", &knobs.breaks, NULL},
         {"no_receiver", &knobs.no_receiver, NULL},

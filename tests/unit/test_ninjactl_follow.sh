@@ -5,7 +5,7 @@
 
 expect 1 list
 says "No such file" "--state-dir"
-start_vms 2 copy_ms=4000
+start_vms 2 copy_ms=4000 copy_looks=10
 mkdir -p "$STATE"
 expect 0 list --json
 holds '. == {"version": 1, "migrations": []}'

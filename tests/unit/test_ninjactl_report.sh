@@ -3,7 +3,8 @@
 # shellcheck source=tests/unit/vms.sh
 . "$(dirname "$0")/vms.sh"
 
-start_vms 2 copy_ms=1000
+# Samples of a copy come as often as looks at it, however slow this machine is.
+start_vms 2 copy_ms=1000 copy_looks=5
 expect 0 migrate eth --json
 FIRST=$(jq -r .id "$STATE"/*/report.json)
 

@@ -136,7 +136,7 @@ on_screen '^vm1 copy' && on_screen '^and [0-9] more' || { printf '%s\n' "$SCREEN
 ends_with 0
 
 # No terminal, or one that cannot move its cursor: plain lines.
-start_vms 2 copy_ms=7000
+start_vms 2 copy_ms=7000 copy_looks=30
 ninjactl migrate eth >"$DIR/out" 2>&1
 ! grep -q $'\033' "$DIR/out" || die "escape sequences in a file"
 grep -qE 'info: vm1 copy +[0-9]+% .*/256M .*/s dirty .*ETA' "$DIR/out" || { cat "$DIR/out"; die "no plain line"; }

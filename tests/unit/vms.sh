@@ -26,9 +26,10 @@ cleanup() {
 }
 trap cleanup EXIT
 
+# What is wrong comes last, as only the end of a long output is shown.
 die() {
-    echo "$*"
     [ -z "$OUT" ] || printf 'it said: %s\n' "$OUT"
+    echo "$*"
     exit 1
 }
 
