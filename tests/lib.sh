@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# What the parts of the test suite share: packages, the build, and counting.
+# What the parts of the test suite share: the build, and counting.
 
 TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 BUILD=${NINJA_BUILD:-$TOP/build-tests}
@@ -7,36 +7,8 @@ export TOP BUILD
 # No settings and hooks of the machine that runs the tests.
 export NINJA_CONFIG='' NINJA_HOOKS=false
 
-# shellcheck disable=SC2034
-PACKAGES=(gcc g++ make autoconf automake libtool pkg-config libevent-dev libjansson-dev libconfig-dev libsystemd-dev
-    libibverbs-dev libpmix-dev libopenmpi-dev openmpi-bin python3-mpi4py zlib1g-dev libcmocka-dev shellcheck iproute2 gfortran
-    valgrind jq socat procps tmux groff-base mandoc)
-
-# What the part fuzz needs beside them.
-# shellcheck disable=SC2034
-FUZZ_PACKAGES=(clang libclang-rt-dev)
-
-# What the part browser needs beside them.
-# shellcheck disable=SC2034
-BROWSER_PACKAGES=(chromium libxml2-utils)
-
-# What the part packages needs beside them.
-# shellcheck disable=SC2034
-PACKAGING_PACKAGES=(debhelper lintian mmdebstrap rpm rpmlint systemd udev)
-
-# Installs what is missing; quiet if nothing is.
-install_packages() {
-    local missing=() package
-    for package in "$@"; do
-        dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' ||
-            missing+=("$package")
-    done
-    [ ${#missing[@]} -eq 0 ] && return
-    echo "installing ${missing[*]}"
-    apt-get -qq update >/dev/null
-    DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends \
-        "${missing[@]}" >/dev/null
-}
+# shellcheck source=packaging/packages.sh
+. "$TOP/packaging/packages.sh"
 
 # build DIR CONFIGURE-OPTION...: configures and builds the tree in DIR.
 build() {
@@ -54,13 +26,15 @@ build() {
 }
 
 passed=0 failed=0 skipped=0
+NO_SKIPS=
 
-# run_test NAME COMMAND...: runs it, with its output shown only if it fails.
+# run_test NAME COMMAND...: runs it, with its output shown only if it fails. A status of 77 is a skip.
 run_test() {
     local name=$1 log status=0 begin=$SECONDS
     shift
     log=$(mktemp)
     "$@" >"$log" 2>&1 </dev/null || status=$?
+    [ "$status" -ne 77 ] || [ -z "$NO_SKIPS" ] || { echo "skipped, but nothing may be" >>"$log"; status=1; }
     case $status in
     0) echo "ok      $name ($((SECONDS - begin)) s)"; passed=$((passed + 1)) ;;
     77) echo "skipped $name: $(tail -1 "$log")"; skipped=$((skipped + 1)) ;;

@@ -6,7 +6,7 @@ cd "$(dirname "$0")/../.."
 # shellcheck source=tests/lib.sh
 . tests/lib.sh
 
-install_packages "${BROWSER_PACKAGES[@]}" || { echo "${BROWSER_PACKAGES[*]} cannot be installed"; exit 77; }
+install_packages build browser
 make -s -C "$BUILD/tests/unit" fake_vms
 export NINJACTL=$BUILD/host-hook/ninjactl FAKE_VMS=$BUILD/tests/unit/fake_vms
 # shellcheck source=tests/unit/vms.sh
@@ -61,7 +61,7 @@ check_page() {
     done < <(wanted "$1")
 }
 
-start_vms 2 copy_ms=1500 "more=timeouts = { link = 1000; };"
+start_vms 2 copy_ms=4000 copy_looks=5 "more=timeouts = { link = 1000; };"
 expect 0 migrate eth
 expect 0 migrate ib --mode paused
 expect 0 migrate eth --detach

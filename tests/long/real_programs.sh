@@ -6,8 +6,6 @@
 # $MPI4PY_TESTS; else this part is left out, and said so.
 # shellcheck source=tests/mpi/lib.sh
 . "$(dirname "$0")/../mpi/lib.sh"
-install_packages hpcc netpipe-openmpi lammps nwchem-openmpi nwchem-data libcoarrays-openmpi-dev python3-mpi4py \
-    python3-numpy dpkg-dev
 export OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 JOB_LIMIT=3000
 cd "$DIR"

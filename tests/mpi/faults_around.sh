@@ -7,7 +7,6 @@
 #   clocks that jump by a day                  nothing: no wait and no time of the report depends on them
 # shellcheck source=tests/mpi/lib.sh
 . "$(dirname "$0")/lib.sh"
-install_packages faketime
 start_agent
 
 # expect STATUS NINJACTL-ARGUMENT...

@@ -2,7 +2,7 @@
 # bench/study without VMs: the part that needs none, and what it makes of migrations that are known in all figures.
 # shellcheck source=tests/mpi/lib.sh
 . "$(dirname "$0")/lib.sh"
-install_packages gnuplot-nox libxml2-utils
+install_packages figures
 STUDY=$TOP/bench/study
 OUT=$DIR/out
 

@@ -3,9 +3,7 @@
 # shellcheck source=tests/packages/lib.sh
 . "$(dirname "$0")/lib.sh"
 
-if command -v lintian >/dev/null; then
-    TMPDIR=$DIR lintian --allow-root --fail-on error,warning "$PACKAGES_DIR"/debs/*.changes
-fi
+TMPDIR=$DIR lintian --allow-root --fail-on error,warning "$PACKAGES_DIR"/debs/*.changes
 version=$(sed -n 's/^AC_INIT(.*\[\(.*\)\])$/\1/p' "$TOP/configure.ac")
 [ "$(dpkg-deb -f "$(deb host)" Version)" = "$version" ] || die "debian/changelog is not of the version $version"
 

@@ -11,9 +11,7 @@ built() {
     rpmspec -q --builtrpms --queryformat '%{name} ' "${FEDORA[@]}" "$@" "$SPEC"
 }
 
-if command -v rpmlint >/dev/null; then
-    rpmlint --strict --config "$TOP/tests/packages/rpmlint.toml" "$SPEC"
-fi
+rpmlint --strict --config "$TOP/tests/packages/rpmlint.toml" "$SPEC"
 [ "$(built)" = "ninja-migration-host ninja-migration-guest ninja-migration-doc " ] || die "would build $(built)"
 [ "$(built --without guest)" = "ninja-migration-host ninja-migration-doc " ] || die "would build $(built --without guest)"
 
