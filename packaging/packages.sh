@@ -17,7 +17,7 @@ declare -gA PACKAGES=(
     [build]="build-essential autoconf automake libtool $(build_depends | tr '\n' ' ')"
     [demo]="qemu-system-x86 busybox-static cpio zstd xz-utils kmod iproute2 ibverbs-providers
         libhwloc-dev librdmacm-dev libnl-3-dev libnl-route-3-dev"
-    [static]="git mandoc python3 shellcheck"
+    [static]="git libvirt-clients libxml2-utils mandoc python3 shellcheck"
     [unit]="tmux"
     [browser]="chromium libxml2-utils"
     [fuzz]="clang libclang-rt-dev"
