@@ -95,10 +95,15 @@ static json_t *transports_after(const struct view *view, json_t *stall)
     return given_up ? NULL : json_object_get(json_array_get(switches, n - 1), "transports");
 }
 
+/* Ranks tell of their transports from the first switch on. */
 static void put_running(const struct picture *picture, struct span span, int y, json_t *transports)
 {
     char label[200], what[220];
+    json_t *jobs = json_object_get(picture->view->report, "jobs_before");
     view_transports(transports, label, sizeof(label));
+    if (json_object_size(transports) == 0 && json_array_size(jobs) > 0) {
+        snprintf(label, sizeof(label), "what they began with");
+    }
     snprintf(what, sizeof(what), "jobs run on %s", label);
     if (span.end_ms > span.begin_ms) {
         put_bar(picture, "run", span, y, label, what);

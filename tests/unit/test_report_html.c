@@ -369,6 +369,31 @@ static void a_report_that_lacks_things_is_shown(void **state)
     }
 }
 
+/* Before the first switch ranks have not said what they run on; they run all the same. */
+static void jobs_that_said_nothing_run_on_what_they_began_with(void **state)
+{
+    size_t size;
+    json_t *report = make_report(&few), *job, *rank;
+    size_t i, j;
+    json_array_clear(json_object_get(report, "switches"));
+    json_array_foreach(json_object_get(report, "jobs_before"), j, job)
+    {
+        json_array_foreach(json_object_get(job, "ranks"), i, rank)
+        {
+            json_object_set_new(rank, "transports", json_null());
+        }
+    }
+    char *page = report_html(report, &size);
+    assert_in(page, "jobs run on what they began with: ");
+    assert_null(strstr(page, "jobs run on none"));
+    free(page);
+    json_array_clear(json_object_get(report, "jobs_before"));
+    page = report_html(report, &size);
+    assert_in(page, "jobs run on none: ");
+    free(page);
+    json_decref(report);
+}
+
 static void an_old_report_has_its_figures(void **state)
 {
     size_t size;
@@ -516,6 +541,7 @@ int main(void)
         cmocka_unit_test(a_page_stays_small),
         cmocka_unit_test(many_vms_share_lines_and_the_page_says_so),
         cmocka_unit_test(a_report_that_lacks_things_is_shown),
+        cmocka_unit_test(jobs_that_said_nothing_run_on_what_they_began_with),
         cmocka_unit_test(an_old_report_has_its_figures),
         cmocka_unit_test(two_migrations_are_compared),
         cmocka_unit_test(samples_stay_few),
