@@ -24,6 +24,7 @@ declare -gA PACKAGES=(
     [mpi]="faketime gfortran iproute2 python3 python3-mpi4py"
     [packaging]="debhelper lintian mmdebstrap rpm rpmlint"
     [figures]="gnuplot-nox libxml2-utils"
+    [picture]="fonts-dejavu-core pngquant"
     [root]="git mmdebstrap procps"
     [long]="dpkg-dev hpcc lammps libcoarrays-openmpi-dev netpipe-openmpi nwchem-data nwchem-openmpi
         python3-numpy valgrind"
