@@ -64,12 +64,35 @@ for mode in live paused; do
     is '.exit == 0 and .switches >= 4 and .failed == 0'
 done
 
+# no program is too short for a switch, nor does it wait for a moment that is far away; and the sets come in turn
+for turns in '--every 0' '--every 86400000' '--at 86400000' '--mode paused --every 86400000'; do
+    # shellcheck disable=SC2086
+    harass --first $turns --sets 'vader;tcp;vader,tcp' --reports "$DIR/reports" -- \
+        sh -c 'program=$1; shift; for n in 2 1 4 3; do "$@" -np $n "$program" 1 || exit; done' - "$BUILD/mpi/p2p" "${RUN[@]}" \
+        >"$DIR/output" || die "failed with $turns"
+    is '.exit == 0 and .failed == 0 and .jobs == 4 and .unswitched == 0 and .switches >= 4'
+    [[ $turns != *mode* ]] || continue # what it switches to is the site's
+    jq -es 'map(select(.outcome == "done").reselect) | . == [range(length) as $i | ["vader,self", "tcp,self", "vader,tcp,self"][$i % 3]]' \
+        "$DIR/reports" >/dev/null || die "other sets than in turn: $(jq -c .reselect "$DIR/reports")"
+done
+
+# a rank is held until the first switch is over, and not for longer than was said
+start_agent
+start_job -np 2 --mca crcp_ninja_hold 100 "$BUILD/mpi/p2p" 1
+wait_for 60 job_is_ready 2
+sleep 1
+job_is_ready 2 || die "was not held"
+ninjactl switch --btl tcp >"$DIR/switch.log" 2>&1 || die "a rank that is held was not switched"
+end_job
+start_job -np 2 --mca crcp_ninja_hold 1 "$BUILD/mpi/p2p" 1
+end_job
+
 # what the program cannot do is refused, and no failure
 harass -- "${RUN[@]}" --mca osc rdma "$BUILD/mpi/busy" 2000 window >"$DIR/output" 2>"$DIR/errors" || die "failed"
 is '.switches == 0 and .refused > 0 and .failed == 0'
 grep -q "the test's window" "$DIR/errors" || die "does not tell why there was no switch"
 
-# the same seed makes the same choices
+# the same seed makes the same moments
 cat >"$DIR/eight_turns" <<'END'
 #!/bin/sh
 until [ "$(cat "${HARASS_DONE%done}turns.log" 2>/dev/null | wc -l)" -ge 8 ]; do sleep 0.1; done

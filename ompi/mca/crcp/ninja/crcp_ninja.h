@@ -28,6 +28,7 @@ struct ninja_params {
     int finish_timeout; /* s */
     bool helper_thread;
     bool verify;
+    int hold; /* s */
 };
 extern struct ninja_params ninja_params;
 

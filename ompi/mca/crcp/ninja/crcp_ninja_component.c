@@ -99,14 +99,20 @@ static int component_register(void)
                   "Before the job goes on with other transports, send a message by them to each "
                   "rank that this one has ever exchanged messages with",
                   &ninja_params.verify);
+    ninja_params.hold = 0;
+    register_int("hold",
+                 "For tests: seconds that MPI_Init waits at most for the first switch of the "
+                 "transports, so that no program is too short for one",
+                 &ninja_params.hold);
     return OMPI_SUCCESS;
 }
 
 static int component_open(void)
 {
-    if (ninja_params.hello_timeout < 0 || ninja_params.finish_timeout < 0) {
-        opal_output(0, "crcp/ninja: hello_timeout and finish_timeout must not be negative; the job "
-                       "runs, but cannot be migrated");
+    if (ninja_params.hello_timeout < 0 || ninja_params.finish_timeout < 0 ||
+        ninja_params.hold < 0) {
+        opal_output(0, "crcp/ninja: hello_timeout, finish_timeout and hold must not be negative; "
+                       "the job runs, but cannot be migrated");
         return OMPI_ERR_BAD_PARAM;
     }
     output = opal_output_open(NULL);

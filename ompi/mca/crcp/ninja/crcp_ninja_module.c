@@ -8,6 +8,9 @@
 
 #include "crcp_ninja.h"
 
+#include <time.h>
+#include <unistd.h>
+
 #include "ob1_view.h"
 #include "ompi/constants.h"
 #include "ompi/mca/rte/rte.h"
@@ -69,6 +72,19 @@ static bool start(char *why, size_t size)
     return true;
 }
 
+/* For tests: until the first stop has come and has been acted on. */
+static void hold(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    time_t end = now.tv_sec + ninja_params.hold;
+    while (steps_epoch() == 0 && agent_link_is_up() && now.tv_sec < end) {
+        opal_progress(); /* which leads to the safe point */
+        usleep(100);
+        clock_gettime(CLOCK_MONOTONIC, &now);
+    }
+}
+
 /* Never fails: a job that cannot be migrated still runs. */
 int ninja_module_init(void)
 {
@@ -85,6 +101,7 @@ int ninja_module_init(void)
     agent_link_open();
     opal_progress_register_lp(ninja_module_safe_point);
     agent_link_watch();
+    hold();
     return OMPI_SUCCESS;
 }
 
