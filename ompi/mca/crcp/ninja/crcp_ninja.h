@@ -113,6 +113,8 @@ const bool *drain_peers(size_t *n);
 
 /* --- windows.c --- */
 
+/** Before there are windows: sees that none of osc/pt2pt waits for ever. */
+void windows_open(void);
 /** Says whether all open windows can move (why names one that cannot), and sees that they do. */
 bool windows_can_move(char *why, size_t size);
 void windows_close(void);

@@ -509,6 +509,7 @@ bool steps_open(char *why, size_t size)
         snprintf(why, size, "out of memory");
         return false;
     }
+    windows_open();
     rank.state = NINJA_RANK_RUNNING;
     return true;
 }

@@ -11,6 +11,11 @@
  * came before a switch is answered after it, on a transport that has to connect first. So from the
  * first switch with such a window on, what osc/pt2pt sends so does not wait: a copy is on its way
  * by itself. Only calls from osc/pt2pt are treated like this.
+ *
+ * A program may promise that no other lock conflicts with the one that it asks for
+ * (MPI_MODE_NOCHECK). osc/pt2pt then does not ask the target, but a large put or accumulate waits
+ * for its answer: for ever, with or without switches. Distributions leave osc/pt2pt out, so such a
+ * program hangs only here. No library has to make use of that promise, so it is taken off.
  */
 #include "ompi_config.h"
 
@@ -25,6 +30,7 @@
 #include "ompi/communicator/communicator.h"
 #include "ompi/constants.h"
 #include "ompi/datatype/ompi_datatype.h"
+#include "ompi/mca/osc/base/base.h"
 #include "ompi/mca/osc/osc.h"
 #include "ompi/mca/pml/pml.h"
 #include "ompi/request/request.h"
@@ -104,8 +110,56 @@ static void let_answers_not_wait(const ompi_win_t *win)
     }
 }
 
+/* --- locks without a promise -------------------------------------------------------------- */
+
+static ompi_osc_base_component_t *pt2pt; /* or NULL */
+static ompi_osc_base_component_select_fn_t stock_select;
+static ompi_osc_base_module_lock_fn_t stock_lock;
+static ompi_osc_base_module_lock_all_fn_t stock_lock_all;
+
+static int lock(int type, int target, int promises, ompi_win_t *win)
+{
+    return stock_lock(type, target, promises & ~MPI_MODE_NOCHECK, win);
+}
+
+static int lock_all(int promises, ompi_win_t *win)
+{
+    return stock_lock_all(promises & ~MPI_MODE_NOCHECK, win);
+}
+
+/* Makes a window of osc/pt2pt. */
+static int make(ompi_win_t *win, void **base, size_t size, int unit, ompi_communicator_t *comm,
+                opal_info_t *info, int flavor, int *model)
+{
+    int rc = stock_select(win, base, size, unit, comm, info, flavor, model);
+    if (rc == OMPI_SUCCESS) {
+        stock_lock = win->w_osc_module->osc_lock;
+        stock_lock_all = win->w_osc_module->osc_lock_all;
+        win->w_osc_module->osc_lock = lock;
+        win->w_osc_module->osc_lock_all = lock_all;
+    }
+    return rc;
+}
+
+void windows_open(void)
+{
+    mca_base_component_list_item_t *item;
+    OPAL_LIST_FOREACH (item, &ompi_osc_base_framework.framework_components,
+                       mca_base_component_list_item_t) {
+        if (strcmp(item->cli_component->mca_component_name, "pt2pt") == 0) {
+            pt2pt = (ompi_osc_base_component_t *)item->cli_component;
+            stock_select = pt2pt->osc_select;
+            pt2pt->osc_select = make;
+        }
+    }
+}
+
 void windows_close(void)
 {
+    if (pt2pt != NULL) {
+        pt2pt->osc_select = stock_select;
+        pt2pt = NULL;
+    }
     if (stock_send != NULL) {
         mca_pml.pml_send = stock_send;
         stock_send = NULL;
