@@ -3,7 +3,8 @@
  *
  * A stock MPI_Init opens the framework hook, but not crcp (fault tolerance is compiled out). This
  * component opens crcp in its place, if and only if the user asked for crcp "ninja"; otherwise it
- * does nothing.
+ * does nothing. Nor does it, but for a word to the user, if they also chose a PML that cannot be moved:
+ * such a job gets all that Open MPI would give it.
  *
  *   after MCA is up, before anything is selected   defaults that keep the job migratable
  *   at the end of MPI_Init                         open crcp, select crcp/ninja
@@ -116,10 +117,52 @@ static void set_defaults(int thread_level)
     }
 }
 
+/* Whether pml/monitoring is to be put around the other PML. */
+static bool is_monitored(void)
+{
+    int enabled = 0;
+    int id = mca_base_var_register("ompi", "pml", "monitoring", "enable", NULL,
+                                   MCA_BASE_VAR_TYPE_INT, NULL, 0, 0,
+                                   OPAL_INFO_LVL_4, MCA_BASE_VAR_SCOPE_READONLY, &enabled);
+    bool is = id >= 0 && enabled != 0;
+    if (id >= 0) {
+        mca_base_var_deregister(id);
+    }
+    return is;
+}
+
+/* MPI does not know yet. With neither variable the process was started by itself. */
+static bool is_first_of_node(void)
+{
+    const char *number = getenv("OMPI_COMM_WORLD_LOCAL_RANK");
+    number = number != NULL ? number : getenv("SLURM_LOCALID");
+    return number == NULL || strcmp(number, "0") == 0;
+}
+
+/*
+ * Whether the user chose a PML that cannot be moved. This is said now, as that PML may not be
+ * possible on this machine: then Open MPI ends the job, and nobody should take it for our doing.
+ */
+static bool is_on_another_pml(void)
+{
+    char *pml = selection_of("pml", false);
+    bool named = pml != NULL && pml[0] != '^' && strcmp(pml, "ob1") != 0;
+    bool monitored = pml == NULL && is_monitored();
+    if ((named || monitored) && is_first_of_node()) {
+        opal_output(0,
+                    "ninja: a job on --mca %s %s cannot be migrated, only one on pml/ob1 can: leave "
+                    "that out, or choose --mca pml ob1. It is left to Open MPI as it would be "
+                    "without --mca crcp ninja.",
+                    named ? "pml" : "pml_monitoring_enable", named ? pml : "1");
+    }
+    free(pml);
+    return named || monitored;
+}
+
 static void after_opal(int argc, char **argv, int requested, int *provided)
 {
     char *crcp = selection_of("crcp", true);
-    wanted = crcp != NULL && strcmp(crcp, "ninja") == 0;
+    wanted = crcp != NULL && strcmp(crcp, "ninja") == 0 && !is_on_another_pml();
     free(crcp);
     if (wanted) {
         set_defaults(*provided);
