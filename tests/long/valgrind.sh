@@ -1,49 +1,7 @@
 #!/usr/bin/env bash
-# MPI processes under valgrind while they are switched: no error whose innermost frame (but for memcpy and the
-# like) is in the components, and no memory that they allocated and lost. What is wrong in Open MPI itself
-# is not looked at.
-# shellcheck source=tests/mpi/lib.sh
-. "$(dirname "$0")/../mpi/lib.sh"
-
-# ours LOG...: the errors of which the components are the cause; fails if there are none. (What is sent
-# uninitialised is the padding of addresses that Open MPI's transports gave.)
-ours() {
-    local sources
-    sources=$(cd "$TOP" && basename -a ompi/mca/*/ninja/*.[ch] opal/mca/btl-hooks/*.[ch] common/*.[ch] | paste -sd '|')
-    awk -v sources="($sources):[0-9]+" '
-        function end_of_block() {
-            if (cause ~ sources) { print block; n++ }
-            block = cause = ""
-        }
-        { sub(/^==[0-9]+== ?/, "") }
-        /^ *$/ { end_of_block(); next }
-        { block = block "\n" $0 }
-        cause == "" && /^ +(at|by) 0x/ && !/vg_replace_|vgpreload|malloc\.c|strn?dup|asprintf|in \/[^)]*libc\.so/ { cause = $0 }
-        END { end_of_block(); exit n == 0 }' "$@"
-}
-
-cat >"$DIR/sample" <<'EOF'
-==1== 8 bytes in 1 blocks are definitely lost in loss record 24 of 100
-==1==    at 0x48417B4: malloc (in /usr/libexec/valgrind/vgpreload_memcheck-amd64-linux.so)
-==1==    by 0x4A3C9A9: strdup (strdup.c:42)
-==1==    by 0x7AE4270: drain_open (drain.c:36)
-==1==
-==1== Invalid read of size 4
-==1==    at 0x4C905DE: mca_base_component_to_string (in /usr/lib/x86_64-linux-gnu/libopen-pal.so.40.30.2)
-==1==    by 0x7AE4270: drain_open (drain.c:36)
-EOF
-[ "$(ours "$DIR/sample" | grep -c drain_open)" -eq 1 ] || die "does not tell our errors from others"
-
-# under_valgrind PROGRAM RANKS ROUNDS
-under_valgrind() {
-    "$TOP/tests/harass" --build "$BUILD" --limit 3000 --every 500 --sets 'tcp;vader,tcp;standby;best' -- \
-        "${MPIRUN[@]}" -np "$2" --mca btl "vader,tcp,self" \
-        valgrind --log-file="$DIR/$1.%p" --leak-check=full --show-leak-kinds=definite --keep-debuginfo=yes \
-        --num-callers=30 "$BUILD/mpi/$1" "$3" >"$DIR/job.log" || die "$1 under valgrind"
-    cat "$DIR/job.log"
-    tail -1 "$DIR/job.log" | jq -e '.switches >= 5' >/dev/null || die "hardly any switch"
-    ! ours "$DIR/$1".* || die "errors of the components in $1"
-}
+# MPI processes under valgrind while they are switched for long.
+# shellcheck source=tests/valgrind.sh
+. "$(dirname "$0")/../valgrind.sh"
 
 under_valgrind mixed 2 20
 LINGER_MS=200 under_valgrind requests 3 5

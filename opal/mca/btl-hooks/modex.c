@@ -25,6 +25,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/types.h>
 #include <zlib.h>
 
 #include "opal/mca/pmix/pmix.h"
@@ -71,18 +72,29 @@ static void forget_key(const char *key)
     }
 }
 
+/* What vader publishes, as Open MPI 4.1 has it in its own source. */
+struct vader_address {
+    ino_t user_namespace;
+    int segment_size; /* bytes of the segment's description that mean something */
+    opal_shmem_ds_t segment;
+};
+
 /*
- * What vader publishes ends with a path in a buffer of 4 KiB on its stack, the rest of which is
- * whatever was there: ten times the size of all else, as that does not compress.
+ * Vader publishes a structure from its stack: what is between its members, and the rest of a buffer
+ * of 4 KiB with a path in it, is whatever was there. That is ten times the size of all else, as it
+ * does not compress, and nobody's business.
  */
-static void clear_after_path(const char *key, uint8_t *data, uint32_t size)
+static void clear_unused(const char *key, uint8_t *data, uint32_t size)
 {
-    if (strncmp(key, KEY_VADER, sizeof(KEY_VADER) - 1) != 0 || size < sizeof(opal_shmem_ds_t)) {
+    const size_t head = offsetof(struct vader_address, segment_size) + sizeof(int);
+    const size_t path = offsetof(struct vader_address, segment.seg_name);
+    if (strncmp(key, KEY_VADER, sizeof(KEY_VADER) - 1) != 0 ||
+        size != sizeof(struct vader_address) || data[path] != '/') {
         return;
     }
-    uint8_t *path = data + size - sizeof(opal_shmem_ds_t) + offsetof(opal_shmem_ds_t, seg_name);
-    uint8_t *end = memchr(path, '\0', (size_t)(data + size - path));
-    if (path[0] == '/' && end != NULL) {
+    uint8_t *end = memchr(data + path, '\0', size - path);
+    if (end != NULL) {
+        memset(data + head, 0, offsetof(struct vader_address, segment) - head);
         memset(end, 0, (size_t)(data + size - end));
     }
 }
@@ -99,7 +111,7 @@ static int keep(const char *key, const void *data, uint32_t size)
     }
     if (data != NULL) {
         memcpy(entry->data, data, size);
-        clear_after_path(key, entry->data, size);
+        clear_unused(key, entry->data, size);
     }
     entry->size = data != NULL ? size : SINCE_INIT;
     forget_key(key);
