@@ -257,9 +257,10 @@ json_t *jobs_json(struct jobs *jobs)
                 json_array_append_new(ranks, rank_json(rank));
             }
         }
-        json_array_append_new(list, json_pack("{s:s, s:I, s:b, s:o}", "job", job->name, "size",
-                                              (json_int_t)job->size, "finalizing", job->finalizing,
-                                              "ranks", ranks));
+        json_array_append_new(list,
+                              json_pack("{s:s, s:I, s:I, s:b, s:o}", "job", job->name, "size",
+                                        (json_int_t)job->size, "epoch", (json_int_t)job->epoch,
+                                        "finalizing", job->finalizing, "ranks", ranks));
     }
     return list;
 }

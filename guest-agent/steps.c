@@ -17,6 +17,9 @@
  *
  * Nobody takes part in an epoch by halves: a rank that came after `stop`, and one that was lost,
  * makes every later step of the epoch fail, until `resume`.
+ *
+ * A rank that has not confirmed `stop`, as it computes and has not read it, is not waited for in
+ * `resume`: it finds both together, and goes on.
  */
 #include "guest-agent/steps.h"
 
@@ -97,6 +100,15 @@ static void put_own_report(struct job *job, const struct rank *rank, const char 
     put_report(job, rank->number,
                json_pack("{s:I, s:s, s:i, s:s, s:[], s:[]}", "rank", (json_int_t)rank->number,
                          "status", status, "micros", 0, "text", text, "a", "b"));
+}
+
+/* Of a rank that was told to run again, and does. */
+static void put_never_stopped(struct job *job, const struct rank *rank)
+{
+    put_report(job, rank->number,
+               json_pack("{s:I, s:s, s:i, s:s, s:[], s:[], s:i}", "rank", (json_int_t)rank->number,
+                         "status", "ok", "micros", 0, "text", "has not stopped", "a", "b",
+                         "stood-ms", 0));
 }
 
 /* What is left of reports that are too long for a line: who reported, and why that is no use. */
@@ -263,6 +275,22 @@ static size_t report_size(const struct ninja_rank_msg *msg)
            strlen(msg->text);
 }
 
+/*
+ * How long the job has had to do without a rank that was told to run again. A rank that computes
+ * all the while and never came to its safe point has lost nothing.
+ */
+static void say_how_long_it_stood(struct rank *rank, json_t *report)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    if (rank->stopped_at.tv_sec != 0) {
+        json_int_t ms = (json_int_t)(now.tv_sec - rank->stopped_at.tv_sec) * 1000 +
+                        (now.tv_nsec - rank->stopped_at.tv_nsec) / 1000000;
+        json_object_set_new(report, "stood-ms", json_integer(ms));
+    }
+    rank->stopped_at = (struct timespec){0};
+}
+
 /* What a report says about the rank, whether or not somebody still waits for it. */
 static void learn(struct rank *rank, const struct ninja_rank_msg *msg)
 {
@@ -270,6 +298,9 @@ static void learn(struct rank *rank, const struct ninja_rank_msg *msg)
         return;
     }
     rank->epoch = msg->epoch;
+    if (msg->arg == NINJA_RANK_STOP && rank->state == NINJA_RANK_RUNNING) {
+        clock_gettime(CLOCK_MONOTONIC, &rank->stopped_at);
+    }
     rank_set_state(rank, about[msg->arg].after_ok);
     if (msg->arg == NINJA_RANK_RELEASE || msg->arg == NINJA_RANK_OPEN) {
         json_decref(rank->transports);
@@ -295,6 +326,9 @@ static const char *keep_report(struct rank *rank, const struct ninja_rank_msg *m
     }
     if (msg->arg == NINJA_RANK_CONNECT && rank->transports != NULL) {
         json_object_set(report, "transports", rank->transports);
+    }
+    if (msg->arg == NINJA_RANK_RESUME) {
+        say_how_long_it_stood(rank, report);
     }
     put_report(job, rank->number, report);
     return NULL;
@@ -428,8 +462,12 @@ static void give_to(struct rank *rank, const struct step_args *args, struct ninj
             rank_set_state(rank, NINJA_RANK_RELEASED);
         }
         rank_conn_send(rank->conn, &msg, file);
+        if (args->type == NINJA_RANK_RESUME && rank->state == NINJA_RANK_RUNNING) {
+            rank->owes = false;
+            put_never_stopped(job, rank);
+        }
     } else if (args->type == NINJA_RANK_RESUME) {
-        put_own_report(job, rank, "ok", "took no part in this epoch");
+        put_never_stopped(job, rank);
     } else {
         put_own_report(job, rank, "refused",
                        "came when this epoch was in progress: resume, and begin a new one");

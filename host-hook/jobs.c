@@ -9,6 +9,9 @@
 #include "host-hook/guest_answer.h"
 #include "host-hook/timer.h"
 
+/* Of a job: what is above it is left for the next ones to be given. */
+#define MAX_EPOCH (UINT32_MAX - 4096u)
+
 /* ---- what one agent said ---- */
 
 static bool integer_between(json_t *object, const char *key, json_int_t min, json_int_t max,
@@ -85,6 +88,20 @@ static bool is_name(const char *text)
     return text != NULL && text[0] != '\0' && strcmp(clean, text) == 0;
 }
 
+/* Ranks that compute have not seen the last epochs, but the agent that gave them knows. */
+static bool take_epoch(struct job *job, json_t *json, struct ninja_error *err)
+{
+    json_int_t epoch = 0;
+    if (json_object_get(json, "epoch") != NULL &&
+        !integer_between(json, "epoch", 0, MAX_EPOCH, &epoch)) {
+        return ninja_error_set(err, "Protocol", "job %s is in an impossible epoch", job->name);
+    }
+    if (epoch > job->epoch) {
+        job->epoch = (uint32_t)epoch;
+    }
+    return true;
+}
+
 static bool add_one_job(struct jobs *jobs, int vm, json_t *json, struct ninja_error *err)
 {
     const char *name = json_string_value(json_object_get(json, "job"));
@@ -102,6 +119,9 @@ static bool add_one_job(struct jobs *jobs, int vm, json_t *json, struct ninja_er
     if (job->size != size) {
         return ninja_error_set(err, "Protocol", "job %s has %d ranks there and %d elsewhere",
                                job->name, (int)size, job->size);
+    }
+    if (!take_epoch(job, json, err)) {
+        return false;
     }
     job->finalizing |= json_is_true(json_object_get(json, "finalizing"));
     size_t i;

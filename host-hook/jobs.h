@@ -19,7 +19,7 @@ struct job_rank {
     int vm; /* index of its agent; -1: no agent knows it */
     int pid;
     char state[16];
-    char version[24]; /* of its component; empty: not known */
+    char version[24];   /* of its component; empty: not known */
     json_t *transports; /* NULL: not reported yet */
     bool reported;      /* for the step in progress */
 };
@@ -28,7 +28,7 @@ struct job {
     char name[JOBS_MAX_NAME + 1];
     int size;
     struct job_rank *ranks; /* size of them */
-    uint32_t epoch;         /* the highest that any rank took part in */
+    uint32_t epoch;         /* the highest that a rank took part in, or an agent gave */
     bool finalizing;
 };
 

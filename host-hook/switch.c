@@ -25,6 +25,7 @@
 
 #define MAX_ROUNDS     10000
 #define MAX_TAKE_OVERS 20
+#define MAX_STALE      24
 
 /* What is tried in turn when a list does not connect all: what the jobs were on; what always works.
  */
@@ -88,6 +89,19 @@ static bool may_try_again(const struct transport_switch *sw)
     return !sw->aborted && sw->attempt < sw->options.cluster->quiesce_attempts;
 }
 
+/*
+ * The job has had higher epochs than anybody said. They are looked for ever further up, and it is
+ * no attempt.
+ */
+static void look_for_a_higher_epoch(struct transport_switch *sw)
+{
+    if (strcmp(sw->err.class, "StaleEpoch") == 0 && sw->n_stale < MAX_STALE) {
+        sw->n_stale++;
+        sw->attempt--;
+        sw->given_epochs *= 2;
+    }
+}
+
 static void attempt_given_up(struct transport_switch *sw)
 {
     json_array_append_new(sw->given_up,
@@ -95,11 +109,12 @@ static void attempt_given_up(struct transport_switch *sw)
                                     json_text(sw->err.message), "rounds", sw->round, "start_ms",
                                     switch_stall_start(sw), "stall_ms", (json_int_t)sw->stall_ms,
                                     "stopped_at_us", (json_int_t)sw->stopped_at_us));
+    look_for_a_higher_epoch(sw);
     if (!may_try_again(sw)) {
         finish(sw);
         return;
     }
-    int doublings = sw->attempt - 1 < 6 ? sw->attempt - 1 : 6;
+    int doublings = sw->attempt < 1 ? 0 : sw->attempt - 1 < 6 ? sw->attempt - 1 : 6;
     int pause = sw->options.cluster->quiesce_pause_ms << doublings;
     ninja_log_warning("quiesce attempt %d of %d was given up: %s; next one in %d ms", sw->attempt,
                       sw->options.cluster->quiesce_attempts, sw->err.message, pause);
@@ -129,10 +144,24 @@ static bool any_stuck(const struct transport_switch *sw)
     return any;
 }
 
+/*
+ * The job stood still from when the first rank was at rest. Until then all computed, however long
+ * they were waited for; if none ever was, it did not stand still.
+ */
+static void take_stall(struct transport_switch *sw)
+{
+    int64_t now = now_ms();
+    int64_t since = sw->step_failed ? sw->stopped_at : sw->at_rest_since;
+    bool stood = since <= now;
+    sw->stall_ms = stood ? now - since : 0;
+    sw->stopped_at_us = stood ? wall_clock_us() - sw->stall_ms * 1000 : 0;
+    sw->stopped_at = since;
+}
+
 static void ranks_run_again(struct transport_switch *sw)
 {
     sw->stopped = false;
-    sw->stall_ms = now_ms() - sw->stopped_at;
+    take_stall(sw);
     sw->ranks_run |= !sw->step_failed && !any_stuck(sw);
     bool taken_over = sw->taking_over || (sw->left_out && !sw->aborted);
     taken_over &= !ninja_error_is_set(&sw->err);
@@ -399,6 +428,7 @@ static void begin_steps(struct transport_switch *sw, enum step first)
     sw->stopped = true;
     sw->stopped_at = now_ms();
     sw->stopped_at_us = wall_clock_us();
+    sw->at_rest_since = INT64_MAX;
     sw->budget_end = sw->stopped_at + quiesce_ms;
     sw->lease_end = sw->budget_end + LEASE_SLACK_MS;
     if (first != STOP) {

@@ -54,7 +54,7 @@ struct transport_switch {
     int n_parts;
 
     enum step step;
-    int round, attempt;
+    int round, attempt, n_stale;
     uint32_t given_epochs; /* of every job */
     uint32_t epoch;        /* the highest, for the report */
     bool released_again, taking_over, stopped, aborted, giving_up, ended, step_failed;
@@ -64,7 +64,9 @@ struct transport_switch {
     bool ranks_run;    /* all were found running, or were given `resume` and said that they do */
     struct ninja_error err;
     struct json_traffic traffic_before;
-    int64_t budget_end, lease_end, step_began, stopped_at;
+    int64_t budget_end, lease_end, step_began;
+    int64_t stopped_at;    /* before the first rank can have been stopped */
+    int64_t at_rest_since; /* of the first rank that was at rest, as `resume` found */
     json_int_t step_micros;
     struct event *deadline, *next;
     json_t *steps, *given_up;

@@ -141,6 +141,18 @@ static void take_micros(int64_t *of_rank, enum step step, int64_t micros)
     }
 }
 
+/* Since when a rank that runs again was at rest. Where its agent does not know, it may be long. */
+static void take_rest(struct transport_switch *sw, json_t *report)
+{
+    json_t *json = json_object_get(report, "stood-ms");
+    json_int_t stood = json_integer_value(json), longest = now_ms() - sw->stopped_at;
+    bool known = json_is_integer(json) && stood >= 0 && stood < longest;
+    int64_t since = known ? now_ms() - stood : sw->stopped_at;
+    if (!(known && stood == 0) && since < sw->at_rest_since) {
+        sw->at_rest_since = since;
+    }
+}
+
 static bool take_rank(struct part *part, json_t *report, int *n, struct ninja_error *err)
 {
     struct transport_switch *sw = part->sw;
@@ -165,6 +177,9 @@ static bool take_rank(struct part *part, json_t *report, int *n, struct ninja_er
         sw->step_micros = micros;
     }
     take_micros(sw->switched[part->job].micros[rank], sw->step, micros);
+    if (sw->step == RESUME) {
+        take_rest(sw, report);
+    }
     if (sw->step == CONNECT && json_is_object(transports)) {
         json_decref(job->ranks[rank].transports);
         job->ranks[rank].transports = guest_transports(transports);

@@ -1,7 +1,7 @@
 /*
- * Rank 0 computes for a while without calling MPI, once; the others wait for it. Argument: milliseconds.
- * With a second argument, "window" makes an RMA window and "threads" asks for MPI_THREAD_MULTIPLE;
- * "threads,window" does both.
+ * Rank 0 computes for a while without calling MPI, once; the others wait for it. Argument:
+ * milliseconds. With a second argument, "window" makes an RMA window and "threads" asks for
+ * MPI_THREAD_MULTIPLE; "threads,window" does both. With "all" all ranks compute.
  */
 #include <mpi.h>
 #include <stdio.h>
@@ -30,7 +30,7 @@ int main(int argc, char **argv)
     }
     MPI_Barrier(MPI_COMM_WORLD);
     double end = MPI_Wtime() + milliseconds / 1000.0;
-    if (rank == 0) {
+    if (rank == 0 || strstr(extra, "all") != NULL) {
         while (MPI_Wtime() < end) {
         }
     }

@@ -14,7 +14,8 @@ void fake_job_init(struct fake_job *job, const char *name, int size)
                              .refusing_rank = -1,
                              .failing_rank = -1,
                              .failures = 1,
-                             .malformed_rank = -1};
+                             .malformed_rank = -1,
+                             .stood_ms = -1};
     for (int r = 0; r < size; r++) {
         job->state[r] = "RUNNING";
         strcpy(job->transports[r], "openib");
@@ -64,8 +65,12 @@ static json_t *jobs(struct fake_agent *agent)
                                                "transports", job->transports[r], job->size - 1));
     }
     if (job != NULL && agent->n_ranks > 0 && !is_away(agent)) {
-        json_array_append_new(list, json_pack("{s:s, s:i, s:b, s:o}", "job", job->name, "size",
-                                              job->size, "finalizing", false, "ranks", ranks));
+        json_t *it = json_pack("{s:s, s:i, s:b, s:o}", "job", job->name, "size", job->size,
+                               "finalizing", false, "ranks", ranks);
+        if (job->tells_epoch) {
+            json_object_set_new(it, "epoch", json_integer(job->had_epoch));
+        }
+        json_array_append_new(list, it);
     } else {
         json_decref(ranks);
     }
@@ -162,6 +167,9 @@ static json_t *rank_report(struct fake_agent *agent, int r, const char *step, js
     } else if (strcmp(step, "settle") == 0) {
         log_table(step, r, json_object_get(arguments, "tables"));
     }
+    if (strcmp(step, "resume") == 0 && job->stood_ms >= 0) {
+        json_object_set_new(report, "stood-ms", json_integer(job->stood_ms));
+    }
     json_object_set_new(report, "a", row(job->sent[r], job->size));
     if (strcmp(step, "open") == 0) {
         const char *name = strcmp(btl, "@standby") == 0                                 ? "tcp"
@@ -245,6 +253,10 @@ static void do_step(struct fake_agent *agent, json_t *request)
         fake_log("%s will release %s and open %s", agent->name,
                  json_string_value(json_object_get(arguments, "release")),
                  json_string_value(json_object_get(arguments, "open")));
+    }
+    if (json_integer_value(json_object_get(arguments, "epoch")) <= job->had_epoch) {
+        fake_peer_error(agent->peer, request, "StaleEpoch", "choose a higher one");
+        return;
     }
     job->epoch = (int)json_integer_value(json_object_get(arguments, "epoch"));
     fake_peer_return(agent->peer, request, json_object());

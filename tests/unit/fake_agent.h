@@ -30,6 +30,9 @@ struct fake_job {
     const char *failing_step; /* NULL: none */
     int failures;             /* how many times; 1 at the beginning */
     int malformed_rank;       /* reports addresses that are not base64; -1: none */
+    int had_epoch;            /* ranks and agents differ: the agents refuse all up to this one */
+    bool tells_epoch;         /* ... and say so in ninja-jobs */
+    int stood_ms;             /* what the agents say of each rank in resume; -1: nothing */
 };
 
 struct fake_agent {

@@ -468,6 +468,42 @@ static void resume_takes_a_step_in_progress_back(void **state)
     end_pair(&p);
 }
 
+/* As they compute, they read neither; then both together. */
+static void resume_does_not_wait_for_ranks_that_never_stopped(void **state)
+{
+    struct fixture *f = *state;
+    struct pair p;
+    start_pair(f, &p);
+    step(&p.host, 4, 1, "stop", LEASE);
+    rank_expect(p.rank[0], NINJA_RANK_STOP);
+    rank_report(p.rank[0], NINJA_RANK_STOP, 4, 1, NINJA_RANK_OK, "");
+    host_no_event(&p.host, "NINJA_STEP", 100);
+    step(&p.host, 4, 1, "resume", "");
+    json_t *list = reports(&p.host, "stop", 4, 1);
+    expect_status(list, 0, "ok");
+    expect_status(list, 1, "stale");
+    json_decref(list);
+    all_do(p.rank, 1, NINJA_RANK_RESUME, 4, 1);
+    list = reports(&p.host, "resume", 4, 1);
+    expect_status(list, 0, "ok");
+    expect_status(list, 1, "ok");
+    assert_true(int_of(entry_of(list, "rank", 0), "stood-ms") >= 100);
+    assert_int_equal(int_of(entry_of(list, "rank", 1), "stood-ms"), 0);
+    json_decref(list);
+
+    /* the agent knows of the epoch, which the rank does not */
+    json_t *answer, *job = the_job(&p.host, &answer);
+    assert_int_equal(int_of(job, "epoch"), 4);
+    json_decref(answer);
+    expect_state(&p.host, 1, "RUNNING", 0);
+
+    all_do(p.rank + 1, 1, NINJA_RANK_STOP, 4, 1);
+    all_do(p.rank + 1, 1, NINJA_RANK_RESUME, 4, 1);
+    make_quiet(&p, 5);
+    end_epoch(&p, 5);
+    end_pair(&p);
+}
+
 static void who_leaves_in_an_epoch_waits_for_its_end(void **state)
 {
     struct fixture *f = *state;
@@ -614,6 +650,7 @@ int main(void)
         WITH_FIXTURE(bad_arguments_are_refused),
         WITH_FIXTURE(bad_addresses_are_refused),
         WITH_FIXTURE(resume_takes_a_step_in_progress_back),
+        WITH_FIXTURE(resume_does_not_wait_for_ranks_that_never_stopped),
         WITH_FIXTURE(who_leaves_in_an_epoch_waits_for_its_end),
         WITH_FIXTURE(who_comes_in_an_epoch_takes_no_part),
         WITH_FIXTURE(an_epoch_survives_the_agents_restart),

@@ -243,6 +243,60 @@ static void after_all_attempts_it_ends_with_the_job_running(void **state)
     assert_all_run(world);
 }
 
+static void ranks_that_never_stopped_did_not_stand_still(void **state)
+{
+    struct world *world = *state;
+    world->job.silent_stops = 1;
+    world->job.stood_ms = 0;
+    world->cluster.timeouts[TIMEOUT_QUIESCE] = 50;
+    run(world, false);
+    json_t *report = switch_report(world->sw);
+    json_t *first = json_array_get(json_object_get(report, "given_up"), 0);
+    assert_int_equal(json_integer_value(json_object_get(first, "stall_ms")), 0);
+    assert_int_equal(json_integer_value(json_object_get(first, "stopped_at_us")), 0);
+    assert_true(json_is_null(json_object_get(first, "start_ms")));
+    json_decref(report);
+}
+
+static void the_stall_begins_with_the_first_rank_at_rest(void **state)
+{
+    struct world *world = *state;
+    world->job.silent_stops = 1;
+    world->job.stood_ms = 20;
+    world->cluster.timeouts[TIMEOUT_QUIESCE] = 200;
+    run(world, false);
+    json_t *report = switch_report(world->sw);
+    json_t *first = json_array_get(json_object_get(report, "given_up"), 0);
+    assert_true(number_in(first, "stall_ms") >= 20);
+    assert_true(number_in(first, "stall_ms") < 200);
+    assert_true(number_in(first, "start_ms") >= 1000);
+    json_decref(report);
+}
+
+static void it_begins_above_what_the_agents_say(void **state)
+{
+    struct world *world = *state;
+    world->job.had_epoch = 7;
+    world->job.tells_epoch = true;
+    world->cluster.quiesce_attempts = 1;
+    run(world, false);
+    assert_false(ninja_error_is_set(&world->err));
+    assert_int_equal(world->job.epoch, 8);
+    assert_all_run(world);
+}
+
+static void a_stale_epoch_is_no_reason_to_give_up(void **state)
+{
+    struct world *world = *state;
+    world->job.had_epoch = 100;
+    world->cluster.quiesce_attempts = 1;
+    world->cluster.quiesce_pause_ms = 1;
+    run(world, false);
+    assert_false(ninja_error_is_set(&world->err));
+    assert_true(world->job.epoch > 100);
+    assert_all_run(world);
+}
+
 static void a_refusal_resumes_all_and_is_not_tried_again(void **state)
 {
     struct world *world = *state;
@@ -670,6 +724,10 @@ int main(void)
         TEST(changed_counts_make_another_round),
         TEST(a_quiesce_that_times_out_is_given_up_and_tried_again),
         TEST(after_all_attempts_it_ends_with_the_job_running),
+        TEST(ranks_that_never_stopped_did_not_stand_still),
+        TEST(the_stall_begins_with_the_first_rank_at_rest),
+        TEST(it_begins_above_what_the_agents_say),
+        TEST(a_stale_epoch_is_no_reason_to_give_up),
         TEST(a_refusal_resumes_all_and_is_not_tried_again),
         TEST(a_failed_release_is_given_once_more),
         TEST(a_failed_release_still_reselects_and_resumes),
