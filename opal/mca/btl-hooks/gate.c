@@ -313,12 +313,12 @@ bool gate_build(char *why, size_t size)
         return true;
     }
     if (membarrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED) != 0) {
-        snprintf(why, size, "MPI_THREAD_MULTIPLE needs membarrier(2), Linux 4.14: %m");
+        snprintf(why, size, "a gate for threads needs membarrier(2), Linux 4.14: %m");
         return false;
     }
     if (!make_condition() || pthread_key_create(&gate.at_exit, on_thread_exit) != 0 ||
         opal_progress_register(sleep_at_shut_gate) != OPAL_SUCCESS) {
-        snprintf(why, size, "cannot make what MPI_THREAD_MULTIPLE needs: %m");
+        snprintf(why, size, "cannot make a gate for threads: %m");
         return false;
     }
     gate.built = true;

@@ -12,6 +12,8 @@
  */
 #include "internal.h"
 
+#include "gate.h"
+
 #include <pthread.h>
 #include <signal.h>
 #include <unistd.h>
@@ -74,7 +76,9 @@ static int stock_lookup(const struct call *call)
 static int connect_jobs(opal_list_t *procs)
 {
     struct call call = {.function = stock_connect, .first = procs};
+    gate_enter(); /* not in the midst of a switch by another thread */
     jobs.connecting = true;
+    gate_leave();
     int rc = run_while_progressing(&call);
     if (rc != OPAL_SUCCESS) {
         jobs.connecting = false;

@@ -11,7 +11,8 @@
  * A call of the PML must end for the gate to be shut. So the blocking ones are done as a
  * nonblocking call, behind the gate, and a wait in front of it.
  *
- * None of this is in the way of a process that does not use MPI_THREAD_MULTIPLE.
+ * None of this is in the way of a process that does not use MPI_THREAD_MULTIPLE, but for a job of
+ * one rank, which the lookout's thread serves (crcp_ninja_module.c).
  */
 #include "ompi_config.h"
 

@@ -50,7 +50,7 @@ int ninja_module_safe_point(void);
 
 /* --- calls.c --- */
 
-/** For MPI_THREAD_MULTIPLE: builds the gate, for good. Called before there are threads. */
+/** For several threads inside MPI: builds the gate, for good. Called before there are others. */
 bool calls_gate(char *why, size_t size);
 
 /* --- lookout.c --- */

@@ -3,6 +3,11 @@
  * progress engine, which is called when the application is inside MPI and waits, and not from
  * within another callback's work. With MPI_THREAD_MULTIPLE one of the threads that wait comes to
  * it, or the lookout, and shuts the others out (calls.c).
+ *
+ * A job of one rank need not ever come to it: its messages go to itself, and all its calls complete
+ * at once, without progress; or it computes, and makes none. As it waits for nobody, and nobody for
+ * it, the lookout serves it, as it would with MPI_THREAD_MULTIPLE. For that Open MPI is told that
+ * there are several threads, from the end of MPI_Init on.
  */
 #include "ompi_config.h"
 
@@ -17,6 +22,7 @@
 #include "ompi/runtime/mpiruntime.h"
 #include "opal/mca/btl-hooks/btl_hooks.h"
 #include "opal/mca/btl-hooks/gate.h"
+#include "opal/threads/mutex.h"
 #include "opal/runtime/opal_progress.h"
 
 static volatile bool called;
@@ -53,6 +59,23 @@ int ninja_module_safe_point(void)
     return 0;
 }
 
+/* Whether the lookout's thread may be inside MPI beside the application's. */
+static bool has_helper(void)
+{
+    return ompi_process_info.num_procs == 1 ||
+           (ninja_params.helper_thread && ompi_mpi_thread_multiple);
+}
+
+/* Builds the gate if several threads may be inside MPI. */
+static bool gate_threads(char *why, size_t size)
+{
+    if (!ompi_mpi_thread_multiple && !has_helper()) {
+        return true;
+    }
+    opal_set_using_threads(true);
+    return calls_gate(why, size);
+}
+
 static bool start(char *why, size_t size)
 {
     const char *wrong = ob1_view_open(ompi_process_info.num_procs);
@@ -61,9 +84,8 @@ static bool start(char *why, size_t size)
         return false;
     }
     btl_hooks_open(ninja_params.bypass);
-    bool serves = ninja_params.helper_thread && ompi_mpi_thread_multiple;
-    if (!steps_open(why, size) || (ompi_mpi_thread_multiple && !calls_gate(why, size)) ||
-        !lookout_open(serves, why, size)) {
+    if (!steps_open(why, size) || !gate_threads(why, size) ||
+        !lookout_open(has_helper(), why, size)) {
         steps_close();
         btl_hooks_close();
         ob1_view_close();
@@ -93,7 +115,7 @@ int ninja_module_init(void)
         ninja_warn("%s. The job runs, but cannot be migrated.", why);
         return OMPI_SUCCESS;
     }
-    if (ninja_params.helper_thread && !ompi_mpi_thread_multiple) {
+    if (ninja_params.helper_thread && !has_helper()) {
         ninja_warn("no helper thread: it needs MPI_THREAD_MULTIPLE (mpirun -x "
                    "OMPI_MPI_THREAD_LEVEL=3). The job runs on without.");
     }

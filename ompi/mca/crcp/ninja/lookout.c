@@ -9,7 +9,7 @@
  * It looks out once for each lookout_watch(), and does not touch the connection. A rank that
  * computes for long does not come to the safe point, so if the user wants, and the MPI library runs
  * with MPI_THREAD_MULTIPLE, the thread also takes part in a switch itself; the application goes on
- * computing, and finds the gate shut if it calls MPI meanwhile.
+ * computing, and finds the gate shut if it calls MPI meanwhile. So it does in each job of one rank.
  */
 #include "ompi_config.h"
 
