@@ -93,6 +93,9 @@ static void refresh_interfaces(void)
 
 static void let_go(char **names)
 {
+    if (selection_has(names, "tcp")) {
+        tcp_hang_up();
+    }
     endpoints_vacate(names);
     endpoints_finalize_bml();
     close_components(names);

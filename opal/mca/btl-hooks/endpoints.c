@@ -192,20 +192,39 @@ void endpoints_vacate(char **names)
     release_all(procs, n);
 }
 
-/* Registers again the progress functions of the BTLs that are in use, which the BML took out. */
-static void register_progress(ompi_proc_t **procs, size_t n)
+static void for_each_of(ompi_proc_t **procs, size_t n,
+                        void (*visit)(mca_bml_base_btl_t *by, void *arg), void *arg)
 {
     for (size_t p = 0; p < n; p++) {
         mca_bml_base_endpoint_t *endpoint = *endpoint_of(procs[p]);
         size_t n_btl = endpoint != NULL ? mca_bml_base_btl_array_get_size(&endpoint->btl_send) : 0;
         for (size_t i = 0; i < n_btl; i++) {
-            mca_btl_base_module_t *btl =
-                mca_bml_base_btl_array_get_index(&endpoint->btl_send, i)->btl;
-            if (btl->btl_component->btl_progress != NULL) {
-                opal_progress_register(btl->btl_component->btl_progress);
-            }
+            visit(mca_bml_base_btl_array_get_index(&endpoint->btl_send, i), arg);
         }
     }
+}
+
+void endpoints_for_each(void (*visit)(mca_bml_base_btl_t *by, void *arg), void *arg)
+{
+    size_t n;
+    ompi_proc_t **procs = ompi_proc_all(&n);
+    if (procs != NULL) {
+        for_each_of(procs, n, visit, arg);
+        release_all(procs, n);
+    }
+}
+
+static void register_progress_of(mca_bml_base_btl_t *by, void *arg)
+{
+    if (by->btl->btl_component->btl_progress != NULL) {
+        opal_progress_register(by->btl->btl_component->btl_progress);
+    }
+}
+
+/* Registers again the progress functions of the BTLs that are in use, which the BML took out. */
+static void register_progress(ompi_proc_t **procs, size_t n)
+{
+    for_each_of(procs, n, register_progress_of, NULL);
 }
 
 void endpoints_finalize_bml(void)
@@ -302,12 +321,7 @@ bool endpoints_refill(char *why, size_t size)
     free(old);
     n_vacated = unreached;
 
-    size_t n;
-    ompi_proc_t **procs = ompi_proc_all(&n);
-    if (procs != NULL) {
-        register_progress(procs, n);
-        release_all(procs, n);
-    }
+    endpoints_for_each(register_progress_of, NULL);
     if (n_vacated > 0) {
         snprintf(why, size, "%zu processes, rank %u among them, are reached by no transport (%s)",
                  n_vacated, vacated[0]->super.proc_name.vpid,

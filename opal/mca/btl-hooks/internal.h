@@ -66,6 +66,9 @@ bool endpoints_are_complete(void);
 /** Forgets the vacated processes; only at the end of MPI. */
 void endpoints_close(void);
 
+/** Visits each BTL by which a process is sent to. The order is any. */
+void endpoints_for_each(void (*visit)(mca_bml_base_btl_t *by, void *arg), void *arg);
+
 /* --- progress.c: only where a gate is built --- */
 /** Puts the progress functions of all open components behind the gate. */
 void progress_gate(void);
@@ -83,6 +86,10 @@ void *modex_pack(uint32_t *size, char *why, size_t why_size);
 void modex_take(struct ninja_addresses *addresses);
 /** Forgets what a component published, as it is going to be closed. */
 void modex_forget(const mca_base_component_t *component);
+
+/* --- tcp.c --- */
+/** Before connections are closed: sees that no port on which tcp will listen is held up by that. */
+void tcp_hang_up(void);
 
 /* --- verify.c --- */
 /** Follows the errors of BTLs, until the process ends. */

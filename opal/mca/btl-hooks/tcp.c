@@ -1,0 +1,171 @@
+/*
+ * Theory of operation
+ *
+ * What this folder has to know of btl/tcp in particular, as TCP leaves traces where other
+ * transports leave none:
+ *
+ * Whoever closes a connection first keeps its port in TIME_WAIT for a minute, in which btl/tcp
+ * cannot listen on that port. So the side that has connected hangs up first, from a port of the
+ * kernel's choice, and the one that has accepted waits for it.
+ *
+ * btl/tcp takes an accepted connection from a timer, which it does not delete with the endpoint. So
+ * those timers are let run before endpoints go.
+ */
+#include "internal.h"
+
+#include <dirent.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+
+#include "gate.h"
+#include "tcp_private.h"
+
+/* For all peers to hang up; all ranks are told to let go at the same time. */
+#define HANG_UP_MS 2000
+
+/* Each pass runs the timers that are due; a new one may come with each connection. */
+#define MAX_PASSES 1000
+
+static bool is_tcp(const mca_btl_base_module_t *btl)
+{
+    return strcmp(btl_name(btl), "tcp") == 0;
+}
+
+static const struct tcp_endpoint *connection_of(const mca_bml_base_btl_t *by)
+{
+    return is_tcp(by->btl) ? (const struct tcp_endpoint *)by->btl_endpoint : NULL;
+}
+
+/* --- connections -------------------------------------------------------------------------- */
+
+static void note_pending(mca_bml_base_btl_t *by, void *arg)
+{
+    const struct tcp_endpoint *connection = connection_of(by);
+    *(bool *)arg |= connection != NULL && connection->sd_next >= 0;
+}
+
+static void end_accepts(void)
+{
+    bool pending = true;
+    for (int pass = 0; pending && pass < MAX_PASSES; pass++) {
+        pending = false;
+        endpoints_for_each(note_pending, &pending);
+        if (pending) {
+            gate_run_events();
+        }
+    }
+}
+
+static bool is_listening(int fd)
+{
+    int listening = 0;
+    socklen_t len = sizeof(listening);
+    return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &len) == 0 && listening != 0;
+}
+
+/* In network byte order; 0: it is no socket of the Internet. */
+static in_port_t port_of(int fd)
+{
+    struct sockaddr_storage address = {0};
+    socklen_t len = sizeof(address);
+    getsockname(fd, (struct sockaddr *)&address, &len);
+    if (address.ss_family == AF_INET) {
+        return ((struct sockaddr_in *)&address)->sin_port;
+    }
+    return address.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&address)->sin6_port : 0;
+}
+
+struct hang_up {
+    in_port_t listening[8]; /* the ports on which this process listens */
+    size_t n_listening;
+    struct pollfd *accepted;
+    size_t n_accepted;
+};
+
+static void find_listening(struct hang_up *all)
+{
+    DIR *dir = opendir("/proc/self/fd");
+    for (struct dirent *entry; dir != NULL && (entry = readdir(dir)) != NULL;) {
+        int fd = atoi(entry->d_name);
+        if (is_listening(fd) && all->n_listening < sizeof(all->listening) / sizeof(in_port_t)) {
+            all->listening[all->n_listening++] = port_of(fd);
+        }
+    }
+    if (dir != NULL) {
+        closedir(dir);
+    }
+}
+
+/* An accepted connection has the port of the listener. */
+static bool is_accepted(const struct hang_up *all, int fd)
+{
+    in_port_t port = port_of(fd);
+    for (size_t i = 0; i < all->n_listening; i++) {
+        if (port != 0 && all->listening[i] == port) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool is_established(int fd)
+{
+    struct tcp_info info = {0};
+    socklen_t len = sizeof(info);
+    return getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) == 0 &&
+           info.tcpi_state == TCP_ESTABLISHED;
+}
+
+static void hang_up_or_wait(mca_bml_base_btl_t *by, void *arg)
+{
+    struct hang_up *all = arg;
+    const struct tcp_endpoint *connection = connection_of(by);
+    if (connection == NULL || connection->sd < 0 || !is_established(connection->sd)) {
+        return;
+    }
+    if (!is_accepted(all, connection->sd)) {
+        shutdown(connection->sd, SHUT_WR);
+        return;
+    }
+    struct pollfd *more = realloc(all->accepted, (all->n_accepted + 1) * sizeof(*all->accepted));
+    if (more != NULL) {
+        all->accepted = more;
+        all->accepted[all->n_accepted++] = (struct pollfd){connection->sd, POLLRDHUP, 0};
+    }
+}
+
+static int64_t now_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+static void wait_for_all(struct pollfd *fds, size_t n)
+{
+    const int64_t end = now_ms() + HANG_UP_MS;
+    size_t open = n;
+    while (open > 0 && now_ms() < end && poll(fds, n, (int)(end - now_ms())) != 0) {
+        open = 0;
+        for (size_t i = 0; i < n; i++) {
+            if (fds[i].revents != 0) {
+                fds[i].fd = -1; /* poll(2) overlooks it */
+            }
+            open += fds[i].fd >= 0;
+        }
+    }
+}
+
+void tcp_hang_up(void)
+{
+    struct hang_up all = {0};
+    end_accepts();
+    find_listening(&all);
+    endpoints_for_each(hang_up_or_wait, &all);
+    wait_for_all(all.accepted, all.n_accepted);
+    free(all.accepted);
+}
