@@ -69,7 +69,7 @@ static void print_stages(FILE *out, json_t *vms)
 void report_print_switch(FILE *out, json_t *sw)
 {
     size_t i;
-    json_t *step;
+    json_t *step, *left;
     fprintf(out, "Switch %s -> %s: %s, attempts %lld, rounds %lld, jobs stood still for %lld ms\n",
             json_text_in(sw, "release"), json_text_in(sw, "reselect"), json_text_in(sw, "outcome"),
             integer_of(sw, "attempts"), integer_of(sw, "rounds"), integer_of(sw, "stall_ms"));
@@ -78,6 +78,12 @@ void report_print_switch(FILE *out, json_t *sw)
         fprintf(out, "  %-10s round %lld %9lld ms   slowest rank %.1f ms\n",
                 json_text_in(step, "step"), integer_of(step, "round"), integer_of(step, "ms"),
                 (double)integer_of(step, "max_rank_micros") / 1000.0);
+    }
+    json_array_foreach(json_object_get(sw, "left_out"), i, left)
+    {
+        fprintf(out, "  rank %lld (%s) goes on without %s: no message gets through\n",
+                integer_of(left, "rank"), json_text_in(left, "vm"),
+                json_text_in(left, "transports"));
     }
 }
 

@@ -365,6 +365,28 @@ static void put_given_up(const struct view *view, json_t *sw)
     html_put(view->html, "</ul>\n");
 }
 
+static void put_left_out(const struct view *view, json_t *sw)
+{
+    size_t i;
+    json_t *left, *list = json_object_get(sw, "left_out");
+    if (json_array_size(list) == 0) {
+        return;
+    }
+    html_put(view->html, "<ul class=\"warnings\">\n");
+    json_array_foreach(list, i, left)
+    {
+        if (i == (size_t)view->detail->lines) {
+            html_put(view->html, "<li>and %lld more</li>", (long long)(json_array_size(list) - i));
+            break;
+        }
+        html_put(view->html,
+                 "<li>Rank %lld in %s went on without %s: no message got through</li>\n",
+                 (long long)json_integer_value(json_object_get(left, "rank")),
+                 json_text_in(left, "vm"), json_text_in(left, "transports"));
+    }
+    html_put(view->html, "</ul>\n");
+}
+
 static void put_switch(const struct view *view, json_t *sw, size_t number)
 {
     struct taken all[STEPS];
@@ -382,6 +404,7 @@ static void put_switch(const struct view *view, json_t *sw, size_t number)
         html_put(view->html, "<p class=\"reason\">%s</p>\n", json_text_in(sw, "reason"));
     }
     put_given_up(view, sw);
+    put_left_out(view, sw);
     if (view_ms(sw, "start_ms") >= 0 && json_array_size(json_object_get(sw, "steps")) > 0) {
         html_put(view->html, "<figure>");
         put_picture(view, sw, number, all);

@@ -228,6 +228,7 @@ static void set_reselect(struct transport_switch *sw, const char *btl)
 
 static void begin_reselect(struct transport_switch *sw)
 {
+    json_array_clear(sw->dropped);
     free(sw->wanted);
     sw->wanted = strdup(sw->reselect);
     tell_phase(sw, SWITCH_RESELECTING);
@@ -502,6 +503,7 @@ struct transport_switch *switch_start(struct event_base *base, struct agent *con
     sw->arg = arg;
     sw->steps = json_array();
     sw->given_up = json_array();
+    sw->dropped = json_array();
     sw->traffic_before = switch_traffic(sw);
     for (int i = 0; i < n; i++) {
         agent_listen(agents[i], switch_on_event, sw);
@@ -578,6 +580,7 @@ void switch_free(struct transport_switch *sw)
     timer_free(&sw->next);
     json_decref(sw->steps);
     json_decref(sw->given_up);
+    json_decref(sw->dropped);
     free(sw->release);
     free(sw->reselect);
     free(sw->wanted);

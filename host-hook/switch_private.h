@@ -70,6 +70,7 @@ struct transport_switch {
     json_int_t step_micros;
     struct event *deadline, *next;
     json_t *steps, *given_up;
+    json_t *dropped; /* what carries nothing, by the ranks' own words */
     int64_t stall_ms;
     int64_t stopped_at_us; /* wall clock; 0: this attempt stopped nobody */
 };

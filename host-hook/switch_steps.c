@@ -11,6 +11,7 @@
 #include "common/fault.h"
 #include "common/log.h"
 #include "host-hook/guest_answer.h"
+#include "host-hook/json_text.h"
 #include "host-hook/json_lines.h"
 #include "host-hook/switch_private.h"
 
@@ -153,6 +154,21 @@ static void take_rest(struct transport_switch *sw, json_t *report)
     }
 }
 
+/* What a rank says that it goes on without, though it was in the list. */
+static void take_left_out(struct part *part, int rank, const char *text)
+{
+    struct transport_switch *sw = part->sw;
+    if (sw->step != VERIFY || text == NULL || text[0] == '\0') {
+        return;
+    }
+    const char *vm = agent_vm(sw->agents[part->vm]), *job = sw->jobs->jobs[part->job].name;
+    ninja_log_vm(NINJA_LOG_WARNING, vm,
+                 "rank %d of job %s goes on without %.300s: no message gets through", rank, job,
+                 text);
+    json_array_append_new(sw->dropped, json_pack("{s:s, s:i, s:s, s:o}", "job", job, "rank", rank,
+                                                 "vm", vm, "transports", json_text(text)));
+}
+
 static bool take_rank(struct part *part, json_t *report, int *n, struct ninja_error *err)
 {
     struct transport_switch *sw = part->sw;
@@ -180,6 +196,7 @@ static bool take_rank(struct part *part, json_t *report, int *n, struct ninja_er
     if (sw->step == RESUME) {
         take_rest(sw, report);
     }
+    take_left_out(part, (int)rank, text);
     if (sw->step == CONNECT && json_is_object(transports)) {
         json_decref(job->ranks[rank].transports);
         job->ranks[rank].transports = guest_transports(transports);

@@ -22,10 +22,12 @@
 #include "opal/runtime/opal_progress.h"
 #include "opal/util/argv.h"
 
-static char **opened; /* since the last btl_release() */
+static char **opened;         /* since the last btl_release() */
+static opal_list_t set_aside; /* modules that are open and not to be used */
 
 void btl_hooks_open(const char *bypass)
 {
+    OBJ_CONSTRUCT(&set_aside, opal_list_t);
     selection_open(bypass);
     modex_open();
     other_jobs_open();
@@ -47,11 +49,11 @@ void btl_hooks_close(void)
     selection_close();
 }
 
-static void finalize_modules(const mca_base_component_t *component)
+/* Those of the component that are in the list. */
+static void finalize_modules(const mca_base_component_t *component, opal_list_t *modules)
 {
     mca_btl_base_selected_module_t *module, *next;
-    OPAL_LIST_FOREACH_SAFE(module, next, &mca_btl_base_modules_initialized,
-                           mca_btl_base_selected_module_t)
+    OPAL_LIST_FOREACH_SAFE(module, next, modules, mca_btl_base_selected_module_t)
     {
         if (&module->btl_component->btl_version == component) {
             /* the BML forgets those that it did not register for a process itself */
@@ -59,7 +61,7 @@ static void finalize_modules(const mca_base_component_t *component)
                 opal_progress_unregister(module->btl_component->btl_progress);
             }
             module->btl_module->btl_finalize(module->btl_module);
-            opal_list_remove_item(&mca_btl_base_modules_initialized, &module->super);
+            opal_list_remove_item(modules, &module->super);
             OBJ_RELEASE(module);
         }
     }
@@ -75,7 +77,8 @@ static void close_components(char **names)
         if (!selection_has(names, component->mca_component_name)) {
             continue;
         }
-        finalize_modules(component);
+        finalize_modules(component, &mca_btl_base_modules_initialized);
+        finalize_modules(component, &set_aside);
         modex_forget(component);
         progress_forget(component);
         interfaces_forget(component->mca_component_name);
@@ -266,9 +269,38 @@ void *btl_open(const char *list, uint32_t *size, char *why, size_t why_size)
                                                              : NULL;
 }
 
+/* Returns whether there were any. */
+static bool set_aside_shared_modules(void)
+{
+    mca_btl_base_selected_module_t *module, *next;
+    bool any = false;
+    OPAL_LIST_FOREACH_SAFE(module, next, &mca_btl_base_modules_initialized,
+                           mca_btl_base_selected_module_t)
+    {
+        if (tcp_is_shared(module->btl_module)) {
+            opal_list_remove_item(&mca_btl_base_modules_initialized, &module->super);
+            opal_list_append(&set_aside, &module->super);
+            any = true;
+        }
+    }
+    return any;
+}
+
+/*
+ * Which interfaces have an address that is another node's, too, is seen when the processes of that
+ * node are connected. btl/tcp pairs the interfaces of two processes in their order, so all pairs
+ * are made again without them.
+ */
 bool btl_connect(struct ninja_addresses *addresses, char *why, size_t size)
 {
     modex_take(addresses);
-    verify_listen();
-    return endpoints_refill(why, size);
+    notes_listen();
+    tcp_forget_shared();
+    bool ok = endpoints_refill(why, size);
+    if (set_aside_shared_modules()) {
+        endpoints_vacate_refilled();
+        endpoints_finalize_bml();
+        ok = open_beside_the_open_ones(NULL, why, size) && endpoints_refill(why, size);
+    }
+    return ok;
 }

@@ -71,24 +71,29 @@ bool btl_connect(struct ninja_addresses *addresses, char *why, size_t size);
 /**
  * Begins to verify that what btl_connect() chose works: a message that carries nothing goes to each
  * peer with a higher rank than this one's, by each BTL that was chosen to reach it. BTLs connect
- * with the first message only. All ranks must have done btl_connect(), and make progress.
+ * with the first message only. What does not carry is left out where another BTL reaches the peer.
+ * All ranks must have done btl_connect(), and make progress.
  *
- * @param peers  by rank, whether the two ranks are to reach each other
- * @param n      entries
+ * @param peers     by rank, whether the two ranks are to reach each other
+ * @param n         entries
+ * @param limit_ms  after which the caller gives up
  * @return false: out of memory
  */
-bool btl_verify(const bool *peers, size_t n);
+bool btl_verify(const bool *peers, size_t n, unsigned limit_ms);
 
 /** Sends what is to be sent, and says how far it is; with btl_progress(), until it is over. */
 enum btl_verdict {
     BTL_WAITING,
-    BTL_REACHED,   /* all those messages are there */
-    BTL_UNREACHED, /* one cannot be sent; another list is to be opened */
+    BTL_REACHED,   /* a message went to each of the peers */
+    BTL_UNREACHED, /* none can be sent to one of them; another list is to be opened */
 };
 enum btl_verdict btl_verdict(void);
 
-/** What went wrong with them, or which are waited for. */
-void btl_verify_describe(char *text, size_t size);
+/** What was left out, what went wrong, or what is waited for; empty: nothing. */
+void btl_verify_describe(enum btl_verdict verdict, char *text, size_t size);
+
+/** Answers peers that verify. With btl_progress(), from btl_connect() until the job goes on. */
+void btl_verify_attend(void);
 
 /** The job goes on: what was opened is not taken back any more. */
 void btl_settle(void);

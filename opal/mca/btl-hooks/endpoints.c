@@ -363,6 +363,60 @@ bool endpoints_verify(const bool *peers, size_t n)
     return ok;
 }
 
+static ompi_proc_t *refilled_of(uint32_t rank)
+{
+    for (size_t i = 0; i < n_refilled; i++) {
+        if (refilled[i]->super.proc_name.vpid == rank) {
+            return refilled[i];
+        }
+    }
+    return NULL;
+}
+
+static bool is_one_of(const mca_btl_base_module_t *btl, mca_btl_base_module_t *const *list,
+                      size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (list[i] == btl) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool endpoints_narrow(uint32_t rank, mca_btl_base_module_t *const *kept, size_t n)
+{
+    ompi_proc_t *proc = refilled_of(rank);
+    mca_bml_base_endpoint_t *endpoint = proc != NULL ? *endpoint_of(proc) : NULL;
+    size_t n_send = endpoint != NULL ? mca_bml_base_btl_array_get_size(&endpoint->btl_send) : 0;
+    mca_bml_base_btl_t *dropped = calloc(n_send + 1, sizeof(*dropped));
+    size_t n_dropped = 0;
+    for (size_t i = 0; dropped != NULL && i < n_send; i++) {
+        mca_bml_base_btl_t *by = mca_bml_base_btl_array_get_index(&endpoint->btl_send, i);
+        if (!is_one_of(by->btl, kept, n)) {
+            dropped[n_dropped++] = *by; /* the array closes up when one is taken out of it */
+        }
+    }
+    bool ok = n_dropped < n_send;
+    for (size_t i = 0; ok && i < n_dropped; i++) {
+        mca_bml.bml_del_proc_btl(proc, dropped[i].btl);
+        disconnect(proc, &dropped[i]);
+    }
+    free(dropped);
+    return ok;
+}
+
+bool endpoints_way_to(uint32_t rank, mca_bml_base_btl_t *by)
+{
+    ompi_proc_t *proc = refilled_of(rank);
+    mca_bml_base_endpoint_t *endpoint = proc != NULL ? *endpoint_of(proc) : NULL;
+    if (endpoint == NULL || mca_bml_base_btl_array_get_size(&endpoint->btl_send) == 0) {
+        return false;
+    }
+    *by = *mca_bml_base_btl_array_get_index(&endpoint->btl_send, 0);
+    return true;
+}
+
 void endpoints_keep_refilled(void)
 {
     release_all(refilled, n_refilled);

@@ -4,6 +4,8 @@
 
 #include "btl_hooks.h"
 
+#include <net/if.h>
+
 #include "ompi_config.h"
 #include "ompi/mca/bml/base/base.h"
 #include "ompi/mca/bml/bml.h"
@@ -68,6 +70,15 @@ void endpoints_close(void);
 
 /** Visits each BTL by which a process is sent to. The order is any. */
 void endpoints_for_each(void (*visit)(mca_bml_base_btl_t *by, void *arg), void *arg);
+/**
+ * Has a process that endpoints_refill() connected be reached by some of its BTLs only.
+ *
+ * @param kept  n of them; the others are disconnected
+ * @return false: nothing would be left; nothing was done then
+ */
+bool endpoints_narrow(uint32_t rank, mca_btl_base_module_t *const *kept, size_t n);
+/** One of the BTLs by which such a process is reached, copied; false: there is none. */
+bool endpoints_way_to(uint32_t rank, mca_bml_base_btl_t *by);
 
 /* --- progress.c: only where a gate is built --- */
 /** Puts the progress functions of all open components behind the gate. */
@@ -88,16 +99,46 @@ void modex_take(struct ninja_addresses *addresses);
 void modex_forget(const mca_base_component_t *component);
 
 /* --- tcp.c --- */
+/** The interface of a module of btl/tcp; false: it is of another component, or that is gone. */
+bool tcp_interface(const mca_btl_base_module_t *btl, char name[IF_NAMESIZE]);
+/**
+ * Takes out of the addresses that a process of another node published those which this node has,
+ * too.
+ *
+ * @return how many bytes are left
+ */
+uint32_t tcp_drop_own_addresses(uint8_t *data, uint32_t size);
+/** Whether a module is of tcp, and its interface was found to have such an address. */
+bool tcp_is_shared(const mca_btl_base_module_t *btl);
+void tcp_forget_shared(void);
 /** Before connections are closed: sees that no port on which tcp will listen is held up by that. */
 void tcp_hang_up(void);
+
+/* --- notes.c --- */
+#define NOTES_MAX_WAYS 64
+
+enum note_kind { NOTE_NONE, NOTE_PROBE, NOTE_KEEP, NOTE_KEPT, NOTE_REFUSED };
+
+/** Takes what other ranks send from now on, and forgets what they sent before. */
+void notes_listen(void);
+void notes_forget(void);
+/**
+ * Sends one.
+ *
+ * @param ways     as its kind wants it
+ * @param on_sent  called when it has been sent, perhaps before this returns
+ * @return OPAL_SUCCESS; OPAL_ERR_OUT_OF_RESOURCE: try again later; else it cannot be sent
+ */
+int notes_send(mca_bml_base_btl_t *by, enum note_kind kind, uint64_t ways,
+               mca_btl_base_completion_fn_t on_sent, void *arg);
+/** What a rank answered to NOTE_KEEP: NOTE_NONE, NOTE_KEPT or NOTE_REFUSED. */
+enum note_kind notes_answer(uint32_t rank);
 
 /* --- verify.c --- */
 /** Follows the errors of BTLs, until the process ends. */
 void verify_open(void);
 /** While it does, an error of a BTL does not end it. */
 void verify_job_waits(bool waits);
-/** Takes what other processes send to verify that they reach this one. */
-void verify_listen(void);
 /** Adds a process that is to be reached by each BTL of the array. False: out of memory. */
 bool verify_process(uint32_t rank, mca_bml_base_btl_array_t *btls);
 /** What was begun is over, as the BTLs are going to be closed. */

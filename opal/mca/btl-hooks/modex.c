@@ -34,6 +34,7 @@
 #define SINCE_INIT UINT32_MAX
 #define KEY_PREFIX "btl."
 #define KEY_VADER  KEY_PREFIX "vader."
+#define KEY_TCP    KEY_PREFIX "tcp."
 #define MAX_RAW    (1u << 20) /* bytes of a piece before it was compressed */
 
 struct entry {
@@ -216,10 +217,9 @@ static uint8_t *piece_of(const opal_process_name_t *name, uint32_t *raw_size)
 }
 
 /* Finds a key. Returns its data and size, or NULL (size SINCE_INIT: ask for the original key). */
-static const uint8_t *find(const uint8_t *piece, uint32_t piece_size, const char *wanted,
-                           uint32_t *size)
+static uint8_t *find(uint8_t *piece, uint32_t piece_size, const char *wanted, uint32_t *size)
 {
-    const uint8_t *p = piece, *end = piece + piece_size;
+    uint8_t *p = piece, *end = piece + piece_size;
     uint32_t header[2];
 
     *size = 0;
@@ -259,6 +259,12 @@ static opal_value_t *make_value(const char *key, const uint8_t *data, uint32_t s
 
 /* --- the wrapped functions --- */
 
+static bool is_on_this_node(const opal_process_name_t *name)
+{
+    const opal_proc_t *proc = opal_proc_for_name(*name);
+    return proc != NULL && OPAL_PROC_ON_LOCAL_NODE(proc->proc_flags);
+}
+
 static bool is_of_a_btl(const char *key)
 {
     return strncmp(key, KEY_PREFIX, sizeof(KEY_PREFIX) - 1) == 0;
@@ -284,8 +290,11 @@ static int get_newest(const opal_process_name_t *name, const char *key, opal_lis
         return OPAL_ERR_NOT_FOUND;
     }
     int rc = OPAL_ERR_NOT_FOUND;
-    const uint8_t *data = find(piece, piece_size, key, &size);
+    uint8_t *data = find(piece, piece_size, key, &size);
     if (data != NULL) {
+        if (strncmp(key, KEY_TCP, sizeof(KEY_TCP) - 1) == 0 && !is_on_this_node(name)) {
+            size = tcp_drop_own_addresses(data, size);
+        }
         *value = make_value(key, data, size);
         rc = *value != NULL ? OPAL_SUCCESS : OPAL_ERR_OUT_OF_RESOURCE;
     } else if (size == SINCE_INIT) {

@@ -4,6 +4,12 @@
  * What this folder has to know of btl/tcp in particular, as TCP leaves traces where other
  * transports leave none:
  *
+ * An address may be that of several nodes (each container engine gives its bridge the same one),
+ * and a connection to it then ends on the own node, at whichever rank happens to listen there. So
+ * an address that this node has is taken out of what processes of other nodes publish, and the
+ * interface that has it is not used. Where all their addresses are this node's, too, the nodes are
+ * one machine by several names, and all is well.
+ *
  * Whoever closes a connection first keeps its port in TIME_WAIT for a minute, in which btl/tcp
  * cannot listen on that port. So the side that has connected hangs up first, from a port of the
  * kernel's choice, and the one that has accepted waits for it.
@@ -14,6 +20,8 @@
 #include "internal.h"
 
 #include <dirent.h>
+#include <ifaddrs.h>
+#include <net/if.h>
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -22,6 +30,7 @@
 #include <time.h>
 
 #include "gate.h"
+#include "opal/util/argv.h"
 #include "tcp_private.h"
 
 /* For all peers to hang up; all ranks are told to let go at the same time. */
@@ -38,6 +47,98 @@ static bool is_tcp(const mca_btl_base_module_t *btl)
 static const struct tcp_endpoint *connection_of(const mca_bml_base_btl_t *by)
 {
     return is_tcp(by->btl) ? (const struct tcp_endpoint *)by->btl_endpoint : NULL;
+}
+
+bool tcp_interface(const mca_btl_base_module_t *btl, char name[IF_NAMESIZE])
+{
+    return is_tcp(btl) && if_indextoname(((const struct tcp_module *)btl)->ifkindex, name) != NULL;
+}
+
+/* --- addresses ---------------------------------------------------------------------------- */
+
+/* The interfaces of this node that have an address which another node has, too. */
+static char **shared;
+
+static bool has_address(const struct ifaddrs *ifa, const struct tcp_address *address)
+{
+    const struct sockaddr *own = ifa->ifa_addr;
+    if (own == NULL) {
+        return false;
+    }
+    if (own->sa_family == AF_INET) {
+        return address->family == TCP_ADDRESS_INET &&
+               memcmp(&((const struct sockaddr_in *)own)->sin_addr, &address->inet,
+                      sizeof(struct in_addr)) == 0;
+    }
+    return own->sa_family == AF_INET6 && address->family == TCP_ADDRESS_INET6 &&
+           memcmp(&((const struct sockaddr_in6 *)own)->sin6_addr, &address->inet,
+                  sizeof(struct in6_addr)) == 0;
+}
+
+static const struct ifaddrs *owner_of(const struct ifaddrs *all, const struct tcp_address *address)
+{
+    while (all != NULL && !has_address(all, address)) {
+        all = all->ifa_next;
+    }
+    return all;
+}
+
+/* Returns the bytes left. The data may have any alignment. */
+static uint32_t drop(uint8_t *data, uint32_t size, const struct ifaddrs *own)
+{
+    struct tcp_address address;
+    uint32_t kept = 0;
+    for (uint32_t at = 0; at < size; at += (uint32_t)sizeof(address)) {
+        memcpy(&address, data + at, sizeof(address));
+        const struct ifaddrs *owner = owner_of(own, &address);
+        if (owner != NULL) {
+            opal_argv_append_unique_nosize(&shared, owner->ifa_name, false);
+        } else {
+            memmove(data + kept, data + at, sizeof(address));
+            kept += (uint32_t)sizeof(address);
+        }
+    }
+    return kept;
+}
+
+static bool are_all_own(const uint8_t *data, uint32_t size, const struct ifaddrs *own)
+{
+    struct tcp_address address;
+    bool all = true;
+    for (uint32_t at = 0; all && at < size; at += (uint32_t)sizeof(address)) {
+        memcpy(&address, data + at, sizeof(address));
+        all = owner_of(own, &address) != NULL;
+    }
+    return all;
+}
+
+uint32_t tcp_drop_own_addresses(uint8_t *data, uint32_t size)
+{
+    struct ifaddrs *own;
+    if (size % sizeof(struct tcp_address) != 0 || getifaddrs(&own) != 0) {
+        return size;
+    }
+    uint32_t kept = are_all_own(data, size, own) ? size : drop(data, size, own);
+    freeifaddrs(own);
+    return kept;
+}
+
+bool tcp_is_shared(const mca_btl_base_module_t *btl)
+{
+    char name[IF_NAMESIZE];
+    bool found = false;
+    if (shared != NULL && tcp_interface(btl, name)) {
+        for (char **one = shared; !found && *one != NULL; one++) {
+            found = strcmp(*one, name) == 0;
+        }
+    }
+    return found;
+}
+
+void tcp_forget_shared(void)
+{
+    opal_argv_free(shared);
+    shared = NULL;
 }
 
 /* --- connections -------------------------------------------------------------------------- */

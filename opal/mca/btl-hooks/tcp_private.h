@@ -10,7 +10,26 @@
 
 #include "opal_config.h"
 
+#include <netinet/in.h>
+
 #include "opal/class/opal_list.h"
+#include "opal/mca/btl/btl.h"
+
+/* btl_tcp.h: a module is an interface (or one of several links on it) */
+struct tcp_module {
+    mca_btl_base_module_t super;
+    uint16_t ifkindex;
+};
+
+/* btl_tcp_addr.h: what is published is an array of these */
+struct tcp_address {
+    struct in6_addr inet; /* an IPv4 address is in its first bytes */
+    in_port_t port;
+    uint16_t ifkindex;
+    unsigned short in_use;
+    uint8_t family;
+};
+enum { TCP_ADDRESS_INET = 0, TCP_ADDRESS_INET6 = 1 };
 
 /* btl_tcp_endpoint.h: the connection of a module to a process */
 struct tcp_endpoint {

@@ -188,7 +188,7 @@ static void report_sent(void)
 static void describe_underway(char *what, size_t size)
 {
     if (rank.underway == NINJA_RANK_VERIFY) {
-        btl_verify_describe(what, size);
+        btl_verify_describe(BTL_WAITING, what, size);
     } else {
         drain_describe(what, size);
     }
@@ -334,7 +334,7 @@ static void verify(const struct ninja_rank_msg *msg)
 {
     size_t n;
     const bool *peers = drain_peers(&n);
-    if (!btl_verify(peers, ninja_params.verify ? n : 0)) {
+    if (!btl_verify(peers, ninja_params.verify ? n : 0, msg->arg)) {
         report_text(NINJA_RANK_FAILED, "out of memory");
         return;
     }
@@ -353,7 +353,7 @@ static void go_on_with_verify(void)
         return;
     }
     rank.underway = 0;
-    btl_verify_describe(what, sizeof(what));
+    btl_verify_describe(verdict, what, sizeof(what));
     report_text(verdict == BTL_REACHED ? NINJA_RANK_OK : NINJA_RANK_FAILED, what);
 }
 
@@ -462,6 +462,7 @@ static void go_on(void)
     default:
         if (has_transports()) {
             btl_progress(); /* peers may need it */
+            btl_verify_attend();
         }
         agent_link_wait(has_transports() ? 1 : 100);
     }
