@@ -40,5 +40,19 @@ switch_ends 0 'done' tcp:eth0,self
 on node2 ip link set eth2 down
 switch_ends 0 'goes on without tcp on eth2' tcp,self
 job_goes_on 4
+
+# what the job falls back to has no newcomers, not even good ones
+on node1 ip link del eth2
+on node1 ip link del docker0
+on node2 ip link del docker0
+switch_ends 0 'done' tcp,self
+cable eth3 10.95.0.1/24 10.95.0.2/24
+switch_ends 1 'fell back to @previous' tcp:nosuch0,self
+job_goes_on 4
+before=$(packets node1 eth3)
+job_goes_on 4
+[ $(($(packets node1 eth3) - before)) -lt 50 ] || die "@previous took an interface that the job did not have"
+switch_ends 0 'done' tcp,self
+wait_for 60 eval '[ "$(packets node1 eth3)" -gt 1000 ]'
 ! grep -q WRONG "$DIR/job.log" || die "wrong bytes"
 kill "$JOB"

@@ -18,7 +18,6 @@
 #include <string.h>
 
 #include "ompi/runtime/mpiruntime.h"
-#include "opal/mca/if/base/base.h"
 #include "opal/runtime/opal_progress.h"
 #include "opal/util/argv.h"
 
@@ -29,6 +28,7 @@ void btl_hooks_open(const char *bypass)
 {
     OBJ_CONSTRUCT(&set_aside, opal_list_t);
     selection_open(bypass);
+    interfaces_open();
     modex_open();
     other_jobs_open();
     verify_open();
@@ -88,12 +88,6 @@ static void close_components(char **names)
     }
 }
 
-static void refresh_interfaces(void)
-{
-    mca_base_framework_close(&opal_if_base_framework);
-    mca_base_framework_open(&opal_if_base_framework, 0);
-}
-
 static void let_go(char **names)
 {
     if (selection_has(names, "tcp")) {
@@ -128,6 +122,7 @@ bool btl_release(const char *list, char *why, size_t size)
     }
     if (endpoints_are_complete()) { /* not when a switch that was interrupted is begun again */
         selection_remember();
+        interfaces_remember();
     }
     verify_job_waits(true);
     take_back();
@@ -261,7 +256,7 @@ void *btl_open(const char *list, uint32_t *size, char *why, size_t why_size)
     make_room_for(entries);
     append_missing(&opened, entries);
     opal_argv_free(entries);
-    refresh_interfaces();
+    interfaces_refresh(selection_is_previous(list));
     modex_keep(true);
     bool ok = open_beside_the_open_ones(opened, why, why_size);
     modex_keep(false);

@@ -1,11 +1,13 @@
 /* What this process still holds of a VMM-bypass device, by its own descriptors and mappings. */
-#include "btl_hooks.h"
+#include "internal.h"
 
 #include <dirent.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
+
+#include "opal/util/argv.h"
 
 /* Device nodes, and the anonymous inodes by which verbs reports events. */
 static bool is_bypass_device(const char *path)
@@ -53,6 +55,44 @@ static size_t look_at_descriptors(struct text *text)
     }
     closedir(dir);
     return found;
+}
+
+/* "/dev/infiniband/uverbs0" */
+static void add_device(char ***devices, const char *path)
+{
+    const char *uverbs = strstr(path, "/dev/infiniband/uverbs");
+    char name_file[128], name[64];
+    FILE *file = NULL;
+    if (uverbs != NULL) {
+        snprintf(name_file, sizeof(name_file), "/sys/class/infiniband_verbs/%.60s/ibdev",
+                 uverbs + strlen("/dev/infiniband/"));
+        file = fopen(name_file, "re");
+    }
+    if (file != NULL && fgets(name, sizeof(name), file) != NULL) {
+        name[strcspn(name, "\n")] = '\0';
+        opal_argv_append_unique_nosize(devices, name, false);
+    }
+    if (file != NULL) {
+        fclose(file);
+    }
+}
+
+char **evidence_devices(void)
+{
+    char **devices = NULL;
+    DIR *dir = opendir("/proc/self/fd");
+    for (struct dirent *entry; dir != NULL && (entry = readdir(dir)) != NULL;) {
+        char target[256];
+        ssize_t n = readlinkat(dirfd(dir), entry->d_name, target, sizeof(target) - 1);
+        if (n > 0) {
+            target[n] = '\0';
+            add_device(&devices, target);
+        }
+    }
+    if (dir != NULL) {
+        closedir(dir);
+    }
+    return devices;
 }
 
 static size_t look_at_mappings(struct text *text)

@@ -8,6 +8,9 @@
  * beside it, is cleared.
  *
  * What is no interface of this machine is an error here: tcp would take it for a wish to use all.
+ *
+ * All components choose among the interfaces in opal_if_list. It is read afresh before they are
+ * opened; for the list of what was before the release, what has come since is taken out of it.
  */
 #include "internal.h"
 
@@ -19,11 +22,13 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "opal/mca/if/base/base.h"
 #include "opal/util/argv.h"
 #include "opal/util/if.h"
 #include "opal/util/net.h"
 
 static char **chosen; /* the entries of open components that were opened on some interfaces only */
+static opal_list_t remembered; /* of opal_if_t: what there was to choose from before the release */
 
 /* "10.1.0.0/16" */
 static bool read_network(const char *value, struct sockaddr_storage *address, uint32_t *prefix)
@@ -172,8 +177,130 @@ const char *interfaces_entry(const char *component)
     return component;
 }
 
+/* --- what there is to choose from --------------------------------------------------------- */
+
+struct use {
+    const char *name;
+    bool by_tcp, any_by_tcp; /* this one; any one */
+};
+
+static void note_use(mca_bml_base_btl_t *by, void *arg)
+{
+    struct use *use = arg;
+    char name[IF_NAMESIZE];
+    if (tcp_interface(by->btl, name)) {
+        use->any_by_tcp = true;
+        use->by_tcp |= strcmp(name, use->name) == 0;
+    }
+}
+
+static bool has_a_tcp_module(const char *interface)
+{
+    mca_btl_base_selected_module_t *module;
+    char name[IF_NAMESIZE];
+    OPAL_LIST_FOREACH(module, &mca_btl_base_modules_initialized, mca_btl_base_selected_module_t)
+    {
+        if (tcp_interface(module->btl_module, name) && strcmp(name, interface) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* tcp was opened on it, and other interfaces of tcp carry what this one does not. */
+static bool is_left_out(const char *interface)
+{
+    struct use use = {.name = interface};
+    endpoints_for_each(note_use, &use);
+    return use.any_by_tcp && !use.by_tcp && has_a_tcp_module(interface);
+}
+
+static void forget_remembered(void)
+{
+    opal_list_item_t *item;
+    while ((item = opal_list_remove_first(&remembered)) != NULL) {
+        OBJ_RELEASE(item);
+    }
+}
+
+void interfaces_remember(void)
+{
+    opal_if_t *interface;
+    forget_remembered();
+    OPAL_LIST_FOREACH(interface, &opal_if_list, opal_if_t)
+    {
+        opal_if_t *copy = is_left_out(interface->if_name) ? NULL : OBJ_NEW(opal_if_t);
+        if (copy != NULL) {
+            memcpy(copy->if_name, interface->if_name, sizeof(copy->if_name));
+            copy->if_addr = interface->if_addr;
+            opal_list_append(&remembered, &copy->super);
+        }
+    }
+}
+
+static bool is_same_address(const opal_if_t *a, const opal_if_t *b)
+{
+    const struct sockaddr_storage *left = &a->if_addr, *right = &b->if_addr;
+    if (left->ss_family != right->ss_family) {
+        return false;
+    }
+    return left->ss_family == AF_INET
+               ? memcmp(&((const struct sockaddr_in *)left)->sin_addr,
+                        &((const struct sockaddr_in *)right)->sin_addr, sizeof(struct in_addr)) == 0
+               : memcmp(&((const struct sockaddr_in6 *)left)->sin6_addr,
+                        &((const struct sockaddr_in6 *)right)->sin6_addr,
+                        sizeof(struct in6_addr)) == 0;
+}
+
+/* With an address: whether it had that one; without: whether it was there. */
+static bool was_there(const opal_if_t *interface, bool with_address)
+{
+    opal_if_t *before;
+    OPAL_LIST_FOREACH(before, &remembered, opal_if_t)
+    {
+        if (strcmp(before->if_name, interface->if_name) == 0 &&
+            (!with_address || is_same_address(before, interface))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* An interface has none of its addresses any more: then it is known by its name. */
+static bool has_a_known_address(const char *name)
+{
+    opal_if_t *interface;
+    OPAL_LIST_FOREACH(interface, &opal_if_list, opal_if_t)
+    {
+        if (strcmp(interface->if_name, name) == 0 && was_there(interface, true)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void interfaces_refresh(bool known_only)
+{
+    opal_if_t *interface, *next;
+    mca_base_framework_close(&opal_if_base_framework);
+    mca_base_framework_open(&opal_if_base_framework, 0);
+    OPAL_LIST_FOREACH_SAFE(interface, next, &opal_if_list, opal_if_t)
+    {
+        if (known_only && !was_there(interface, has_a_known_address(interface->if_name))) {
+            opal_list_remove_item(&opal_if_list, &interface->super);
+            OBJ_RELEASE(interface);
+        }
+    }
+}
+
+void interfaces_open(void)
+{
+    OBJ_CONSTRUCT(&remembered, opal_list_t);
+}
+
 void interfaces_close(void)
 {
+    forget_remembered();
     opal_argv_free(chosen);
     chosen = NULL;
 }

@@ -39,6 +39,12 @@ char *selection_of_only(char **entries);
 char **selection_in_use(void);
 /** Remembers what is in use as @previous. */
 void selection_remember(void);
+/** Whether a list stands for what was in use before, with its interfaces. */
+bool selection_is_previous(const char *list);
+
+/* --- evidence.c --- */
+/** The RDMA devices that this process has open, to be freed with opal_argv_free(). */
+char **evidence_devices(void);
 
 /* --- interfaces.c --- */
 /** Between the components' registration and their opening: sets the interfaces of the entries. */
@@ -47,6 +53,11 @@ bool interfaces_choose(char **entries, char *why, size_t size);
 const char *interfaces_entry(const char *component);
 /** A component is going to be closed. */
 void interfaces_forget(const char *component);
+/** Reads which there are. known_only: less those that are not remembered. */
+void interfaces_refresh(bool known_only);
+/** Remembers those that there are to choose from, less those that tcp turned out not to use. */
+void interfaces_remember(void);
+void interfaces_open(void);
 void interfaces_close(void);
 
 /* --- endpoints.c --- */

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "opal/mca/base/mca_base_component_repository.h"
 #include "opal/util/argv.h"
@@ -11,6 +12,7 @@ static const char *bypass_list;
 static char *best_list;  /* what --mca btl said at the start: NULL, "a,b" or "^a,b" */
 static char **installed; /* the names of all components */
 static char **previous;  /* what was in use before the last release */
+static char **devices;   /* and which RDMA devices */
 
 static void find_installed(void)
 {
@@ -47,6 +49,8 @@ void selection_close(void)
     installed = NULL;
     opal_argv_free(previous);
     previous = NULL;
+    opal_argv_free(devices);
+    devices = NULL;
 }
 
 const char *selection_interfaces(const char *entry)
@@ -88,6 +92,8 @@ void selection_remember(void)
 {
     opal_argv_free(previous);
     previous = selection_in_use();
+    opal_argv_free(devices);
+    devices = evidence_devices();
 }
 
 /* Appends those of from whose component is not in the list. */
@@ -164,9 +170,41 @@ static char **bypass(void)
     return opal_argv_split(bypass_list, ',');
 }
 
+static char **devices_still_there(void)
+{
+    char **there = NULL;
+    for (char **device = devices; device != NULL && *device != NULL; device++) {
+        char path[128];
+        snprintf(path, sizeof(path), "/sys/class/infiniband/%s", *device);
+        if (access(path, F_OK) == 0) {
+            opal_argv_append_nosize(&there, *device);
+        }
+    }
+    return there;
+}
+
+/* openib by its plain name takes all devices. Where those of before are gone, it is to look for
+ * others. */
 static char **what_was_before(void)
 {
-    return opal_argv_copy(previous);
+    char **entries = opal_argv_copy(previous), **there = devices_still_there();
+    for (char **entry = entries; there != NULL && entry != NULL && *entry != NULL; entry++) {
+        if (strcmp(*entry, "openib") == 0) {
+            char *joined = opal_argv_join(there, '+'), *with_devices;
+            if (asprintf(&with_devices, "openib:%s", joined) > 0) {
+                free(*entry);
+                *entry = with_devices;
+            }
+            free(joined);
+        }
+    }
+    opal_argv_free(there);
+    return entries;
+}
+
+bool selection_is_previous(const char *list)
+{
+    return strcmp(list, "@previous") == 0;
 }
 
 static const struct {
