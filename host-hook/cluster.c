@@ -24,15 +24,25 @@ static const struct {
     const char *name;
     int ms;
 } timeouts[] = {
-    [TIMEOUT_CONNECT] = {"connect", 10000},  [TIMEOUT_COMMAND] = {"command", 10000},
-    [TIMEOUT_JOBS] = {"jobs", 30000},        [TIMEOUT_QUIESCE] = {"quiesce", 10000},
-    [TIMEOUT_RELEASE] = {"release", 10000},  [TIMEOUT_RESELECT] = {"reselect", 30000},
-    [TIMEOUT_RESUME] = {"resume", 10000},    [TIMEOUT_DETACH] = {"detach", 30000},
-    [TIMEOUT_UNPLUG] = {"unplug", 30000},    [TIMEOUT_PREPARE] = {"prepare", 60000},
-    [TIMEOUT_COPY] = {"copy", 3600000},      [TIMEOUT_START] = {"start", 30000},
-    [TIMEOUT_PLUG] = {"plug", 30000},        [TIMEOUT_ATTACH] = {"attach", 60000},
-    [TIMEOUT_LINK] = {"link", 60000},        [TIMEOUT_QUIT] = {"quit", 10000},
-    [TIMEOUT_RECOVER] = {"recover", 600000}, [TIMEOUT_RECONNECT] = {"reconnect", 135000},
+    [TIMEOUT_CONNECT] = {"connect", 10000},
+    [TIMEOUT_COMMAND] = {"command", 10000},
+    [TIMEOUT_JOBS] = {"jobs", 30000},
+    [TIMEOUT_QUIESCE] = {"quiesce", 10000},
+    [TIMEOUT_RELEASE] = {"release", 10000},
+    [TIMEOUT_RESELECT] = {"reselect", 30000},
+    [TIMEOUT_RETRY] = {"retry", 75000},
+    [TIMEOUT_RESUME] = {"resume", 10000},
+    [TIMEOUT_DETACH] = {"detach", 30000},
+    [TIMEOUT_UNPLUG] = {"unplug", 30000},
+    [TIMEOUT_PREPARE] = {"prepare", 60000},
+    [TIMEOUT_COPY] = {"copy", 3600000},
+    [TIMEOUT_START] = {"start", 30000},
+    [TIMEOUT_PLUG] = {"plug", 30000},
+    [TIMEOUT_ATTACH] = {"attach", 60000},
+    [TIMEOUT_LINK] = {"link", 60000},
+    [TIMEOUT_QUIT] = {"quit", 10000},
+    [TIMEOUT_RECOVER] = {"recover", 600000},
+    [TIMEOUT_RECONNECT] = {"reconnect", 135000},
 };
 _Static_assert(sizeof(timeouts) / sizeof(timeouts[0]) == TIMEOUTS, "a time-out has no name");
 

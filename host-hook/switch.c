@@ -13,7 +13,8 @@
  *         otherwise: resume, and begin again
  *     a failed release: once more
  *     any failure from release on: noted; open, connect, verify and resume all the same
- *     no list left to fall back to: the jobs that it does not reach stay as they are; others resume
+ *     no list left to fall back to: all are tried again for a while; then the jobs that they do not
+ *     reach stay as they are, and others resume
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,6 +27,7 @@
 #define MAX_ROUNDS     10000
 #define MAX_TAKE_OVERS 20
 #define MAX_STALE      24
+#define RETRY_PAUSE_MS 1000
 
 /* What is tried in turn when a list does not connect all: what the jobs were on; what always works.
  */
@@ -294,11 +296,49 @@ static void resume(struct transport_switch *sw, bool failed)
 {
     if (failed) {
         leave_stuck_jobs(sw);
+    } else if (sw->n_fallbacks == 0 && strcmp(sw->err.class, "Reselect") == 0) {
+        sw->err = (struct ninja_error)NINJA_ERROR_INIT; /* it worked when it was tried again */
     } else if (sw->n_fallbacks > 0) {
         append(&sw->err, "; fell back to ", sw->reselect);
     }
     tell_phase(sw, SWITCH_RESUMING);
     switch_start_step(sw, RESUME);
+}
+
+static void open_list(struct transport_switch *sw, const char *list)
+{
+    set_reselect(sw, list);
+    sw->round++;
+    switch_start_step(sw, OPEN);
+}
+
+static void on_lists_again(evutil_socket_t fd, short what, void *arg)
+{
+    struct transport_switch *sw = arg;
+    timer_free(&sw->next);
+    sw->n_fallbacks = 0;
+    open_list(sw, sw->wanted);
+}
+
+/* Whether all lists are tried again: what is in the way may pass, as a port that is held up does.
+ */
+static bool try_lists_again(struct transport_switch *sw)
+{
+    if (sw->aborted || now_ms() + RETRY_PAUSE_MS >= sw->retry_end) {
+        return false;
+    }
+    ninja_log_warning("%s; no list of transports works, trying again", sw->err.message);
+    sw->next = timer_start(sw->base, RETRY_PAUSE_MS, on_lists_again, sw);
+    return true;
+}
+
+/* Of the first list that failed. */
+static void note_reselect_failed(struct transport_switch *sw)
+{
+    snprintf(sw->err.class, sizeof(sw->err.class), "Reselect");
+    if (sw->retry_end == 0) {
+        sw->retry_end = now_ms() + sw->options.cluster->timeouts[TIMEOUT_RETRY];
+    }
 }
 
 /* After `open`, `connect` or `verify`. */
@@ -311,16 +351,16 @@ static void after_reselect(struct transport_switch *sw, bool failed)
         switch_start_step(sw, sw->step == OPEN ? CONNECT : VERIFY);
         return;
     }
-    const char *list = failed ? next_fallback(sw) : NULL;
-    if (list == NULL) {
-        resume(sw, failed);
-        return;
+    if (failed) {
+        note_reselect_failed(sw);
     }
-    snprintf(sw->err.class, sizeof(sw->err.class), "Reselect");
-    set_reselect(sw, list);
-    ninja_log_warning("%s; falling back to %s", sw->err.message, list);
-    sw->round++;
-    switch_start_step(sw, OPEN);
+    const char *list = failed ? next_fallback(sw) : NULL;
+    if (list != NULL) {
+        ninja_log_warning("%s; falling back to %s", sw->err.message, list);
+        open_list(sw, list);
+    } else if (!failed || !try_lists_again(sw)) {
+        resume(sw, failed);
+    }
 }
 
 static void record_step(struct transport_switch *sw)

@@ -44,6 +44,7 @@ struct transport_switch {
     char *release, *reselect;
     char *wanted;       /* the first list that was tried; NULL: none yet */
     size_t n_fallbacks; /* that were tried after it */
+    int64_t retry_end;  /* until when all lists are tried again; 0: none has failed yet */
     const struct switch_handler *handler;
     void *arg;
 

@@ -128,7 +128,7 @@ recover() {
 }
 
 bypass_cluster 'quiesce-pause = 100;
-timeouts = { link = 200; quiesce = 1500; release = 1500; reselect = 1500; resume = 1500; command = 1500;
+timeouts = { link = 200; quiesce = 1500; release = 1500; reselect = 1500; retry = 0; resume = 1500; command = 1500;
     connect = 3000; jobs = 5000; detach = 2000; attach = 2000; };'
 
 trap 'touch "$DIR/enough"; kill "$(cat "$DIR/agent.pid" 2>/dev/null)" 2>/dev/null || true; cleanup' EXIT

@@ -363,6 +363,22 @@ static void a_failed_open_falls_back_and_resumes(void **state)
     assert_all_run(world);
 }
 
+/* What is in the way of all lists may pass. */
+static void all_lists_are_tried_again(void **state)
+{
+    struct world *world = *state;
+    world->cluster.timeouts[TIMEOUT_RETRY] = 20000;
+    world->job.failing_step = "open";
+    world->job.failing_rank = 3;
+    world->job.failures = 3;
+    run(world, false);
+    assert_string_equal(world->err.class, "");
+    assert_int_equal(fake_log_count("vm1 open @best"), 2);
+    assert_int_equal(fake_log_count("vm1 open @previous"), 1);
+    assert_int_equal(fake_log_count("vm1 open @standby"), 1);
+    assert_all_run(world);
+}
+
 static void without_any_transport_ranks_do_not_run(void **state)
 {
     struct world *world = *state;
@@ -736,6 +752,7 @@ int main(void)
         TEST(a_failed_connect_falls_back_and_resumes),
         TEST(transports_that_reach_nobody_are_left_again),
         TEST(no_job_runs_on_transports_that_reach_nobody),
+        TEST(all_lists_are_tried_again),
         TEST(without_any_transport_ranks_do_not_run),
         TEST(ranks_at_rest_are_resumed_first),
         TEST(a_job_that_was_not_in_it_is_switched_too),
