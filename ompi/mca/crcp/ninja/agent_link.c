@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,8 +28,9 @@ static struct {
     int fd;
     int passed; /* the descriptor that came with the last message, or -1 */
     bool refused;
-    time_t next_try; /* on the monotonic clock */
-} link_ = {.fd = -1, .passed = -1};
+    time_t next_try;      /* on the monotonic clock */
+    pthread_mutex_t lock; /* of fd, for agent_link_send_apart() */
+} link_ = {.fd = -1, .passed = -1, .lock = PTHREAD_MUTEX_INITIALIZER};
 
 bool agent_link_is_up(void)
 {
@@ -48,13 +50,20 @@ static void close_passed(void)
     }
 }
 
+static void set_fd(int fd)
+{
+    pthread_mutex_lock(&link_.lock);
+    if (link_.fd >= 0) {
+        close(link_.fd);
+    }
+    link_.fd = fd;
+    pthread_mutex_unlock(&link_.lock);
+}
+
 static void disconnect(void)
 {
     close_passed();
-    if (link_.fd >= 0) {
-        close(link_.fd);
-        link_.fd = -1;
-    }
+    set_fd(-1);
 }
 
 static void try_again_later(void)
@@ -159,7 +168,7 @@ static const char *connect_and_greet(int milliseconds)
         close(fd);
         return why;
     }
-    link_.fd = fd;
+    set_fd(fd);
     ninja_verbose(1, "the agent at %s knows this rank", ninja_params.agent_socket);
     return NULL;
 }
@@ -253,6 +262,14 @@ void agent_link_send(const struct ninja_rank_msg *msg)
     if (link_.fd >= 0 && ninja_rank_send(link_.fd, msg) != 0) {
         lost(strerror(errno));
     }
+}
+
+bool agent_link_send_apart(const struct ninja_rank_msg *msg)
+{
+    pthread_mutex_lock(&link_.lock);
+    bool sent = link_.fd >= 0 && ninja_rank_send(link_.fd, msg) == 0;
+    pthread_mutex_unlock(&link_.lock);
+    return sent;
 }
 
 void agent_link_wait(int milliseconds)

@@ -9,6 +9,7 @@
  *     steps.c                  the state of this rank, and what it does at each step of a switch
  *     drain.c                  when nothing is in flight
  *     ob1_view.c               what of that is inside pml/ob1
+ *     watchdog.c               says so when a step hangs in what Open MPI brings
  *     windows.c                one-sided communication
  */
 #ifndef NINJA_CRCP_NINJA_H
@@ -29,6 +30,7 @@ struct ninja_params {
     bool helper_thread;
     bool verify;
     int hold; /* s */
+    int watchdog; /* s; 0: none */
 };
 extern struct ninja_params ninja_params;
 
@@ -80,6 +82,8 @@ bool agent_link_receive(struct ninja_rank_msg *msg);
 int agent_link_descriptor(void);
 /** Sends; a failure is treated as loss of the connection. */
 void agent_link_send(const struct ninja_rank_msg *msg);
+/** The same for a thread that does not have the connection: a failure changes nothing. */
+bool agent_link_send_apart(const struct ninja_rank_msg *msg);
 /** Waits until there is something to read, or for so long. Tries to connect again meanwhile. */
 void agent_link_wait(int milliseconds);
 
@@ -110,6 +114,17 @@ struct ninja_rank_pair *drain_sent(uint32_t *n);
 struct ninja_rank_pair *drain_held(uint32_t *n);
 /** By rank, whether it and this one have ever exchanged messages. Borrowed until the next call. */
 const bool *drain_peers(size_t *n);
+
+/* --- watchdog.c --- */
+bool watchdog_open(char *why, size_t size);
+void watchdog_close(void);
+/** A step begins, in this thread; only type, epoch and round are read. */
+void watchdog_begin(const struct ninja_rank_msg *step);
+/** This thread has come round: nothing that it called hangs. */
+void watchdog_feed(void);
+/** The step is over. False: the agent has been told that it hangs, and must not hear of it again.
+ */
+bool watchdog_end(void);
 
 /* --- windows.c --- */
 

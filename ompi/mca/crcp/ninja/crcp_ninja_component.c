@@ -104,15 +104,20 @@ static int component_register(void)
                  "For tests: seconds that MPI_Init waits at most for the first switch of the "
                  "transports, so that no program is too short for one",
                  &ninja_params.hold);
+    ninja_params.watchdog = 20;
+    register_int("watchdog",
+                 "Seconds after which a step of a switch that hangs in a part of Open MPI is "
+                 "reported as failed; 0: never",
+                 &ninja_params.watchdog);
     return OMPI_SUCCESS;
 }
 
 static int component_open(void)
 {
     if (ninja_params.hello_timeout < 0 || ninja_params.finish_timeout < 0 ||
-        ninja_params.hold < 0) {
-        opal_output(0, "crcp/ninja: hello_timeout, finish_timeout and hold must not be negative; "
-                       "the job runs, but cannot be migrated");
+        ninja_params.hold < 0 || ninja_params.watchdog < 0) {
+        opal_output(0, "crcp/ninja: hello_timeout, finish_timeout, hold and watchdog must not be "
+                       "negative; the job runs, but cannot be migrated");
         return OMPI_ERR_BAD_PARAM;
     }
     output = opal_output_open(NULL);

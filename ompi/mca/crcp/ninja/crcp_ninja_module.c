@@ -84,8 +84,9 @@ static bool start(char *why, size_t size)
         return false;
     }
     btl_hooks_open(ninja_params.bypass);
-    if (!steps_open(why, size) || !gate_threads(why, size) ||
+    if (!steps_open(why, size) || !gate_threads(why, size) || !watchdog_open(why, size) ||
         !lookout_open(has_helper(), why, size)) {
+        watchdog_close();
         steps_close();
         btl_hooks_close();
         ob1_view_close();
@@ -137,6 +138,7 @@ int ninja_module_finalize(void)
     opal_progress_unregister(ninja_module_safe_point);
     steps_finish();
     agent_link_close();
+    watchdog_close();
     steps_close();
     btl_hooks_close();
     ob1_view_close();

@@ -168,7 +168,9 @@ static void report(enum ninja_rank_status status, struct ninja_rank_msg content)
         ninja_verbose(1, "%s: %s: %s", ninja_rank_type_name(rank.last_step),
                       ninja_rank_status_name(status), text);
     }
-    agent_link_send(&rank.report);
+    if (watchdog_end()) {
+        agent_link_send(&rank.report);
+    }
 }
 
 static void report_text(enum ninja_rank_status status, const char *text)
@@ -399,6 +401,7 @@ static void begin_step(struct ninja_rank_msg *msg)
     rank.round = msg->round;
     rank.last_step = msg->type;
     clock_gettime(CLOCK_MONOTONIC, &rank.step_began);
+    watchdog_begin(msg);
     if (ninja_fault(NINJA_FAULT_STEP, "%s", ninja_rank_type_name(msg->type)) != NINJA_FAULT_NONE) {
         report_text(NINJA_RANK_FAILED, "made to fail by a fault point");
     } else if (step->alone) {
@@ -472,6 +475,7 @@ void steps_serve(void)
 {
     struct ninja_rank_msg msg;
     do {
+        watchdog_feed();
         if (agent_link_receive(&msg)) {
             handle(&msg);
             ninja_rank_msg_clear(&msg);
