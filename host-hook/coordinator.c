@@ -21,7 +21,6 @@
 #include "common/fault.h"
 #include "common/log.h"
 #include "host-hook/json_text.h"
-#include "host-hook/report.h"
 
 const struct migration_step migration_steps[] = {
     {"prepare", false, NULL, begin_prepare, "prepare the receiving QEMU of each VM"},
@@ -200,7 +199,7 @@ static enum outcome judge(const struct migration *m)
 static void enter_last(struct migration *m, enum migration_state state)
 {
     m->ended = true;
-    report_time(m->ended_at, sizeof(m->ended_at));
+    wall_clock_text(m->ended_at, sizeof(m->ended_at));
     state_set(&m->states, state);
 }
 

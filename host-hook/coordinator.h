@@ -96,6 +96,9 @@ const char *migration_state_name(const struct migration *migration);
 void migration_get_progress(const struct migration *migration, int vm,
                             struct migration_progress *progress);
 
+/* "version" of a report; grows when a key changes its meaning or goes. */
+#define REPORT_VERSION 1
+
 /** A new object, as documented in docs/report.md. */
 json_t *migration_report(const struct migration *migration);
 

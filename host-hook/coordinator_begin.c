@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "host-hook/report.h"
 #include "host-hook/transfer.h"
 
 bool migration_check(struct survey *survey, const struct cluster *cluster,
@@ -82,7 +81,7 @@ static struct migration *make(struct event_base *base, const struct cluster *clu
     m->switches = json_array();
     m->warnings = json_array();
     m->samples = samples_new(base, m->n, sample_vm, m);
-    report_time(m->began, sizeof(m->began));
+    wall_clock_text(m->began, sizeof(m->began));
     state_begin(&m->states, on_state, m);
     for (int i = 0; i < m->n; i++) {
         struct migration_vm *vm = &m->vms[i];

@@ -5,7 +5,6 @@
 
 #include "host-hook/coordinator_private.h"
 #include "host-hook/json_text.h"
-#include "host-hook/report.h"
 
 static void add_stages(json_t *json, const struct migration_vm *vm)
 {

@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "common/log.h"
-#include "host-hook/report.h"
+#include "host-hook/timer.h"
 #include "host-hook/whole_file.h"
 
 #define STAMP    15 /* characters of an ID before the number that counts within a second */
@@ -155,7 +155,7 @@ const char *journal_dir(const struct journal *journal)
 void journal_write(struct journal *journal, json_t *entry)
 {
     char time_text[40];
-    report_time(time_text, sizeof(time_text));
+    wall_clock_text(time_text, sizeof(time_text));
     json_object_set_new(entry, "time", json_string(time_text));
     char *text = json_dumps(entry, JSON_COMPACT);
     json_decref(entry);

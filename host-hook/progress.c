@@ -21,7 +21,6 @@
 
 #include "common/log.h"
 #include "host-hook/progress_line.h"
-#include "host-hook/report.h"
 #include "host-hook/timer.h"
 
 #define TICK_MS    250
@@ -264,7 +263,7 @@ static void record(struct progress *progress)
 {
     char time[40];
     json_t *vms = json_array();
-    report_time(time, sizeof(time));
+    wall_clock_text(time, sizeof(time));
     for (int i = 0; i < progress->n; i++) {
         const struct migration_progress *vm = &progress->vms[i].now;
         json_t *json = json_pack("{s:s, s:s}", "name", vm->vm, "stage", vm->stage);

@@ -1,21 +1,8 @@
 #include "host-hook/report.h"
 
 #include <string.h>
-#include <time.h>
 
 #include "host-hook/json_text.h"
-
-void report_time(char *text, size_t size)
-{
-    struct timespec now;
-    struct tm tm;
-    char date[32], zone[8];
-    clock_gettime(CLOCK_REALTIME, &now);
-    localtime_r(&now.tv_sec, &tm);
-    strftime(date, sizeof(date), "%Y-%m-%dT%H:%M:%S", &tm);
-    strftime(zone, sizeof(zone), "%z", &tm);
-    snprintf(text, size, "%s.%03ld%s", date, now.tv_nsec / 1000000, zone);
-}
 
 static long long integer_of(json_t *object, const char *key)
 {

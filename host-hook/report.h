@@ -5,13 +5,7 @@
 #define NINJA_REPORT_H
 
 #include <jansson.h>
-#include <stddef.h>
 #include <stdio.h>
-
-#define REPORT_VERSION 1
-
-/** The wall clock as ISO 8601 with milliseconds and zone. */
-void report_time(char *text, size_t size);
 
 /** Writes a report's table of every stage's time. */
 void report_print(FILE *out, json_t *report);

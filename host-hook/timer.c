@@ -1,5 +1,6 @@
 #include "host-hook/timer.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -15,6 +16,18 @@ int64_t wall_clock_us(void)
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
     return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+void wall_clock_text(char *text, size_t size)
+{
+    struct timespec now;
+    struct tm tm;
+    char date[32], zone[8];
+    clock_gettime(CLOCK_REALTIME, &now);
+    localtime_r(&now.tv_sec, &tm);
+    strftime(date, sizeof(date), "%Y-%m-%dT%H:%M:%S", &tm);
+    strftime(zone, sizeof(zone), "%z", &tm);
+    snprintf(text, size, "%s.%03ld%s", date, now.tv_nsec / 1000000, zone);
 }
 
 struct event *timer_start(struct event_base *base, int64_t ms, event_callback_fn callback,

@@ -1,10 +1,11 @@
 /*
- * One-shot timers, the monotonic clock, and waiting for several operations at once.
+ * One-shot timers, clocks, and waiting for several operations at once.
  */
 #ifndef NINJA_TIMER_H
 #define NINJA_TIMER_H
 
 #include <event2/event.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "common/error.h"
@@ -14,6 +15,9 @@ int64_t now_ms(void);
 
 /** Microseconds since 1970, for a reader who compares with other logs; it may jump. */
 int64_t wall_clock_us(void);
+
+/** The wall clock as ISO 8601 with milliseconds and zone; 40 bytes are enough. */
+void wall_clock_text(char *text, size_t size);
 
 /** Calls back once after ms milliseconds; free it with timer_free(). Aborts if out of memory. */
 struct event *timer_start(struct event_base *base, int64_t ms, event_callback_fn callback,
