@@ -11,7 +11,7 @@
 const struct option_info ninjactl_options[] = {
     {OPT_CLUSTER, "cluster", "FILE", "the cluster file (default " CLUSTER_DEFAULT_FILE ")"},
     {OPT_STATE_DIR, "state-dir", "DIR",
-     "where journals and reports are kept (default " JOURNAL_DEFAULT_DIR ")"},
+     "where journals and reports are kept (default " SETTINGS_STATE_DIR ")"},
     {OPT_MODE, "mode", "live|paused",
      "live (default): jobs run while memory is copied; paused: they wait"},
     {OPT_TIMEOUT, "timeout", "NAME=TIME",

@@ -11,9 +11,8 @@
 
 #include "common/error.h"
 
-#define JOURNAL_DEFAULT_DIR "/var/lib/ninja"
-#define JOURNAL_ID_SIZE     40
-#define JOURNAL_MAX_KEY     128
+#define JOURNAL_ID_SIZE 40
+#define JOURNAL_MAX_KEY 128
 
 struct journal;
 

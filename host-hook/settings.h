@@ -20,8 +20,9 @@
 
 #include "common/error.h"
 
-#define SETTINGS_MAX_FILE (64 * 1024)
-#define SETTINGS_MAX_TEXT 1024
+#define SETTINGS_STATE_DIR "/var/lib/ninja" /* where migrations leave journal and report */
+#define SETTINGS_MAX_FILE  (64 * 1024)
+#define SETTINGS_MAX_TEXT  1024
 
 enum setting_type {
     SETTING_TEXT,   /* not empty */

@@ -2,12 +2,11 @@
  * The settings of all programs of the host side.
  */
 #include "host-hook/cluster.h"
-#include "host-hook/journal.h"
 #include "host-hook/settings.h"
 
 const struct setting_info settings_shared[] = {
     {"cluster-file", SETTING_TEXT, CLUSTER_DEFAULT_FILE, 0, 0, NULL, "the cluster file"},
-    {"state-dir", SETTING_TEXT, JOURNAL_DEFAULT_DIR, 0, 0, NULL,
+    {"state-dir", SETTING_TEXT, SETTINGS_STATE_DIR, 0, 0, NULL,
      "where journals, logs and reports are kept"},
     {"mode", SETTING_WORD, "live", 0, 0, "live|paused",
      "whether jobs run while memory is copied, or wait"},
