@@ -16,7 +16,6 @@
 #include <unistd.h>
 
 #include "host-hook/device.h"
-#include "host-hook/driver.h"
 #include "host-hook/text_file.h"
 #include "host-hook/transfer.h"
 
@@ -65,6 +64,8 @@ struct key {
 struct reader {
     const char *file;
     struct cluster *cluster;
+    cluster_drivers drivers;
+    const struct cluster_driver *driver; /* the one that the file names, from its root on */
     struct ninja_error *err;
 };
 
@@ -238,13 +239,28 @@ static int find_vm(const struct cluster *cluster, const char *name)
     return -1;
 }
 
+static bool find_driver(struct reader *reader, const config_setting_t *setting)
+{
+    const struct cluster_driver *driver;
+    char known[200] = "";
+    for (size_t i = 0; (driver = reader->drivers(i)) != NULL; i++) {
+        if (strcmp(driver->name, reader->cluster->driver) == 0) {
+            reader->driver = driver;
+            return true;
+        }
+        size_t len = strlen(known);
+        snprintf(known + len, sizeof(known) - len, "%s\"%s\"", len ? " or " : "", driver->name);
+    }
+    return wrong(reader, setting, "unknown driver \"%s\"; expected %s", reader->cluster->driver,
+                 known);
+}
+
 static bool check_entry(const struct reader *reader, const config_setting_t *group,
                         struct cluster_entry *entry)
 {
-    bool qmp = strcmp(reader->cluster->driver, "qmp") == 0;
-    if (qmp && (entry->qmp == NULL || entry->receive == NULL)) {
-        return wrong(reader, group, "expected the key \"%s\" in a VM of a site (driver \"qmp\")",
-                     entry->qmp == NULL ? "qmp" : "receive");
+    if (reader->driver->needs_qmp && (entry->qmp == NULL || entry->receive == NULL)) {
+        return wrong(reader, group, "expected the key \"%s\" in a VM of a site (driver \"%s\")",
+                     entry->qmp == NULL ? "qmp" : "receive", reader->driver->name);
     }
     if (entry->device != NULL) {
         const config_setting_t *setting = config_setting_get_member(group, "device");
@@ -386,7 +402,7 @@ static bool check_two_uses(const struct reader *reader, const struct use *a, con
 {
     const struct cluster *cluster = reader->cluster;
     bool same_vm_elsewhere = a->vm == b->vm && a->site != b->site && !a->qmp && !b->qmp &&
-                             strcmp(cluster->driver, "local") == 0;
+                             reader->driver->may_keep_agent;
     if (strcmp(a->path, b->path) != 0 || same_vm_elsewhere) {
         return true;
     }
@@ -423,7 +439,7 @@ static bool check_sockets(const struct reader *reader)
     return ok;
 }
 
-static bool read_root(const struct reader *reader, const config_setting_t *root)
+static bool read_root(struct reader *reader, const config_setting_t *root)
 {
     struct cluster *cluster = reader->cluster;
     config_setting_t *vms = NULL, *sites = NULL, *migration = NULL, *times = NULL;
@@ -441,11 +457,8 @@ static bool read_root(const struct reader *reader, const config_setting_t *root)
     if (!read_group(reader, root, keys, "the cluster file")) {
         return false;
     }
-    if (driver_find(cluster->driver) == NULL) {
-        return wrong(reader, config_setting_get_member(root, "driver"),
-                     "unknown driver \"%s\"; expected \"qmp\" or \"local\"", cluster->driver);
-    }
-    return read_vms(reader, vms) && read_sites(reader, sites) &&
+    return find_driver(reader, config_setting_get_member(root, "driver")) &&
+           read_vms(reader, vms) && read_sites(reader, sites) &&
            (migration == NULL || read_migration(reader, migration)) &&
            (times == NULL || read_timeouts(reader, times)) && check_sockets(reader);
 }
@@ -489,10 +502,10 @@ static char *read_file(const struct reader *reader)
     return text;
 }
 
-struct cluster *cluster_read(const char *file, struct ninja_error *err)
+struct cluster *cluster_read(const char *file, cluster_drivers drivers, struct ninja_error *err)
 {
     struct cluster *cluster = cluster_new(file);
-    struct reader reader = {file, cluster, err};
+    struct reader reader = {.file = file, .cluster = cluster, .drivers = drivers, .err = err};
     bool ok = false;
     config_t config;
     config_init(&config);

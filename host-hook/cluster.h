@@ -5,6 +5,7 @@
 #define NINJA_CLUSTER_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 #include "common/error.h"
 
@@ -50,6 +51,19 @@ enum compress {
     COMPRESS_ZSTD,
 };
 
+/*
+ * What a driver wants of the cluster file. Each driver says it, so that the file can be checked
+ * here without knowing any of them.
+ */
+struct cluster_driver {
+    const char *name;    /* as the key "driver" has it */
+    bool needs_qmp;      /* each VM has the keys "qmp" and "receive" at each site */
+    bool may_keep_agent; /* a VM may have the same socket of its agent at several sites */
+};
+
+/** The drivers that there are, from 0 on; NULL after the last one. */
+typedef const struct cluster_driver *(*cluster_drivers)(size_t i);
+
 /* A VM at a site. Strings that the file leaves out are NULL. */
 struct cluster_entry {
     char *qmp, *agent, *receive, *device;
@@ -85,9 +99,10 @@ struct cluster {
 /**
  * Reads and checks a cluster file.
  *
+ * @param drivers  those that it may name; driver_in_file() of driver.h has all
  * @return the cluster, or NULL with err set: class "ClusterFile", "FILE:LINE: what was expected"
  */
-struct cluster *cluster_read(const char *file, struct ninja_error *err);
+struct cluster *cluster_read(const char *file, cluster_drivers drivers, struct ninja_error *err);
 void cluster_free(struct cluster *cluster);
 
 /** The index of the site with that name, or -1 with err naming those that there are. */

@@ -2,15 +2,22 @@
 
 #include <string.h>
 
+static const struct vmm_driver *const drivers[] = {&driver_qmp, &driver_local};
+#define DRIVERS (sizeof(drivers) / sizeof(drivers[0]))
+
 const struct vmm_driver *driver_find(const char *name)
 {
-    static const struct vmm_driver *const drivers[] = {&driver_qmp, &driver_local};
-    for (size_t i = 0; i < sizeof(drivers) / sizeof(drivers[0]); i++) {
-        if (strcmp(drivers[i]->name, name) == 0) {
+    for (size_t i = 0; i < DRIVERS; i++) {
+        if (strcmp(drivers[i]->in_file.name, name) == 0) {
             return drivers[i];
         }
     }
     return NULL;
+}
+
+const struct cluster_driver *driver_in_file(size_t i)
+{
+    return i < DRIVERS ? &drivers[i]->in_file : NULL;
 }
 
 void vmm_init(struct vmm *vmm, const struct vmm_driver *driver, struct event_base *base,

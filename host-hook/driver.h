@@ -38,7 +38,7 @@ struct vmm_progress {
 };
 
 struct vmm_driver {
-    const char *name;
+    struct cluster_driver in_file; /* its name there, and what it wants of it */
 
     /** Makes the object; no I/O. */
     struct vmm *(*open)(struct event_base *base, const struct cluster *cluster, int vm);
@@ -105,6 +105,9 @@ extern const struct vmm_driver driver_local;
 
 /** The driver of that name, or NULL. */
 const struct vmm_driver *driver_find(const char *name);
+
+/** For cluster_read(): what each driver wants of the cluster file. */
+const struct cluster_driver *driver_in_file(size_t i);
 
 /** The VM's entry at its site; `site` must be known. */
 static inline const struct cluster_entry *vmm_entry(const struct vmm *vmm)

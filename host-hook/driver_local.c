@@ -127,7 +127,7 @@ static void local_close(struct vmm *vmm)
 }
 
 const struct vmm_driver driver_local = {
-    .name = "local",
+    .in_file = {.name = "local", .may_keep_agent = true},
     .open = local_open,
     .locate = local_locate,
     .adopt = local_adopt,

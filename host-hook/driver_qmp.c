@@ -533,7 +533,7 @@ static void qmp_vm_close(struct vmm *vmm)
 }
 
 const struct vmm_driver driver_qmp = {
-    .name = "qmp",
+    .in_file = {.name = "qmp", .needs_qmp = true},
     .open = qmp_vm_open,
     .locate = qmp_vm_locate,
     .adopt = qmp_vm_adopt,

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/log.h"
+#include "host-hook/driver.h"
 #include "host-hook/logs.h"
 #include "host-hook/looks.h"
 #include "host-hook/ninjactl.h"
@@ -66,7 +67,7 @@ int session_open(struct session *session, const struct args *args)
         session->hooks.dir = settings_text(args->settings, "hooks-dir");
         session->hooks.timeout_ms = settings_number(args->settings, "hook-timeout");
     }
-    session->cluster = cluster_read(args->cluster_file, &err);
+    session->cluster = cluster_read(args->cluster_file, driver_in_file, &err);
     if (session->cluster == NULL) {
         complain(&err);
         return EXIT_CLUSTER_FILE;

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "common/log.h"
+#include "host-hook/driver.h"
 
 struct clusters {
     const struct options *options;
@@ -59,7 +60,8 @@ void clusters_read(struct clusters *clusters)
 {
     for (int i = 0; i < clusters->options->n_clusters; i++) {
         struct ninja_error err = NINJA_ERROR_INIT;
-        struct cluster *cluster = cluster_read(clusters->options->clusters[i], &err);
+        struct cluster *cluster =
+            cluster_read(clusters->options->clusters[i], driver_in_file, &err);
         if (cluster != NULL) {
             take_name(clusters, i, cluster);
         } else {
@@ -120,7 +122,8 @@ struct cluster *clusters_open(const struct clusters *clusters, const char *name,
                               struct ninja_error *err)
 {
     int i = choose(clusters, name, err);
-    struct cluster *cluster = i >= 0 ? cluster_read(clusters->options->clusters[i], err) : NULL;
+    struct cluster *cluster =
+        i >= 0 ? cluster_read(clusters->options->clusters[i], driver_in_file, err) : NULL;
     if (cluster != NULL && strcmp(cluster->name, clusters->names[i]) != 0) {
         ninja_error_set(err, "ClusterFile",
                         "%s now describes the cluster \"%s\"; \"systemctl reload ninjad\" takes "

@@ -44,7 +44,7 @@ static void read_file(const char *text, size_t size)
     int fd = memfd_create("cluster", MFD_CLOEXEC);
     FUZZ_CHECK(fd >= 0 && write(fd, text, size) == (ssize_t)size);
     snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-    struct cluster *cluster = cluster_read(path, &err);
+    struct cluster *cluster = cluster_read(path, driver_in_file, &err);
     FUZZ_CHECK((cluster == NULL) == ninja_error_is_set(&err));
     if (cluster != NULL) {
         check_cluster(cluster);

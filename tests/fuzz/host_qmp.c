@@ -44,7 +44,7 @@ static struct cluster *make_cluster(const char *more)
     FUZZ_CHECK(out != NULL);
     fprintf(out, cluster_text, peers[0].path, peers[1].path, more);
     fclose(out);
-    struct cluster *cluster = cluster_read(path, &err);
+    struct cluster *cluster = cluster_read(path, driver_in_file, &err);
     FUZZ_CHECK(cluster != NULL);
     free(path);
     return cluster;

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "host-hook/cluster.h"
+#include "host-hook/driver.h"
 #include "host-hook/history.h"
 #include "host-hook/journal.h"
 #include "host-hook/record.h"
@@ -43,7 +44,7 @@ static void set_up(void)
     report_path = fuzz_path("state/" ID "/report.json");
     FUZZ_CHECK(mkdir(dir, 0700) == 0);
     write_file(path, cluster_text, sizeof(cluster_text) - 1);
-    cluster = cluster_read(path, &err);
+    cluster = cluster_read(path, driver_in_file, &err);
     FUZZ_CHECK(cluster != NULL);
     free(path);
     free(dir);

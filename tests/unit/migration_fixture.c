@@ -79,7 +79,7 @@ struct world *make_world(int at)
     world->base = event_base_new();
     snprintf(path, sizeof(path), "%s/cluster.conf", fake_dir());
     write_cluster_file(path);
-    world->cluster = cluster_read(path, &err);
+    world->cluster = cluster_read(path, driver_in_file, &err);
     if (world->cluster == NULL) {
         fail_msg("%s", err.message);
     }

@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "host-hook/cluster.h"
+#include "host-hook/driver.h"
 #include "tests/unit/fake_peer.h"
 
 static char path[128];
@@ -18,7 +19,7 @@ static struct cluster *read_text(const char *text, struct ninja_error *err)
     FILE *out = fopen(path, "w");
     fputs(text, out);
     fclose(out);
-    return cluster_read(path, err);
+    return cluster_read(path, driver_in_file, err);
 }
 
 static int teardown(void **state)
@@ -199,7 +200,7 @@ static void each_mistake_is_named_with_its_line(void **state)
 static void a_file_that_is_not_there(void **state)
 {
     struct ninja_error err = NINJA_ERROR_INIT;
-    assert_null(cluster_read("/nonexistent/cluster.conf", &err));
+    assert_null(cluster_read("/nonexistent/cluster.conf", driver_in_file, &err));
     assert_non_null(strstr(err.message, "/nonexistent/cluster.conf: No such file"));
     assert_non_null(strstr(err.message, "--cluster"));
 }

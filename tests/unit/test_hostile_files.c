@@ -14,6 +14,7 @@
 #include <cmocka.h>
 
 #include "host-hook/cluster.h"
+#include "host-hook/driver.h"
 #include "host-hook/journal.h"
 #include "host-hook/record.h"
 #include "tests/unit/fake_peer.h"
@@ -41,7 +42,7 @@ static struct cluster *read_cluster(const char *bytes, size_t size, struct ninja
     char path[128];
     snprintf(path, sizeof(path), "%s/cluster.conf", fake_dir());
     write_file(path, bytes, size);
-    return cluster_read(path, err);
+    return cluster_read(path, driver_in_file, err);
 }
 
 static void expect_wrong(const char *bytes, size_t size, const char *words)
