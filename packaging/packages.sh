@@ -73,7 +73,7 @@ install_packages() {
     said=$(apt_get update) || true
     said+=$'\n'$(apt_get install -y --no-install-recommends "${missing[@]}") && return 0
     {
-        echo "$said" | grep -E '^(E|W|Err):|Depends:|^dpkg:' | tail -n 20
+        grep -E '^(E|W|Err):|Depends:|^dpkg:' <<<"$said" || tail -n 20 <<<"$said"
         mapfile -t missing < <(packages_missing "$@")
         echo "these packages could not be installed: ${missing[*]}"
         echo "see above why, mend it (apt-get update tells whether the mirror is reached), and try again"
