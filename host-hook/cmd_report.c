@@ -3,6 +3,8 @@
  */
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "host-hook/ninjactl.h"
 #include "host-hook/report.h"
@@ -29,13 +31,22 @@ static json_t *read_report(const struct args *args, const char *id)
     return report;
 }
 
+/* Also as /dev/stdout, or whatever else it is called: then it is written to, not replaced. */
+static bool is_standard_output(const char *file)
+{
+    struct stat named, standard;
+    return file == NULL || strcmp(file, "-") == 0 ||
+           (stat(file, &named) == 0 && fstat(STDOUT_FILENO, &standard) == 0 &&
+            named.st_dev == standard.st_dev && named.st_ino == standard.st_ino);
+}
+
 static int write_page(const struct args *args, char *page, size_t size)
 {
     struct ninja_error err = NINJA_ERROR_INIT;
     if (page == NULL) {
         ninja_error_set(&err, "NoMemory", "out of memory");
-    } else if (args->html_file != NULL && strcmp(args->html_file, "-") != 0) {
-        whole_file_write(args->html_file, page, size, &err);
+    } else if (!is_standard_output(args->html_file)) {
+        whole_file_write_to(args->html_file, page, size, &err);
     } else if (fwrite(page, 1, size, stdout) != size || fflush(stdout) != 0) {
         ninja_error_set(&err, "State", "standard output: %m");
     }

@@ -8,6 +8,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "host-hook/plain_file.h"
+
 /* What the child writes before it closes the pipe, or ends. */
 static void read_text(int fd, char *text, int size)
 {
@@ -67,11 +69,11 @@ bool detach_fork(struct detach *detach, char *text, int size, int *code)
 
 bool detach_to_log(const char *log_path, struct ninja_error *err)
 {
-    int log = open(log_path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+    int log = plain_file_open(log_path, O_WRONLY | O_CREAT | O_APPEND, 0644, "State", err);
     int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
     bool ok = log >= 0 && null >= 0;
     if (!ok) {
-        ninja_error_set(err, "State", "%s: %m", log < 0 ? log_path : "/dev/null");
+        ninja_error_set(err, "State", "/dev/null: %m");
     } else {
         setsid(); /* fails only where there is no terminal's session to leave */
         fflush(NULL);

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "common/log.h"
+#include "host-hook/plain_file.h"
 #include "host-hook/timer.h"
 #include "host-hook/whole_file.h"
 
@@ -104,7 +105,8 @@ struct journal *journal_new(const char *state_dir, struct ninja_error *err)
     }
     int made = make_own_dir(journal, state_dir);
     snprintf(path, sizeof(path), "%s/journal", journal->dir);
-    journal->fd = made < 0 ? -1 : open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+    journal->fd =
+        made < 0 ? -1 : plain_file_open(path, O_WRONLY | O_CREAT | O_APPEND, 0644, "State", err);
     if (journal->fd < 0 || !sync_dir(journal->dir) || !sync_dir(state_dir)) {
         ninja_error_set(err, "State", "%s: %m (--state-dir DIR names another)",
                         made < 0 ? journal->dir : path);
@@ -124,7 +126,7 @@ struct journal *journal_open(const char *state_dir, const char *id, struct ninja
     snprintf(journal->id, sizeof(journal->id), "%s", id);
     snprintf(journal->dir, sizeof(journal->dir), "%s/%s", state_dir, id);
     snprintf(path, sizeof(path), "%s/journal", journal->dir);
-    journal->fd = open(path, O_RDWR | O_APPEND | O_CLOEXEC);
+    journal->fd = plain_file_open(path, O_RDWR | O_APPEND, 0, "State", err);
     char last;
     off_t size = journal->fd < 0 ? -1 : lseek(journal->fd, 0, SEEK_END);
     bool ok = size >= 0;
@@ -182,7 +184,7 @@ bool journal_write_report(struct journal *journal, const json_t *report, struct 
     FILE *out = open_memstream(&text, &size);
     bool ok = out != NULL && json_dumpf(report, out, JSON_INDENT(2)) == 0 && fputc('\n', out) > 0;
     ok = out != NULL && fclose(out) == 0 && ok;
-    ok = ok ? whole_file_write(path, text, size, err)
+    ok = ok ? whole_file_write(path, WHOLE_FILE_UMASK, text, size, err)
             : ninja_error_set(err, "NoMemory", "%s: out of memory", path);
     free(text);
     return ok;
@@ -269,7 +271,7 @@ int lock_take(const char *state_dir, const char *cluster, struct ninja_error *er
         return lock_busy(cluster, getpid(), err);
     }
     /* Who can read it can lock it, and so keep us from it. */
-    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    int fd = plain_file_open(path, O_RDWR | O_CREAT, 0600, "State", err);
     if (fd < 0 || fchmod(fd, 0600) != 0) {
         return lock_failed(fd, path, err);
     }
@@ -313,7 +315,7 @@ pid_t lock_holder(const char *state_dir, const char *cluster)
     if (find_held(path) != NULL) {
         return getpid();
     }
-    int fd = open(path, O_RDONLY | O_CLOEXEC); /* enough to ask */
+    int fd = plain_file_open(path, O_RDONLY, 0, "State", NULL); /* enough to ask */
     if (fd < 0) {
         return errno == EACCES ? -1 : 0;
     }

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "common/log.h"
+#include "host-hook/plain_file.h"
 
 #define MAX_PATH 4200
 
@@ -49,11 +50,12 @@ struct log_file *log_file_open(const char *dir, bool only)
 {
     char path[MAX_PATH];
     struct stat st;
+    struct ninja_error err = NINJA_ERROR_INIT;
     struct log_file *file = calloc(1, sizeof(*file));
     snprintf(path, sizeof(path), "%s/log", dir);
-    file->fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+    file->fd = plain_file_open(path, O_WRONLY | O_CREAT | O_APPEND, 0644, "State", &err);
     if (file->fd < 0) {
-        ninja_log_warning("%s: %m; there is no log of this migration", path);
+        ninja_log_warning("%s; there is no log of this migration", err.message);
         free(file);
         return NULL;
     }

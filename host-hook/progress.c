@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "common/log.h"
+#include "host-hook/plain_file.h"
 #include "host-hook/progress_line.h"
 #include "host-hook/timer.h"
 
@@ -348,7 +349,8 @@ static FILE *open_record(const char *dir)
 {
     char path[4200];
     snprintf(path, sizeof(path), "%s/progress", dir);
-    return fopen(path, "ae");
+    int fd = plain_file_open(path, O_WRONLY | O_CREAT | O_APPEND, 0644, "State", NULL);
+    return fd >= 0 ? fdopen(fd, "a") : NULL;
 }
 
 struct progress *progress_start(struct event_base *base, const struct migration *migration,

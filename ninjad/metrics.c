@@ -2,29 +2,30 @@
 
 #include "ninjad/metrics.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <time.h>
-#include <unistd.h>
 
+#include "common/error.h"
 #include "common/log.h"
 #include "host-hook/history.h"
 #include "host-hook/json_text.h"
+#include "host-hook/whole_file.h"
 #include "ninjad/api.h"
 #include "ninjad/clusters.h"
 #include "ninjad/past.h"
 #include "ninjad/server.h"
 
+/* Readable for the collector, which is another user. */
+#define MODE 0644
+
 struct metrics {
     struct ninjad *ninjad;
     unsigned long (*requests)[2]; /* of each command, and of none: failed, ok */
     time_t began;
-    int complained; /* the errno that was logged last */
+    struct ninja_error complained; /* of the last time */
 };
 
 struct metrics *metrics_new(struct ninjad *ninjad)
@@ -204,38 +205,44 @@ static void write_service(FILE *out, const struct metrics *metrics)
     write_requests(out, metrics);
 }
 
-/* Readable for the collector, which is another user. */
-static bool write_file(const struct metrics *metrics, const char *path)
+static char *make_text(const struct metrics *metrics, size_t *size)
 {
-    char temporary[4096];
+    char *text = NULL;
     json_t *clusters = clusters_names(metrics->ninjad->clusters);
-    int n = snprintf(temporary, sizeof(temporary), "%s.new", path);
-    FILE *out = n > 0 && (size_t)n < sizeof(temporary) ? fopen(temporary, "we") : NULL;
-    bool ok = out != NULL && fchmod(fileno(out), 0644) == 0;
+    FILE *out = open_memstream(&text, size);
+    bool ok = out != NULL;
     if (ok) {
         write_migrations(out, metrics->ninjad->past);
         write_last(out, metrics->ninjad->past, clusters);
         write_service(out, metrics);
         ok = !ferror(out);
-    }
-    json_decref(clusters);
-    if (out != NULL) {
         ok = fclose(out) == 0 && ok;
     }
-    return ok && rename(temporary, path) == 0;
+    json_decref(clusters);
+    if (!ok) {
+        free(text);
+    }
+    return ok ? text : NULL;
 }
 
 void metrics_write(struct metrics *metrics)
 {
     const char *path = metrics->ninjad->options->metrics;
+    struct ninja_error err = NINJA_ERROR_INIT;
+    size_t size = 0;
     if (path == NULL) {
         return;
     }
     past_refresh(metrics->ninjad->past, NULL);
-    if (write_file(metrics, path)) {
-        metrics->complained = 0;
-    } else if (metrics->complained != errno) {
-        metrics->complained = errno;
-        ninja_log_error("%s: %m; metrics are not written", path);
+    char *text = make_text(metrics, &size);
+    if (text == NULL) {
+        ninja_error_set(&err, "NoMemory", "%s: out of memory", path);
+    } else {
+        whole_file_write(path, MODE, text, size, &err);
     }
+    free(text);
+    if (ninja_error_is_set(&err) && strcmp(err.message, metrics->complained.message) != 0) {
+        ninja_log_error("%s; metrics are not written", err.message);
+    }
+    metrics->complained = err;
 }

@@ -38,6 +38,15 @@ expect 0 report --html - "$FIRST"
 says "Migration $FIRST"
 [ "$(stat -c %s "$DIR/b.html")" -lt 200000 ] || die "the page is too large"
 
+# Standard output, by whatever name, is written to: what it leads to is not replaced.
+echo before >"$DIR/c.html"
+ninjactl report --html /dev/stdout >>"$DIR/c.html"
+{ echo before; ninjactl report --html; } | cmp - "$DIR/c.html" || die "standard output was replaced"
+ninjactl report --html /dev/stdout | cmp - "$DIR/a.html" || die "a pipe was not written to"
+mkdir "$DIR/directory"
+expect 1 report --html "$DIR/directory"
+says "directory: it is a directory, not a plain file"
+
 # A file that cannot be written stays as it was, with nothing beside it.
 expect 1 report --html "$DIR/none/page.html"
 says "$DIR/none/page.html: No such file or directory"

@@ -194,6 +194,36 @@ OUT=$(NINJA_CONFIG=$DIR/ninja.conf timeout 20 "$NINJAD" --listen="$DIR/x" 2>&1) 
 [ $code -eq 78 ] || die "a wrong setting: exit code $code"
 says "ninja.conf:1" "from 1 to 64"
 
+# Metrics replace a plain file, or that which a link leads to, and nothing else.
+stop_ninjad
+: >"$LOG"
+metrics_to() {
+    start_ninjad --metrics "$1"
+    "${@:2}"
+    stop_ninjad
+}
+refused_as() { wait_for grep -qF "metrics: it is $1, not a plain file; metrics are not written" "$LOG"; }
+metrics=$DIR/metrics
+mkfifo "$metrics"
+metrics_to "$metrics" refused_as "a FIFO"
+[ -p "$metrics" ] || die "metrics replaced a FIFO"
+rm "$metrics"
+mkdir "$metrics"
+metrics_to "$metrics" refused_as "a directory"
+rmdir "$metrics"
+if [ "$(id -u)" -eq 0 ] && mknod "$metrics" c 1 3; then
+    metrics_to "$metrics" refused_as "a character device"
+    [ -c "$metrics" ] || die "metrics replaced a device"
+    rm "$metrics"
+fi
+echo old >"$DIR/victim"
+ln -s "$DIR/victim" "$metrics.new" # the name of a file beside it cannot be foreseen
+ln -s "$DIR/real.prom" "$metrics"
+metrics_to "$metrics" wait_for grep -qs ninjad_info "$DIR/real.prom"
+[ -L "$metrics" ] || die "metrics replaced a link"
+[ "$(cat "$DIR/victim")" = old ] || die "metrics were written through a link beside them"
+start_ninjad
+
 # Wrong usage.
 for wrong in "--listen=" "--exit-idle=x" "--max-workers=0" "--nothing" "word" "--exit-idle=5 --listen=$DIR/x"; do
     code=0

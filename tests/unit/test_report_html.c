@@ -15,18 +15,11 @@
 #include "host-hook/report_html.h"
 #include "host-hook/samples.h"
 #include "host-hook/units.h"
-#include "host-hook/whole_file.h"
 #include "tests/unit/fake_peer.h"
 
 #define EVIL                                                                                       \
     "</title></svg><script>alert(1)</script><img src=x onerror=alert(2)>\" onload=\"alert(3)' "    \
     "]]>&lt;"
-
-static int teardown(void **state)
-{
-    fake_dir_remove();
-    return 0;
-}
 
 /* ---- text in markup ---- */
 
@@ -468,66 +461,6 @@ static void samples_stay_few(void **state)
     event_base_free(base);
 }
 
-/* ---- files ---- */
-
-static void in_dir(char path[300], const char *name)
-{
-    snprintf(path, 300, "%s/%s", fake_dir(), name);
-}
-
-static void assert_holds(const char *path, const char *expected)
-{
-    char text[64] = "";
-    FILE *in = fopen(path, "r");
-    assert_non_null(in);
-    assert_true(fread(text, 1, sizeof(text) - 1, in) > 0);
-    fclose(in);
-    assert_string_equal(text, expected);
-}
-
-static void a_file_is_replaced_as_a_whole(void **state)
-{
-    struct ninja_error err = NINJA_ERROR_INIT;
-    struct stat status;
-    char file[300], other[300];
-    in_dir(file, "page.html");
-    in_dir(other, "link.html");
-    mode_t mask = umask(022);
-    assert_true(whole_file_write(file, "one", 3, &err));
-    assert_int_equal(stat(file, &status), 0);
-    assert_int_equal(status.st_mode & 0777, 0644);
-    assert_int_equal(symlink(file, other), 0);
-    assert_true(whole_file_write(other, "two", 3, &err));
-    assert_holds(file, "two");
-    assert_int_equal(lstat(other, &status), 0);
-    assert_true(S_ISLNK(status.st_mode));
-    umask(mask);
-}
-
-static void a_file_that_cannot_be_written_is_told(void **state)
-{
-    struct ninja_error err = NINJA_ERROR_INIT;
-    assert_false(whole_file_write("/proc/none/page.html", "x", 1, &err));
-    assert_string_equal(err.message, "/proc/none/page.html: No such file or directory");
-}
-
-/* As /dev/null would be. */
-static void what_is_no_file_is_written_to(void **state)
-{
-    struct ninja_error err = NINJA_ERROR_INIT;
-    struct stat status;
-    char text[8] = "", path[300];
-    in_dir(path, "pipe");
-    assert_int_equal(mkfifo(path, 0600), 0);
-    FILE *in = fopen(path, "r+"); /* it does not wait for a writer */
-    assert_true(whole_file_write(path, "x\n", 2, &err));
-    assert_non_null(fgets(text, sizeof(text), in));
-    assert_string_equal(text, "x\n");
-    assert_int_equal(stat(path, &status), 0);
-    assert_true(S_ISFIFO(status.st_mode));
-    fclose(in);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -545,9 +478,6 @@ int main(void)
         cmocka_unit_test(an_old_report_has_its_figures),
         cmocka_unit_test(two_migrations_are_compared),
         cmocka_unit_test(samples_stay_few),
-        cmocka_unit_test_teardown(a_file_is_replaced_as_a_whole, teardown),
-        cmocka_unit_test(a_file_that_cannot_be_written_is_told),
-        cmocka_unit_test_teardown(what_is_no_file_is_written_to, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
