@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <sysexits.h>
 
+#include "common/output.h"
+
 void usage_wrong(const char *program, const char *fmt, ...)
 {
     va_list ap;
@@ -16,8 +18,8 @@ void usage_wrong(const char *program, const char *fmt, ...)
     exit(EX_USAGE);
 }
 
-void usage_say(const char *text)
+void usage_say(const char *program, const char *text)
 {
     fputs(text, stdout);
-    exit(fflush(stdout) == 0 ? EX_OK : EX_IOERR);
+    exit(output_end(program) ? EX_OK : EX_IOERR);
 }

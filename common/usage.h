@@ -7,6 +7,6 @@ void usage_wrong(const char *program, const char *fmt, ...)
     __attribute__((noreturn, format(printf, 2, 3)));
 
 /** Prints what was asked for; ends with 0, or EX_IOERR if it cannot be printed. */
-void usage_say(const char *text) __attribute__((noreturn));
+void usage_say(const char *program, const char *text) __attribute__((noreturn));
 
 #endif

@@ -12,6 +12,7 @@
 
 #include "common/fault.h"
 #include "common/log.h"
+#include "common/output.h"
 #include "common/rank_proto.h"
 #include "common/usage.h"
 #include "guest-agent/agent.h"
@@ -51,7 +52,8 @@ static const char usage[] =
     "  -h, --help               show this help\n"
     "  -V, --version            show the version\n"
     "\n"
-    "Exit status: 0 ended by SIGTERM or SIGINT; 64 wrong usage; 69 could not start.\n";
+    "Exit status: 0 ended by SIGTERM or SIGINT; 64 wrong usage; 69 could not start;\n"
+    "74 standard output cannot be written.\n";
 
 static const struct option options[] = {
     {"port", required_argument, NULL, OPT_PORT},
@@ -116,10 +118,10 @@ static void parse(int argc, char **argv, struct agent_config *config, enum ninja
             *level = NINJA_LOG_DEBUG;
             break;
         case OPT_HELP:
-            usage_say(usage);
+            usage_say(NAME, usage);
             break;
         case OPT_VERSION:
-            usage_say(NAME " " PACKAGE_VERSION "\n");
+            usage_say(NAME, NAME " " PACKAGE_VERSION "\n");
             break;
         default:
             fputs("Try '" NAME " --help'.\n", stderr);
@@ -197,6 +199,7 @@ int main(int argc, char **argv)
     struct ninja_error err = NINJA_ERROR_INIT;
     enum ninja_log_level level = NINJA_LOG_INFO;
 
+    output_begin();
     parse(argc, argv, &config, &level);
     if (config.port == NULL) {
         config.port = AGENT_PORT;

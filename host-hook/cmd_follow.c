@@ -131,8 +131,8 @@ static int watch_to_the_end(struct watch *watch, const struct args *args, bool p
         case WATCH_GOES_ON:
             break;
         }
-        if (ferror(stdout)) { /* nobody reads it any more */
-            return EXIT_FAILED;
+        if (ferror(stdout)) { /* a full disk, or nobody reads it any more */
+            return EXIT_OUTPUT;
         }
         if (args->wait_seconds >= 0 && now_ms() >= until) {
             fprintf(stderr, "ninjactl: migration %s has not ended within %d s; it goes on\n",

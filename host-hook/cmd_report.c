@@ -47,8 +47,8 @@ static int write_page(const struct args *args, char *page, size_t size)
         ninja_error_set(&err, "NoMemory", "out of memory");
     } else if (!is_standard_output(args->html_file)) {
         whole_file_write_to(args->html_file, page, size, &err);
-    } else if (fwrite(page, 1, size, stdout) != size || fflush(stdout) != 0) {
-        ninja_error_set(&err, "State", "standard output: %m");
+    } else {
+        fwrite(page, 1, size, stdout);
     }
     free(page);
     if (ninja_error_is_set(&err)) {

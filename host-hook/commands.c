@@ -81,12 +81,12 @@ const struct command ninjactl_commands[] = {
      "say what a migration would do, step by step, and estimate its time",
      "  2  a migration there would be refused\n", "plan eth --mode paused"},
     {"migrate", cmd_migrate, "SITE",
-     MIGRATING | BIT(STRICT) | BIT(DETACH) | BIT(DRY_RUN) | BIT(KEY),
+     COMMAND_ACTS | MIGRATING | BIT(STRICT) | BIT(DETACH) | BIT(DRY_RUN) | BIT(KEY),
      "move all VMs, and the jobs in them, to a site",
      EXIT_1_STRICT EXIT_2 EXIT_3 EXIT_4
      "     with --detach: 0 it was begun; ninjactl wait tells how it ends\n",
      "migrate eth --timeout copy=600s --detach"},
-    {"switch", cmd_switch, NULL, LOOKING | BIT(NO_HOOKS) | BIT(BTL) | BIT(RELEASE),
+    {"switch", cmd_switch, NULL, COMMAND_ACTS | LOOKING | BIT(NO_HOOKS) | BIT(BTL) | BIT(RELEASE),
      "let the jobs choose their transports anew, without a migration",
      "  1  failed after transports were let go; the jobs run on others\n" EXIT_2 EXIT_3 EXIT_4,
      "switch --btl vader,tcp:eth1,self"},
@@ -109,12 +109,13 @@ const struct command ninjactl_commands[] = {
      "  4  needs an operator, or was interrupted\n"
      "  5  it has not ended in time, and goes on\n",
      "wait --timeout 600"},
-    {"abort", cmd_abort, "[ID]", LOOKING | BIT(DETACH) | BIT(NO_HOOKS),
+    {"abort", cmd_abort, "[ID]", COMMAND_ACTS | LOOKING | BIT(DETACH) | BIT(NO_HOOKS),
      "roll back the migration that is going on, or that was interrupted",
      EXIT_1_STRICT EXIT_2 EXIT_3 EXIT_4
      "     of one that is going on: 0 it was told; ninjactl wait tells how it ends\n",
      "abort"},
-    {"resume", cmd_resume, "[ID]", LOOKING | BIT(STRICT) | BIT(DETACH) | BIT(NO_HOOKS),
+    {"resume", cmd_resume, "[ID]",
+     COMMAND_ACTS | LOOKING | BIT(STRICT) | BIT(DETACH) | BIT(NO_HOOKS),
      "take on a migration that was interrupted, to the nearest safe end",
      EXIT_1_STRICT EXIT_2 EXIT_3 EXIT_4, "resume"},
     {"report", cmd_report, "[ID]", HISTORY | BIT(JSON) | BIT(HTML) | BIT(COMPARE),
@@ -143,7 +144,8 @@ const size_t ninjactl_n_settings = sizeof(ninjactl_settings) / sizeof(ninjactl_s
 static const char exit_codes[] =
     "Exit codes: 0 done; 1 failed (with --strict also: degraded); 2 refused, nothing was touched;\n"
     "3 rolled back; 4 needs an operator; 5 has not ended in time; 64 wrong usage; 65 the cluster\n"
-    "file is wrong; 78 a setting is wrong, in ninja.conf or the environment.\n";
+    "file is wrong; 74 standard output cannot be written; 78 a setting is wrong, in ninja.conf\n"
+    "or the environment.\n";
 
 void print_usage(FILE *out)
 {
@@ -176,9 +178,10 @@ void print_help(FILE *out, const struct command *command)
         }
     }
     fprintf(out,
-            "\nExit codes:\n  0  done\n%s  64 wrong usage\n%s  78 a setting is wrong\n"
+            "\nExit codes:\n  0  done\n%s  64 wrong usage\n%s%s  78 a setting is wrong\n"
             "\nExample:\n  ninjactl %s\n",
             command->exits,
             !(command->options & NO_CLUSTER_FILE) ? "  65 the cluster file is wrong\n" : "",
+            !(command->options & COMMAND_ACTS) ? "  74 standard output cannot be written\n" : "",
             command->example);
 }

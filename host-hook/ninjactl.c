@@ -13,6 +13,7 @@
 
 #include "common/fault.h"
 #include "common/log.h"
+#include "common/output.h"
 #include "host-hook/logs.h"
 #include "host-hook/transfer.h"
 
@@ -197,7 +198,7 @@ static int dump_config(const struct args *args)
     return EXIT_DONE;
 }
 
-static int run_with_settings(const struct command *command, struct args *args)
+static int run_with_settings(const struct command *command, struct args *args, bool *acts)
 {
     const struct settings *settings = args->settings;
     struct ninja_error err = NINJA_ERROR_INIT;
@@ -214,10 +215,11 @@ static int run_with_settings(const struct command *command, struct args *args)
         complain(&err);
         return EXIT_CONFIG;
     }
+    *acts = (command->options & COMMAND_ACTS) != 0 && !args->dry_run;
     return command->run(args);
 }
 
-static int run(const struct command *command, int argc, char **argv)
+static int run(const struct command *command, int argc, char **argv, bool *acts)
 {
     struct args args = {
         .settings = settings_new("ninjactl", ninjactl_settings, ninjactl_n_settings),
@@ -232,7 +234,7 @@ static int run(const struct command *command, int argc, char **argv)
     struct ninja_error err = NINJA_ERROR_INIT;
     int code = parse(command, argc, argv, &args);
     if (code < 0 && settings_read(args.settings, &err)) {
-        code = run_with_settings(command, &args);
+        code = run_with_settings(command, &args, acts);
     } else if (code < 0) {
         complain(&err);
         code = EXIT_CONFIG;
@@ -241,12 +243,9 @@ static int run(const struct command *command, int argc, char **argv)
     return code;
 }
 
-int main(int argc, char **argv)
+/* acts: whether it is a command that acted, or tried to. */
+static int take_words(int argc, char **argv, bool *acts)
 {
-    ninja_log_init("ninjactl", NINJA_LOG_INFO);
-    ninja_fault_init("coordinator", -1);
-    signal(SIGPIPE, SIG_IGN);
-    signal(SIGXFSZ, SIG_IGN); /* a file that is too large is an error like a full disk */
     if (argc < 2) {
         print_usage(stderr);
         return EXIT_USAGE;
@@ -261,14 +260,26 @@ int main(int argc, char **argv)
     }
     for (int i = 1; i < argc && argv[1][0] == '-'; i++) {
         if (strcmp(argv[i], "--dump-config") == 0) {
-            return run(&ninjactl_dump_config, argc, argv);
+            return run(&ninjactl_dump_config, argc, argv, acts);
         }
     }
     for (size_t i = 0; i < ninjactl_n_commands; i++) {
         if (strcmp(argv[1], ninjactl_commands[i].name) == 0) {
-            return run(&ninjactl_commands[i], argc - 1, argv + 1);
+            return run(&ninjactl_commands[i], argc - 1, argv + 1, acts);
         }
     }
     fprintf(stderr, "ninjactl: there is no command \"%s\"; try ninjactl --help\n", argv[1]);
     return EXIT_USAGE;
+}
+
+int main(int argc, char **argv)
+{
+    bool acts = false;
+    output_begin();
+    ninja_log_init("ninjactl", NINJA_LOG_INFO);
+    ninja_fault_init("coordinator", -1);
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a file that is too large is an error like a full disk */
+    int code = take_words(argc, argv, &acts);
+    return output_end("ninjactl") || acts || code != EXIT_DONE ? code : EXIT_OUTPUT;
 }

@@ -23,6 +23,7 @@ enum exit_code {
     EXIT_NOT_ENDED = 5,
     EXIT_USAGE = 64,
     EXIT_CLUSTER_FILE = 65,
+    EXIT_OUTPUT = 74,
     EXIT_CONFIG = 78,
 };
 
@@ -99,6 +100,7 @@ enum option_id {
 };
 
 #define OPTION_BIT(id) (1u << (id))
+#define COMMAND_ACTS   (1u << 30) /* its exit code tells what became of jobs, printed or not */
 
 struct option_info {
     enum option_id id;
@@ -109,7 +111,7 @@ struct command {
     const char *name;
     int (*run)(const struct args *args);
     const char *word;    /* its argument; in brackets if it may be left out; NULL: none */
-    unsigned options;    /* OPTION_BIT() of each */
+    unsigned options;    /* OPTION_BIT() of each, and COMMAND_ACTS */
     const char *help;    /* begins with a lower-case letter */
     const char *exits;   /* the exit codes besides 0, 64, 65 and 78, a line each */
     const char *example; /* what follows "ninjactl " */

@@ -11,6 +11,7 @@
 #include <sysexits.h>
 
 #include "common/log.h"
+#include "common/output.h"
 #include "common/usage.h"
 #include "host-hook/cluster.h"
 #include "host-hook/logs.h"
@@ -92,6 +93,7 @@ static const char usage[] =
     "What is not said here is looked for in the environment and in ninja.conf(5), group ninjad.\n"
     "SIGHUP: read the cluster files again.\n"
     "Exit status: 0 ended by SIGTERM or SIGINT; 64 wrong usage; 69 could not start;\n"
+    "74 standard output cannot be written; "
     "78 a setting is wrong, in ninja.conf or the environment.\n";
 
 static const struct option long_options[] = {
@@ -147,10 +149,10 @@ static bool parse(int argc, char **argv, struct settings *settings, struct optio
             dump = true;
             break;
         case OPT_HELP:
-            usage_say(usage);
+            usage_say(NAME, usage);
             break;
         case OPT_VERSION:
-            usage_say(NAME " " PACKAGE_VERSION "\n");
+            usage_say(NAME, NAME " " PACKAGE_VERSION "\n");
             break;
         case '?':
             fputs("Try '" NAME " --help'.\n", stderr);
@@ -209,6 +211,7 @@ int main(int argc, char **argv)
     struct options options = {.n_clusters = 0};
     struct ninja_error err = NINJA_ERROR_INIT;
     int code = EX_OK;
+    output_begin();
     ninja_log_init(NAME, NINJA_LOG_INFO);
     bool dump = parse(argc, argv, settings, &options);
     if (!settings_read(settings, &err)) {
@@ -216,6 +219,7 @@ int main(int argc, char **argv)
         code = EX_CONFIG;
     } else if (dump) {
         settings_print(settings, stdout);
+        code = output_end(NAME) ? EX_OK : EX_IOERR;
     } else {
         code = run(settings, &options);
     }

@@ -26,7 +26,7 @@ for command in $COMMANDS; do
         in_page "$PAGE" option "$option"
     done
 done
-for code in 0 1 2 3 4 5 64 65 78; do
+for code in 0 1 2 3 4 5 64 65 74 78; do
     in_page "${PAGE#*EXIT STATUS}" "exit status" " $code "
 done
 
