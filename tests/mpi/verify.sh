@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # Before a job goes on with new transports, they have carried a message: all connections are there by then, and
 # transports that carry nothing, or cannot, are left again.
+[ -n "${OWN_NETWORK:-}" ] || exec unshare --net env OWN_NETWORK=yes "$0"
 # shellcheck source=tests/mpi/lib.sh
 . "$(dirname "$0")/lib.sh"
 # shellcheck source=tests/mpi/by_hand.sh
 . "$TOP/tests/mpi/by_hand.sh"
-[ -n "${OWN_NETWORK:-}" ] || exec unshare --net env OWN_NETWORK=yes "$0"
 RANKS=3
 
 # connections: of MPI, between its ranks.
