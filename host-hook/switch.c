@@ -27,16 +27,10 @@
 #define MAX_ROUNDS     10000
 #define MAX_TAKE_OVERS 20
 #define MAX_STALE      24
-#define RETRY_PAUSE_MS 1000
-
-/* What is tried in turn when a list does not connect all: what the jobs were on; what always works.
- */
-static const char *const fallbacks[] = {"@previous", "@standby"};
-#define N_FALLBACKS (sizeof(fallbacks) / sizeof(fallbacks[0]))
 
 static void begin_attempt(struct transport_switch *sw);
 
-static void tell_phase(struct transport_switch *sw, enum switch_phase phase)
+void switch_tell_phase(struct transport_switch *sw, enum switch_phase phase)
 {
     if (sw->handler->phase != NULL) {
         sw->handler->phase(sw->arg, phase);
@@ -215,26 +209,10 @@ static void after_settle(struct transport_switch *sw)
         ninja_error_set(&sw->err, "Timeout", "the quiesce took longer than its lease");
         switch_give_up_attempt(sw);
     } else {
-        tell_phase(sw, SWITCH_RELEASING);
+        switch_tell_phase(sw, SWITCH_RELEASING);
         sw->released = sw->has_released = true;
         switch_start_step(sw, RELEASE);
     }
-}
-
-static void set_reselect(struct transport_switch *sw, const char *btl)
-{
-    char *copy = strdup(btl);
-    free(sw->reselect);
-    sw->reselect = copy;
-}
-
-static void begin_reselect(struct transport_switch *sw)
-{
-    json_array_clear(sw->dropped);
-    free(sw->wanted);
-    sw->wanted = strdup(sw->reselect);
-    tell_phase(sw, SWITCH_RESELECTING);
-    switch_start_step(sw, OPEN);
 }
 
 /* A rank that did not release while others did must not stay so, and a report may have been lost.
@@ -256,111 +234,12 @@ static void after_release(struct transport_switch *sw)
     }
     if (ninja_error_is_set(&sw->err)) {
         snprintf(sw->err.class, sizeof(sw->err.class), "Release");
-        set_reselect(sw, fallbacks[0]);
+        switch_set_reselect(sw, SWITCH_PREVIOUS);
     } else if (sw->options.hold && !sw->aborted && !sw->left_out) {
         sw->handler->held(sw->arg);
         return;
     }
-    begin_reselect(sw);
-}
-
-/* The next list to try; NULL: there is none. */
-static const char *next_fallback(struct transport_switch *sw)
-{
-    while (sw->n_fallbacks < N_FALLBACKS) {
-        const char *list = fallbacks[sw->n_fallbacks++];
-        if (strcmp(list, sw->wanted) != 0) {
-            return list;
-        }
-    }
-    return NULL;
-}
-
-static void append(struct ninja_error *err, const char *text, const char *name)
-{
-    size_t len = strlen(err->message);
-    snprintf(err->message + len, sizeof(err->message) - len, "%s%s", text, name);
-}
-
-/* No list led to the end. Those for whom the last one did go on. */
-static void leave_stuck_jobs(struct transport_switch *sw)
-{
-    for (int i = 0; i < sw->jobs->n; i++) {
-        sw->switched[i].stuck |= sw->step != VERIFY;
-    }
-    snprintf(sw->err.class, sizeof(sw->err.class), "Resume");
-    append(&sw->err, "; no other transports work either, so the job waits for ninjactl switch", "");
-}
-
-static void resume(struct transport_switch *sw, bool failed)
-{
-    if (failed) {
-        leave_stuck_jobs(sw);
-    } else if (sw->n_fallbacks == 0 && strcmp(sw->err.class, "Reselect") == 0) {
-        sw->err = (struct ninja_error)NINJA_ERROR_INIT; /* it worked when it was tried again */
-    } else if (sw->n_fallbacks > 0) {
-        append(&sw->err, "; fell back to ", sw->reselect);
-    }
-    tell_phase(sw, SWITCH_RESUMING);
-    switch_start_step(sw, RESUME);
-}
-
-static void open_list(struct transport_switch *sw, const char *list)
-{
-    set_reselect(sw, list);
-    sw->round++;
-    switch_start_step(sw, OPEN);
-}
-
-static void on_lists_again(evutil_socket_t fd, short what, void *arg)
-{
-    struct transport_switch *sw = arg;
-    timer_free(&sw->next);
-    sw->n_fallbacks = 0;
-    open_list(sw, sw->wanted);
-}
-
-/* Whether all lists are tried again: what is in the way may pass, as a port that is held up does.
- */
-static bool try_lists_again(struct transport_switch *sw)
-{
-    if (sw->aborted || now_ms() + RETRY_PAUSE_MS >= sw->retry_end) {
-        return false;
-    }
-    ninja_log_warning("%s; no list of transports works, trying again", sw->err.message);
-    sw->next = timer_start(sw->base, RETRY_PAUSE_MS, on_lists_again, sw);
-    return true;
-}
-
-/* Of the first list that failed. */
-static void note_reselect_failed(struct transport_switch *sw)
-{
-    snprintf(sw->err.class, sizeof(sw->err.class), "Reselect");
-    if (sw->retry_end == 0) {
-        sw->retry_end = now_ms() + sw->options.cluster->timeouts[TIMEOUT_RETRY];
-    }
-}
-
-/* After `open`, `connect` or `verify`. */
-static void after_reselect(struct transport_switch *sw, bool failed)
-{
-    if (sw->step == OPEN && !failed) {
-        failed = !switch_addresses_fit(sw, &sw->err);
-    }
-    if (!failed && sw->step != VERIFY) {
-        switch_start_step(sw, sw->step == OPEN ? CONNECT : VERIFY);
-        return;
-    }
-    if (failed) {
-        note_reselect_failed(sw);
-    }
-    const char *list = failed ? next_fallback(sw) : NULL;
-    if (list != NULL) {
-        ninja_log_warning("%s; falling back to %s", sw->err.message, list);
-        open_list(sw, list);
-    } else if (!failed || !try_lists_again(sw)) {
-        resume(sw, failed);
-    }
+    switch_begin_reselect(sw);
 }
 
 static void record_step(struct transport_switch *sw)
@@ -406,7 +285,7 @@ void switch_step_over(struct transport_switch *sw, bool failed)
     case OPEN:
     case CONNECT:
     case VERIFY:
-        after_reselect(sw, failed);
+        switch_after_reselect(sw, failed);
         break;
     case RESUME:
         ranks_run_again(sw);
@@ -480,7 +359,7 @@ static void begin_steps(struct transport_switch *sw, enum step first)
     sw->released = first == RELEASE;
     sw->has_released |= sw->released;
     sw->ranks_run |= first == STOP;
-    tell_phase(sw, first == RELEASE ? SWITCH_RELEASING : SWITCH_QUIESCING);
+    switch_tell_phase(sw, first == RELEASE ? SWITCH_RELEASING : SWITCH_QUIESCING);
     switch_start_step(sw, first);
 }
 
@@ -555,12 +434,12 @@ struct transport_switch *switch_start(struct event_base *base, struct agent *con
 void switch_continue(struct transport_switch *sw, const char *reselect)
 {
     if (reselect != NULL) {
-        set_reselect(sw, reselect);
+        switch_set_reselect(sw, reselect);
     }
     if (sw->n_parts == 0) {
         finish(sw);
     } else {
-        begin_reselect(sw);
+        switch_begin_reselect(sw);
     }
 }
 

@@ -1,6 +1,7 @@
 /*
- * Inside a switch: its state, and what switch.c (from step to step) and switch_steps.c (one step:
- * giving it and taking the reports) need of each other.
+ * Inside a switch: its state, and what switch.c (from step to step), switch_reselect.c (the
+ * lists of transports) and switch_steps.c (one step: giving it and taking the reports) need of each
+ * other.
  */
 #ifndef NINJA_SWITCH_PRIVATE_H
 #define NINJA_SWITCH_PRIVATE_H
@@ -95,6 +96,21 @@ int switch_ranks_in(const struct job *job, int vm);
 void switch_step_over(struct transport_switch *sw, bool failed);
 /** Resumes what was stopped, and tries again or ends. */
 void switch_give_up_attempt(struct transport_switch *sw);
+
+/** Says to who began the switch what comes now. */
+void switch_tell_phase(struct transport_switch *sw, enum switch_phase phase);
+
+/* switch_reselect.c */
+
+/* What the ranks used before `release`. */
+#define SWITCH_PREVIOUS "@previous"
+
+/** The list to choose from. */
+void switch_set_reselect(struct transport_switch *sw, const char *btl);
+/** Goes on with `open`. */
+void switch_begin_reselect(struct transport_switch *sw);
+/** After `open`, `connect` or `verify`. */
+void switch_after_reselect(struct transport_switch *sw, bool failed);
 
 /* switch_report.c */
 
