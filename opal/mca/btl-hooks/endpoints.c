@@ -208,8 +208,12 @@ void endpoints_for_each(void (*visit)(mca_bml_base_btl_t *by, void *arg), void *
 {
     size_t n;
     ompi_proc_t **procs = ompi_proc_all(&n);
+    for (size_t p = 0; procs != NULL && p < n; p++) {
+        if (!is_of_another_job(procs[p])) {
+            for_each_of(&procs[p], 1, visit, arg);
+        }
+    }
     if (procs != NULL) {
-        for_each_of(procs, n, visit, arg);
         release_all(procs, n);
     }
 }

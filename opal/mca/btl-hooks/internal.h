@@ -79,7 +79,7 @@ bool endpoints_are_complete(void);
 /** Forgets the vacated processes; only at the end of MPI. */
 void endpoints_close(void);
 
-/** Visits each BTL by which a process is sent to. The order is any. */
+/** Visits each BTL by which a process of this job is sent to. */
 void endpoints_for_each(void (*visit)(mca_bml_base_btl_t *by, void *arg), void *arg);
 /**
  * Has a process that endpoints_refill() connected be reached by some of its BTLs only.
