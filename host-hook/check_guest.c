@@ -121,6 +121,9 @@ static void check_agent(struct checks *checks, const char *name, const struct su
         check_miss(checks, REQUIRED, "agent", name,
                    strcmp(vm->agent_err.class, "ProtocolMismatch") == 0
                        ? "install the same version of ninja-agent in the VM as on the host"
+                   : strcmp(vm->agent_err.class, "Connect") == 0
+                       ? "correct the key \"agent\" in the cluster file, or run ninjactl as a user "
+                         "who may connect there"
                        : "start ninja-agent in the VM and give the VM a virtio-serial port "
                          "org.ninja.agent.0",
                    "%s", vm->agent_err.message);
@@ -142,7 +145,8 @@ void check_guest(struct checks *checks, int i)
     const char *name = checks->session->cluster->vms[i];
     if (vm->vmm->site < 0) {
         check_miss(checks, REQUIRED, "vm", name,
-                   "start the VM, or correct the key \"qmp\" or \"agent\" in the cluster file",
+                   "start the VM, correct the key \"qmp\" or \"agent\" in the cluster file, or run "
+                   "ninjactl as a user who may connect there",
                    "%s", vm->vmm_err.message);
         return;
     }

@@ -7,6 +7,7 @@
 
 #include "host-hook/checks.h"
 #include "host-hook/host_device.h"
+#include "host-hook/json_lines.h"
 #include "host-hook/receive_address.h"
 
 struct destination {
@@ -65,22 +66,53 @@ static void check_address(const struct destination *to, int vm)
 
 /* ---- the receiver ---- */
 
+#define MEND_SOCKET(key)                                                                           \
+    "correct the key \"" key                                                                       \
+    "\" in the cluster file, or run ninjactl as a user who may connect there"
+
+/* Whoever may listen there one day: he could not be reached. */
+static bool is_wrong(const struct ninja_error *err)
+{
+    return strcmp(err->class, "Connect") == 0;
+}
+
+static bool waits(const struct destination *to)
+{
+    return to->receiver != NULL && strcmp(look_status(to->receiver), "inmigrate") == 0;
+}
+
+/* QEMU has it from its start on, as it has that of QMP. */
+static void check_agent_socket(const struct destination *to, const char *here)
+{
+    struct ninja_error err = NINJA_ERROR_INIT;
+    if (here != NULL && strcmp(here, to->entry->agent) == 0) {
+        return; /* it was asked there */
+    }
+    if (json_lines_answers(to->entry->agent, &err)) {
+        check_ok(to->checks, "agent-socket", to->site->name,
+                 "the socket of %s's agent can be connected", to->vm);
+    } else if (is_wrong(&err) || waits(to) || to->entry->qmp == NULL) {
+        check_miss(to->checks, REQUIRED, "agent-socket", to->site->name, MEND_SOCKET("agent"),
+                   "the agent of %s cannot be reached there: %s", to->vm, err.message);
+    }
+}
+
 static bool check_receiver_waits(const struct destination *to)
 {
     bool is_there = !ninja_error_is_set(&to->receiver->err);
     const char *status = look_status(to->receiver);
-    if (!is_there && to->site->prepare != NULL) {
-        return false; /* it will be started */
-    }
-    if (!is_there) {
+    if (!is_there && is_wrong(&to->receiver->err)) {
+        check_miss(to->checks, REQUIRED, "receiver", to->site->name, MEND_SOCKET("qmp"),
+                   "%s cannot be received: %s", to->vm, to->receiver->err.message);
+    } else if (!is_there && to->site->prepare == NULL) {
         check_miss(to->checks, REQUIRED, "receiver", to->site->name,
                    "start the receiving QEMU with -incoming defer, or give the site a \"prepare\"",
                    "%s cannot be received: no QEMU answers there and there is no command "
                    "\"prepare\" (%s)",
                    to->vm, to->receiver->err.message);
-    } else if (strcmp(status, "inmigrate") == 0) {
+    } else if (is_there && strcmp(status, "inmigrate") == 0) {
         check_ok(to->checks, "receiver", to->site->name, "a QEMU waits for %s", to->vm);
-    } else {
+    } else if (is_there) {
         check_miss(to->checks, to->site->prepare ? OPTIONAL : REQUIRED, "receiver", to->site->name,
                    "end that QEMU; start the receiving one with -incoming defer",
                    "the QEMU of %s there is \"%s\" and does not wait for a migration", to->vm,
@@ -225,7 +257,11 @@ void check_site(struct checks *checks, int site)
         to.entry = &to.site->vms[i];
         to.source = at >= 0 ? looks_at(checks->looks, i, at) : NULL;
         to.receiver = looks_at(checks->looks, i, site);
-        if (at == site || to.entry->qmp == NULL) {
+        if (at == site) {
+            continue;
+        }
+        check_agent_socket(&to, at >= 0 ? cluster->sites[at].vms[i].agent : NULL);
+        if (to.entry->qmp == NULL) {
             continue;
         }
         check_address(&to, i);

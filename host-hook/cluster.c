@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "host-hook/device.h"
+#include "host-hook/json_lines.h"
 #include "host-hook/text_file.h"
 #include "host-hook/transfer.h"
 
@@ -48,6 +49,7 @@ _Static_assert(sizeof(timeouts) / sizeof(timeouts[0]) == TIMEOUTS, "a time-out h
 enum value {
     TEXT,   /* char * */
     NAME,   /* char *, checked by check_name() */
+    SOCKET, /* char *, the path of a UNIX socket */
     NUMBER, /* int, from min to max */
     LIST,   /* config_setting_t *, of groups, at least one */
     GROUP,  /* config_setting_t * */
@@ -102,6 +104,15 @@ static bool check_name(const struct reader *reader, const config_setting_t *sett
     return true;
 }
 
+/* Whoever is to listen there could not, and nobody could connect. */
+static bool check_socket(const struct reader *reader, const config_setting_t *setting,
+                         const char *path)
+{
+    return strlen(path) <= JSON_LINES_MAX_PATH ||
+           wrong(reader, setting, "the path of a socket has at most %zu characters, \"%s\" has %zu",
+                 JSON_LINES_MAX_PATH, path, strlen(path));
+}
+
 static bool read_text(const struct reader *reader, const struct key *key,
                       const config_setting_t *setting)
 {
@@ -111,6 +122,9 @@ static bool read_text(const struct reader *reader, const struct key *key,
                      key->name);
     }
     if (key->value == NAME && !check_name(reader, setting, text)) {
+        return false;
+    }
+    if (key->value == SOCKET && !check_socket(reader, setting, text)) {
         return false;
     }
     *(char **)key->to = strdup(text);
@@ -161,6 +175,7 @@ static bool read_value(const struct reader *reader, const struct key *key,
     switch (key->value) {
     case TEXT:
     case NAME:
+    case SOCKET:
         return read_text(reader, key, setting);
     case NUMBER:
         return read_number(reader, key, setting);
@@ -262,6 +277,10 @@ static bool check_entry(const struct reader *reader, const config_setting_t *gro
         return wrong(reader, group, "expected the key \"%s\" in a VM of a site (driver \"%s\")",
                      entry->qmp == NULL ? "qmp" : "receive", reader->driver->name);
     }
+    if (entry->receive != NULL && strncmp(entry->receive, "unix:", 5) == 0 &&
+        !check_socket(reader, config_setting_get_member(group, "receive"), entry->receive + 5)) {
+        return false;
+    }
     if (entry->device != NULL) {
         const config_setting_t *setting = config_setting_get_member(group, "device");
         struct ninja_error err = NINJA_ERROR_INIT;
@@ -282,8 +301,8 @@ static bool read_entry(const struct reader *reader, const config_setting_t *grou
     char *name = NULL;
     const struct key keys[] = {
         {"name", NAME, true, &name, 0, 0},
-        {"qmp", TEXT, false, &entry.qmp, 0, 0},
-        {"agent", TEXT, true, &entry.agent, 0, 0},
+        {"qmp", SOCKET, false, &entry.qmp, 0, 0},
+        {"agent", SOCKET, true, &entry.agent, 0, 0},
         {"receive", TEXT, false, &entry.receive, 0, 0},
         {"device", TEXT, false, &entry.device, 0, 0},
         {0},

@@ -2,7 +2,9 @@
  * The driver "local": a "VM" is an agent on this machine and nothing is really moved. It is for
  * tests of all that is not the VMM, and for switching a job that runs here.
  */
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "host-hook/driver.h"
 #include "host-hook/json_lines.h"
@@ -44,29 +46,46 @@ static struct vmm *local_open(struct event_base *base, const struct cluster *clu
     return &local->vmm;
 }
 
+/* Adds why it is not at a site, unless a site before had the same socket. */
+static void add_reason(const struct vmm *vmm, int site, const struct ninja_error *why, char *text,
+                       size_t size)
+{
+    const struct cluster_site *sites = vmm->cluster->sites;
+    size_t len = strlen(text);
+    for (int s = 0; s < site; s++) {
+        if (strcmp(sites[s].vms[vmm->vm].agent, sites[site].vms[vmm->vm].agent) == 0) {
+            return;
+        }
+    }
+    snprintf(text + len, size - len, "%s%.220s", len > 0 ? "; " : "", why->message);
+}
+
 static void local_locate(struct vmm *vmm, vmm_done done, void *arg)
 {
     struct ninja_error err = NINJA_ERROR_INIT;
+    char reasons[480] = "";
+    bool absent = true;
     vmm->site = -1;
     for (int s = 0; vmm->site < 0 && s < vmm->cluster->n_sites; s++) {
-        if (json_lines_answers(vmm->cluster->sites[s].vms[vmm->vm].agent)) {
+        struct ninja_error why = NINJA_ERROR_INIT;
+        if (json_lines_answers(vmm->cluster->sites[s].vms[vmm->vm].agent, &why)) {
             vmm->site = s;
+        } else {
+            absent = absent && strcmp(why.class, "Absent") == 0;
+            add_reason(vmm, s, &why, reasons, sizeof(reasons));
         }
     }
     if (vmm->site >= 0) {
         vmm->has_device = vmm_entry(vmm)->device != NULL;
     } else {
-        ninja_error_set(&err, "NotFound",
-                        "%s: no agent listens at any of its sockets (%s); start one with "
-                        "ninja-agent --listen",
-                        vmm_name(vmm), vmm->cluster->sites[0].vms[vmm->vm].agent);
+        ninja_error_set(&err, "NotFound", "%s: its agent cannot be reached: %s%s", vmm_name(vmm),
+                        reasons, absent ? "; start one with ninja-agent --listen" : "");
     }
     end(vmm, done, arg, &err);
 }
 
 /* Nothing really moves: it is where it was. */
-static void local_adopt(struct vmm *vmm, int from, int to, bool ran_there, vmm_done done,
-                        void *arg)
+static void local_adopt(struct vmm *vmm, int from, int to, bool ran_there, vmm_done done, void *arg)
 {
     vmm->site = from;
     vmm->to = to;

@@ -6,8 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
+
+#include "host-hook/plain_file.h"
 
 /* Bytes that a peer may leave unread before we call it dead. */
 #define MAX_UNSENT (16u * 1024 * 1024)
@@ -165,18 +168,43 @@ static void on_event(struct bufferevent *bev, short what, void *arg)
     }
 }
 
+/* Says why it cannot be connected; connect() says the same of some that are not. */
+static void tell_why(const char *path, int why, struct ninja_error *err)
+{
+    struct stat status;
+    bool is_there = stat(path, &status) == 0;
+    if (why == ENOENT) {
+        ninja_error_set(err, "Absent", "%s: there is no such socket", path);
+    } else if (why == EACCES || why == EPERM) {
+        ninja_error_set(err, "Connect", "%s: user %u has no permission to connect to it", path,
+                        (unsigned)geteuid());
+    } else if (why == ECONNREFUSED && is_there && !S_ISSOCK(status.st_mode)) {
+        ninja_error_set(err, "Connect", "%s: it is %s, not a socket", path,
+                        plain_file_kind(status.st_mode));
+    } else if (why == ECONNREFUSED) {
+        ninja_error_set(err, "Absent", "%s: nobody listens at this socket", path);
+    } else if (why == EAGAIN) {
+        ninja_error_set(err, "Busy", "%s: others wait already to be connected to it", path);
+    } else if (why == EPROTOTYPE) {
+        ninja_error_set(err, "Connect", "%s: it is a socket of another type", path);
+    } else {
+        errno = why;
+        ninja_error_set(err, "Connect", "%s: %m", path);
+    }
+}
+
 static int open_socket(const char *path, struct ninja_error *err)
 {
     struct sockaddr_un addr = {.sun_family = AF_UNIX};
-    if (strlen(path) >= sizeof(addr.sun_path)) {
+    if (strlen(path) > JSON_LINES_MAX_PATH) {
         ninja_error_set(err, "Connect", "%s: a socket's path has at most %zu characters", path,
-                        sizeof(addr.sun_path) - 1);
+                        JSON_LINES_MAX_PATH);
         return -1;
     }
     strcpy(addr.sun_path, path);
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0 || connect(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0) {
-        ninja_error_set(err, "Connect", "%s: %m", path);
+        tell_why(path, errno, err);
         if (fd >= 0) {
             close(fd);
         }
@@ -213,9 +241,9 @@ struct json_lines *json_lines_connect(struct event_base *base, const char *path,
     return lines;
 }
 
-bool json_lines_answers(const char *path)
+bool json_lines_answers(const char *path, struct ninja_error *err)
 {
-    int fd = open_socket(path, NULL);
+    int fd = open_socket(path, err);
     if (fd >= 0) {
         close(fd);
     }

@@ -9,7 +9,9 @@
 
 #include <event2/event.h>
 #include <jansson.h>
+#include <stddef.h>
 #include <stdint.h>
+#include <sys/un.h>
 
 #include "common/error.h"
 
@@ -32,6 +34,9 @@ struct json_lines_handler {
     void (*on_end)(void *arg, const struct ninja_error *err);
 };
 
+/* Of a UNIX socket's path, in bytes. */
+#define JSON_LINES_MAX_PATH (sizeof(((struct sockaddr_un *)NULL)->sun_path) - 1)
+
 /**
  * Connects to a UNIX stream socket.
  *
@@ -39,14 +44,16 @@ struct json_lines_handler {
  * reported as an error like any other.
  *
  * @param handler  borrowed for the life of the connection
- * @return the connection, or NULL with err set (class "Connect")
+ * @return the connection, or NULL with err set: class "Absent": nobody listens there, so far;
+ *         "Busy": whoever does lets nobody in, so far;
+ *         "Connect": it could not be even then, as there is something else, or it is not allowed
  */
 struct json_lines *json_lines_connect(struct event_base *base, const char *path,
                                       const struct json_lines_handler *handler, void *arg,
                                       struct ninja_error *err);
 
-/** Whether someone listens at a UNIX stream socket now. */
-bool json_lines_answers(const char *path);
+/** Whether someone listens at a UNIX stream socket now; otherwise err, as above. */
+bool json_lines_answers(const char *path, struct ninja_error *err);
 
 /** Adds to these counters from now on. Borrowed for the life of the connection. */
 void json_lines_count(struct json_lines *lines, struct json_traffic *traffic);

@@ -6,10 +6,14 @@
  *
  * Each VM has two ranks of one job. VMs can go there and back.
  */
+#include <event2/listener.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
 
 #include "tests/unit/fake_agent.h"
 #include "tests/unit/fake_qemu.h"
@@ -19,6 +23,7 @@
 struct vm {
     char name[16], labels[2][24], agent_path[2][104];
     int at;
+    struct evconnlistener *waiting; /* what the receiver has in place of the agent */
     struct fake_qemu qemus[2];
     struct fake_agent agent;
 };
@@ -69,11 +74,35 @@ static void write_cluster_file(const char *dir, int n)
     fclose(out);
 }
 
+static void hang_up(struct evconnlistener *listener, evutil_socket_t fd, struct sockaddr *addr,
+                    int len, void *arg)
+{
+    close(fd);
+}
+
+/* QEMU has the agent's socket from its start on. */
+static void wait_at(struct vm *vm, int site)
+{
+    struct sockaddr_un addr = {.sun_family = AF_UNIX};
+    memcpy(addr.sun_path, vm->agent_path[site], sizeof(vm->agent_path[site]));
+    if (vm->waiting != NULL) {
+        evconnlistener_free(vm->waiting);
+    }
+    unlink(addr.sun_path);
+    vm->waiting = evconnlistener_new_bind(vm->agent.base, hang_up, NULL, LEV_OPT_CLOSE_ON_FREE, 8,
+                                          (struct sockaddr *)&addr, sizeof(addr));
+    if (vm->waiting == NULL) {
+        perror(addr.sun_path);
+        abort();
+    }
+}
+
 static void on_runs(void *arg)
 {
     struct vm *vm = arg;
     vm->at = !vm->at;
     fake_agent_move(&vm->agent, vm->agent_path[vm->at]);
+    wait_at(vm, !vm->at);
 }
 
 static void make_vm(struct event_base *base, struct vm *vm, const char *dir, int v,
@@ -115,6 +144,9 @@ static void make_vm(struct event_base *base, struct vm *vm, const char *dir, int
         fake_agent_add_ranks(&vm->agent, job, 2 * v, 2);
     }
     fake_agent_listen(&vm->agent, vm->agent_path[0]);
+    if (!knobs.no_receiver) {
+        wait_at(vm, 1);
+    }
 }
 
 static bool is_key(const char *argument, const char *key, const char **value)
@@ -181,6 +213,9 @@ static int run(const char *dir, int n)
     event_base_dispatch(base);
     for (int v = 0; v < n; v++) {
         fake_agent_clear(&vms[v].agent);
+        if (vms[v].waiting != NULL) {
+            evconnlistener_free(vms[v].waiting);
+        }
         fake_qemu_clear(&vms[v].qemus[0]);
         fake_qemu_clear(&vms[v].qemus[1]);
     }

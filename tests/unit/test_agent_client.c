@@ -145,7 +145,7 @@ static void an_agent_that_is_not_there_is_named_with_its_vm(void **state)
 {
     struct world *world = *state;
     connect_to(world, 0);
-    assert_string_equal(world->err.class, "Connect");
+    assert_string_equal(world->err.class, "Absent");
     assert_non_null(strstr(world->err.message, "vm1: "));
     assert_non_null(strstr(world->err.message, world->path[0]));
     execute(world, "ninja-jobs");

@@ -41,7 +41,7 @@ for name in ${names//,/ }; do
         "$TREE/host-hook/cluster.c" | head -1)
     in_page "$PAGE" time-out " $name $default "
 done
-keys=$(sed -n 's/.*{"\([a-z-]*\)", \(TEXT\|NAME\|NUMBER\|LIST\|GROUP\),.*/\1/p' "$TREE/host-hook/cluster.c"
+keys=$(sed -n 's/.*{"\([a-z-]*\)", \(TEXT\|NAME\|SOCKET\|NUMBER\|LIST\|GROUP\),.*/\1/p' "$TREE/host-hook/cluster.c"
     sed -n 's/^    {"\([a-z-]*\)", offsetof.*/\1/p' "$TREE/host-hook/transfer.c")
 [ "$(wc -w <<<"$keys")" -ge 20 ] || die "cannot tell the keys of a cluster file: $keys"
 for key in $keys; do

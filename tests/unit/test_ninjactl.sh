@@ -64,19 +64,19 @@ expect 64 "expected a whole number" migrate b --bandwidth much
     expect 64 'no time-out "cpy"' migrate b $good --timeout cpy=1
     expect 64 "expected copy=MS" migrate b $good --timeout copy=soon
     expect 64 "expected copy=MS" migrate b $good --timeout copy=3h
-    expect 2 "no agent listens" migrate b $good --timeout copy=30s --timeout link=2min --timeout quit=5ms
-    expect 2 "no agent listens" migrate b $good --dry-run
+    expect 2 "agent.sock: there is no such socket; start one" migrate b $good --timeout copy=30s --timeout link=2min --timeout quit=5ms
+    expect 2 "agent.sock: there is no such socket; start one" migrate b $good --dry-run
     expect 64 "expected none, zlib or zstd" migrate b $good --compress gzip
     expect 64 "post-copy does not work" migrate b $good --compress zstd --postcopy
     expect 64 "post-copy does not work" migrate b $good --parallel 2 --postcopy-after-precopy
     expect 64 "--postcopy-bandwidth: expected a whole number" migrate b $good --postcopy-bandwidth -1
     expect 64 "--downtime-limit: expected a whole number from 1 to 2000000" migrate b $good --downtime-limit 0
     expect 64 "from 0 to 64" migrate b $good --parallel 100
-    expect 2 "no agent listens" migrate b $good --parallel 4 --compress zlib
+    expect 2 "agent.sock: there is no such socket; start one" migrate b $good --parallel 4 --compress zlib
     expect 2 'no site "c"; there are: a, b' migrate c $good
-    expect 2 "no agent listens" migrate b $good
-    expect 2 "no agent listens" switch $good
-    expect 1 "no agent listens" status $good
+    expect 2 "agent.sock: there is no such socket; start one" migrate b $good
+    expect 2 "agent.sock: there is no such socket; start one" switch $good
+    expect 1 "agent.sock: there is no such socket; start one" status $good
     expect 1 "to mend it" check $good
     expect 2 "no migration of" abort $good
     expect 1 "no report" report $good

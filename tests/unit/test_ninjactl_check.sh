@@ -54,6 +54,64 @@ start_vms 1 protocol=1
 finds 1 vm1 agent true false "same version of ninja-agent"
 start_vms 1 no_receiver=1
 finds 1 eth receiver true false "no QEMU answers there"
+# A socket that cannot be connected, at a site to which a VM would go: each with its reason.
+start_vms 1
+finds 0 eth agent-socket true true "of vm1's agent can be connected"
+rm "$DIR/eth-vm1.agent"
+finds 1 eth agent-socket true false "eth-vm1.agent: there is no such socket"
+: >"$DIR/eth-vm1.agent"
+finds 1 eth agent-socket true false "eth-vm1.agent: it is a plain file, not a socket"
+rm "$DIR/eth-vm1.agent"
+socat "UNIX-LISTEN:$DIR/eth-vm1.agent,unlink-close=0" - </dev/null >/dev/null &
+wait_for test -S "$DIR/eth-vm1.agent"
+kill $! && wait $! 2>/dev/null || true
+finds 1 eth agent-socket true false "eth-vm1.agent: nobody listens at this socket"
+start_vms 1
+rm "$DIR/eth-vm1.qmp" && : >"$DIR/eth-vm1.qmp"
+finds 1 eth receiver true false "eth-vm1.qmp: it is a plain file, not a socket"
+start_vms 1
+sed -i "s|name = \"eth\";|& prepare = \"/bin/true\";|" "$DIR/cluster.conf"
+rm "$DIR/eth-vm1.qmp" "$DIR/eth-vm1.agent"
+finds 0 eth prepare true true "starts receivers"
+: >"$DIR/eth-vm1.qmp"
+: >"$DIR/eth-vm1.agent"
+finds 1 eth receiver true false "eth-vm1.qmp: it is a plain file, not a socket"
+finds 1 eth agent-socket true false "eth-vm1.agent: it is a plain file, not a socket"
+
+# The same with the driver "local", which has nothing but the agents' sockets.
+local_file() {
+    printf '%s\n' 'driver = "local"; vms = ( { name = "vm1"; } );' \
+        "sites = ( { name = \"ib\"; vms = ( { name = \"vm1\"; agent = \"$1\"; } ); }," \
+        "{ name = \"eth\"; vms = ( { name = \"vm1\"; agent = \"$2\"; } ); } );" >"$DIR/cluster.conf"
+}
+start_vms 1
+local_file "$DIR/ib-vm1.agent" "$DIR/nothing"
+finds 1 eth agent-socket true false "nothing: there is no such socket"
+local_file "$DIR/ib-vm1.agent" "$DIR"
+finds 1 eth agent-socket true false "it is a directory, not a socket"
+local_file "$DIR/nothing" "$DIR"
+finds 1 vm1 vm true false "nothing: there is no such socket; $DIR: it is a directory, not a socket"
+expect 2 migrate eth
+says "nothing: there is no such socket" "it is a directory, not a socket"
+says_not "start one"
+
+# Too long for a socket: told by its line, before anybody looks.
+long=/$(printf 'x%.0s' {1..107})
+local_file "$DIR/ib-vm1.agent" "$long"
+expect 65 check eth
+says "cluster.conf:3: the path of a socket has at most 107 characters" "has 108"
+local_file "$DIR/ib-vm1.agent" "${long%x}"
+finds 1 eth agent-socket true false "there is no such socket"
+for key in qmp agent; do
+    start_vms 1
+    sed -i "/eth-vm1/s|$key = \"[^\"]*\"|$key = \"$long\"|" "$DIR/cluster.conf"
+    expect 65 check eth
+    says "the path of a socket has at most 107 characters"
+done
+start_vms 1 "receive=unix:$long"
+expect 65 check eth
+says "the path of a socket has at most 107 characters"
+
 start_vms 1 machine=pc-q35-6.0-machine
 finds 1 eth receiver-machine true false "pc-q35-6.0-machine"
 start_vms 1 receive=tcp:127.0.0.2:seaport

@@ -247,8 +247,8 @@ static void a_socket_that_is_not_there(void **state)
     struct world *world = *state;
     struct ninja_error err = NINJA_ERROR_INIT;
     assert_null(qmp_connect(world->base, "/nonexistent/qmp", 200, &handler, world, &err));
-    assert_string_equal(err.class, "Connect");
-    assert_non_null(strstr(err.message, "/nonexistent/qmp: No such file"));
+    assert_string_equal(err.class, "Absent");
+    assert_non_null(strstr(err.message, "/nonexistent/qmp: there is no such socket"));
 }
 
 static void what_is_not_qmp_ends_the_connection(void **state)
