@@ -17,6 +17,7 @@
 
 #include "host-hook/device.h"
 #include "host-hook/json_lines.h"
+#include "host-hook/plain_file.h"
 #include "host-hook/text_file.h"
 #include "host-hook/transfer.h"
 
@@ -510,10 +511,11 @@ static struct cluster *cluster_new(const char *file)
 /* All of a file, malloc'ed; NULL with err. */
 static char *read_file(const struct reader *reader)
 {
-    int fd = open(reader->file, O_RDONLY | O_CLOEXEC);
+    struct ninja_error why = NINJA_ERROR_INIT;
+    int fd = plain_file_open(reader->file, O_RDONLY, 0, "ClusterFile", &why);
     if (fd < 0) {
-        ninja_error_set(reader->err, "ClusterFile",
-                        "%s: %m; name the cluster file with --cluster FILE", reader->file);
+        ninja_error_set(reader->err, why.class, "%s; name the cluster file with --cluster FILE",
+                        why.message);
         return NULL;
     }
     char *text = text_file_read(fd, reader->file, CLUSTER_MAX_FILE, "ClusterFile", reader->err);

@@ -6,6 +6,7 @@
 #include "host-hook/history.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +14,7 @@
 
 #include "host-hook/journal.h"
 #include "host-hook/json_text.h"
+#include "host-hook/plain_file.h"
 
 #define MAX_FILE_PATH 4096
 #define MAX_LINE      (1 << 20)
@@ -75,7 +77,8 @@ static bool read_line(struct follow *follow)
 json_t *follow_next(struct follow *follow)
 {
     if (follow->in == NULL) {
-        follow->in = fopen(follow->path, "re");
+        int fd = plain_file_open(follow->path, O_RDONLY, 0, "State", NULL);
+        follow->in = fd >= 0 ? fdopen(fd, "r") : NULL;
     }
     while (follow->in != NULL && follow->line != NULL && read_line(follow)) {
         json_t *json = follow->overlong ? NULL : json_loads(follow->line, 0, NULL);

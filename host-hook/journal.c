@@ -367,9 +367,13 @@ static json_t *report_load(const char *state_dir, const char *id, struct ninja_e
     char path[MAX_PATH];
     json_error_t error;
     snprintf(path, sizeof(path), "%s/%s/report.json", state_dir, id);
-    json_t *report = json_load_file(path, 0, &error);
-    if (report == NULL) {
+    int fd = plain_file_open(path, O_RDONLY, 0, "State", err);
+    json_t *report = fd >= 0 ? json_loadfd(fd, 0, &error) : NULL;
+    if (report == NULL && fd >= 0) {
         ninja_error_set(err, "State", "%s: %s", path, error.text);
+    }
+    if (fd >= 0) {
+        close(fd);
     }
     return report;
 }

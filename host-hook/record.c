@@ -5,12 +5,14 @@
  */
 #include "host-hook/record.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "host-hook/journal.h"
 #include "host-hook/json_text.h"
+#include "host-hook/plain_file.h"
 
 #define MAX_LINE    (1 << 20)
 #define MAX_LINES   100000
@@ -129,7 +131,8 @@ static enum verdict read_journal(const char *state_dir, const struct cluster *cl
     *record = (struct record){0};
     snprintf(record->id, sizeof(record->id), "%s", id);
     snprintf(path, sizeof(path), "%s/%s/journal", state_dir, id);
-    FILE *in = fopen(path, "re");
+    int fd = plain_file_open(path, O_RDONLY, 0, "State", err);
+    FILE *in = fd >= 0 ? fdopen(fd, "r") : NULL;
     char *text = malloc(MAX_LINE);
     if (in == NULL || text == NULL) {
         ninja_error_set(err, "State", "%s: %m", path);

@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "host-hook/plain_file.h"
 #include "host-hook/settings_private.h"
 #include "host-hook/text_file.h"
 
@@ -197,9 +198,6 @@ static bool check_file(const struct reader *reader, struct settings_file *file, 
     if (fstat(fd, &st) != 0) {
         return ninja_error_set(reader->err, "Config", "%s: %m", reader->file);
     }
-    if (!S_ISREG(st.st_mode)) {
-        return ninja_error_set(reader->err, "Config", "%s: it is not a regular file", reader->file);
-    }
     if (st.st_uid != 0 && st.st_uid != geteuid()) {
         if (reader->layer == LAYER_USER) {
             file->fate = FILE_PASSED_OVER;
@@ -226,13 +224,14 @@ static bool read_file(struct settings *settings, struct settings_file *file, enu
                       bool must, struct ninja_error *err)
 {
     struct reader reader = {settings, file->path, layer, err};
-    int fd = open(file->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    struct ninja_error why = NINJA_ERROR_INIT;
+    int fd = plain_file_open(file->path, O_RDONLY, 0, "Config", &why);
     if (fd < 0 && (errno == ENOENT || errno == ENOTDIR) && !must) {
         file->fate = FILE_MISSING;
         return true;
     }
     if (fd < 0) {
-        return ninja_error_set(err, "Config", "%s: %m", file->path);
+        return ninja_error_set(err, why.class, "%s", why.message);
     }
     bool ok = check_file(&reader, file, fd);
     if (ok && file->fate == FILE_READ) {

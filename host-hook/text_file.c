@@ -24,7 +24,9 @@ char *text_file_read(int fd, const char *name, size_t max, const char *class,
     } else if (memchr(text, '\0', size) != NULL) {
         ninja_error_set(err, class, "%s:1: the file holds a NUL, so it is no text", name);
     } else {
-        text[size] = '\0';
+        size_t mark = size >= 3 && memcmp(text, "\xEF\xBB\xBF", 3) == 0 ? 3 : 0;
+        memmove(text, text + mark, size - mark);
+        text[size - mark] = '\0';
         return text;
     }
     free(text);

@@ -9,7 +9,7 @@
 #include "common/error.h"
 
 /**
- * Reads what is left of a file.
+ * Reads what is left of a file, but for the mark (U+FEFF) that some editors begin UTF-8 with.
  *
  * @param fd    stays open
  * @param name  for messages

@@ -15,6 +15,7 @@
 
 #include "host-hook/cluster.h"
 #include "host-hook/driver.h"
+#include "host-hook/history.h"
 #include "host-hook/journal.h"
 #include "host-hook/record.h"
 #include "tests/unit/fake_peer.h"
@@ -73,6 +74,22 @@ static void a_cluster_file_is_bounded(void **state)
     expect_wrong_text(strdup("quiesce-attempts = 99999999999999999999;\n"), "cluster.conf:1");
     expect_wrong_text(strdup("quiesce-attempts = -1;\n"), "whole number");
     expect_wrong_text(strdup("name = \"a\"; name = \"b\";\n"), "duplicate");
+}
+
+/* As some editors write it. */
+static void a_cluster_file_may_begin_with_a_mark(void **state)
+{
+    static const char file[] =
+        "\xEF\xBB\xBF"
+        "driver = \"local\";\nvms = ( { name = \"vm1\"; } );\nsites = ( { name = \"a\"; "
+        "vms = ( { name = \"vm1\"; agent = \"/a\"; } ); } );\n";
+    struct ninja_error err = NINJA_ERROR_INIT;
+    struct cluster *cluster = read_cluster(file, sizeof(file) - 1, &err);
+    assert_string_equal(err.message, "");
+    assert_non_null(cluster);
+    cluster_free(cluster);
+    expect_wrong("\xEF\xBB\xBF", 3, "driver");
+    expect_wrong("\xEF\xBB", 2, "syntax error");
 }
 
 /* ---- the journal ---- */
@@ -153,6 +170,49 @@ static void a_vm_of_which_nothing_is_said_is_at_no_site(void **state)
     cluster_free(cluster);
 }
 
+/* ---- what is no plain file ---- */
+
+/* Nobody waits for whoever would write to it. */
+static void expect_fifo(const struct ninja_error *err)
+{
+    if (strstr(err->message, ": it is a FIFO, not a plain file") == NULL) {
+        fail_msg("a FIFO expected: %s", err->message);
+    }
+}
+
+static void a_fifo_is_not_waited_for(void **state)
+{
+    static const char *const names[] = {"cluster.conf", ID "/journal", ID "/report.json",
+                                        ID "/progress", "c.lock"};
+    struct cluster *cluster = two_vms();
+    struct record record;
+    char path[128];
+    snprintf(path, sizeof(path), "%s/" ID, fake_dir());
+    assert_int_equal(mkdir(path, 0700), 0);
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        snprintf(path, sizeof(path), "%s/%s", fake_dir(), names[i]);
+        unlink(path);
+        assert_int_equal(mkfifo(path, 0600), 0);
+    }
+    snprintf(path, sizeof(path), "%s/cluster.conf", fake_dir());
+    struct ninja_error errors[6] = {NINJA_ERROR_INIT};
+    alarm(60);
+    assert_null(cluster_read(path, driver_in_file, &errors[0]));
+    assert_false(record_find(fake_dir(), cluster, NULL, &record, &errors[1]));
+    assert_null(journal_open(fake_dir(), ID, &errors[2]));
+    assert_null(report_read(fake_dir(), ID, &errors[3]));
+    assert_int_equal(lock_take(fake_dir(), "c", &errors[4]), -1);
+    assert_int_equal(lock_holder(fake_dir(), "c"), 0);
+    struct follow *follow = follow_new(fake_dir(), ID, "progress");
+    assert_null(follow_next(follow));
+    alarm(0);
+    follow_free(follow);
+    for (int i = 0; i < 5; i++) {
+        expect_fifo(&errors[i]);
+    }
+    cluster_free(cluster);
+}
+
 /* ---- the lock ---- */
 
 /* A lock for reading would do to keep all others out. */
@@ -182,10 +242,9 @@ static void another_user_cannot_lock_a_cluster(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(a_cluster_file_is_bounded),
-        TEST(a_journal_is_bounded),
-        TEST(a_vm_of_which_nothing_is_said_is_at_no_site),
-        TEST(another_user_cannot_lock_a_cluster),
+        TEST(a_cluster_file_is_bounded), TEST(a_cluster_file_may_begin_with_a_mark),
+        TEST(a_journal_is_bounded),      TEST(a_vm_of_which_nothing_is_said_is_at_no_site),
+        TEST(a_fifo_is_not_waited_for),  TEST(another_user_cannot_lock_a_cluster),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -128,6 +128,11 @@ refused "$SYSTEM:1: the file holds a NUL"
 head -c 70000 /dev/zero | tr '\0' '#' >"$SYSTEM"
 refused "$SYSTEM:1: the file is longer than"
 
+# The mark that some editors begin UTF-8 with is no part of the text.
+printf '\xEF\xBB\xBFmode = "paused";\n' >"$SYSTEM"
+dump
+is mode '"paused"' system "$SYSTEM:1"
+
 # A file that cannot be trusted, or not be read.
 printf 'mode = "live";\n' >"$SYSTEM"
 chmod 664 "$SYSTEM"
@@ -136,14 +141,14 @@ chmod 644 "$SYSTEM"
 rm "$SYSTEM"
 refused "$SYSTEM: No such file"
 mkdir "$SYSTEM"
-refused "$SYSTEM: it is not a regular file"
+refused "$SYSTEM: it is a directory, not a plain file"
 rmdir "$SYSTEM"
 mkfifo "$SYSTEM"
-refused "$SYSTEM: it is not a regular file"
+refused "$SYSTEM: it is a FIFO, not a plain file"
 rm "$SYSTEM"
 export NINJA_CONFIG=
 mkdir "$USER_FILE"
-refused "$USER_FILE: it is not a regular file"
+refused "$USER_FILE: it is a directory, not a plain file"
 rmdir "$USER_FILE"
 if [ "$(id -u)" -eq 0 ]; then
     printf 'nonsense\n' >"$USER_FILE"
