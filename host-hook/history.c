@@ -36,6 +36,27 @@ int64_t history_time_ms(const char *text)
     return ((int64_t)timegm(&tm) - zone.tm_gmtoff) * 1000 + ms;
 }
 
+/* A report may say anything. */
+#define MAX_FIGURE 1000000000000
+
+/* The wall clock may have been set meanwhile, and what the states took is not of it. */
+int64_t history_duration_ms(json_t *report)
+{
+    json_t *states = json_object_get(report, "states");
+    json_t *last = json_array_get(states, json_array_size(states) - 1);
+    int64_t begin = history_time_ms(json_text_in(report, "begin"));
+    int64_t end = history_time_ms(json_text_in(report, "end"));
+    int64_t by_wall = begin >= 0 && end >= begin ? end - begin : -1;
+    int64_t start = json_integer_value(json_object_get(last, "start_ms"));
+    int64_t ms = json_integer_value(json_object_get(last, "ms"));
+    if (last == NULL || start < 0 || start > MAX_FIGURE || ms < 0 || ms > MAX_FIGURE) {
+        return by_wall;
+    }
+    int64_t by_states = start + ms;
+    bool taken_on = json_object_get(report, "taken_on_in") != NULL; /* only since then */
+    return taken_on && by_wall > by_states ? by_wall : by_states;
+}
+
 /* ---- following ---- */
 
 struct follow {
@@ -122,10 +143,7 @@ static json_t *of_report(json_t *report)
     }
     json_t *stall = json_object_get(report, "stall_total_ms");
     json_object_set(entry, "stall_ms", json_is_integer(stall) ? stall : json_null());
-    int64_t begin = history_time_ms(json_text_in(report, "begin"));
-    int64_t end = history_time_ms(json_text_in(report, "end"));
-    json_object_set_new(entry, "duration_ms",
-                        number_or_null(begin >= 0 && end >= begin ? end - begin : -1));
+    json_object_set_new(entry, "duration_ms", number_or_null(history_duration_ms(report)));
     return entry;
 }
 

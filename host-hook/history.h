@@ -63,4 +63,13 @@ json_t *follow_next(struct follow *follow);
 /** NULL is allowed. */
 void follow_free(struct follow *follow);
 
+/**
+ * How long the migration of a report took: by a clock that nobody sets, but for one that was taken
+ * on, whose first coordinator had another one: that is from its beginning to its end by the wall
+ * clock.
+ *
+ * @return milliseconds, or -1: the report does not tell
+ */
+int64_t history_duration_ms(json_t *report);
+
 #endif

@@ -124,12 +124,24 @@ static void add_fields(char *text, int room, bool bar, const struct progress_row
     }
 }
 
+/* What tells names apart is at their beginning or their end. */
+static void fit_name(char *text, int width, const char *name)
+{
+    int len = (int)strlen(name), head = width / 2;
+    if (len <= width || width < 3) {
+        snprintf(text, PROGRESS_MAX_LINE, "%-*.*s", width, width, name);
+    } else {
+        snprintf(text, PROGRESS_MAX_LINE, "%.*s~%s", head, name, name + len - (width - head - 1));
+    }
+}
+
 void progress_line(char *text, int width, int name_width, bool bar, const struct progress_row *row)
 {
     char elapsed[16];
     width = width >= PROGRESS_MAX_LINE ? PROGRESS_MAX_LINE - 1 : width;
-    snprintf(text, PROGRESS_MAX_LINE, "%-*.*s %-*s", name_width, name_width, row->name,
-             PROGRESS_STAGE_WIDTH, row->stage);
+    fit_name(text, name_width, row->name);
+    snprintf(text + strlen(text), PROGRESS_MAX_LINE - strlen(text), " %-*s", PROGRESS_STAGE_WIDTH,
+             row->stage);
     int room = width - (int)strlen(text);
     if (row->copying && room > 0) {
         add_fields(text, room, bar, row);

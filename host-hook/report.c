@@ -9,13 +9,26 @@ static long long integer_of(json_t *object, const char *key)
     return (long long)json_integer_value(json_object_get(object, key));
 }
 
-static void print_ms(FILE *out, json_t *value)
+/* A column of the table of VMs is as wide as the VM's name: two that are cut may look the same. */
+static void print_cell(FILE *out, json_t *vm, const char *text)
 {
+    size_t len = strlen(json_text_in(vm, "name"));
+    fprintf(out, " %*s", len > 9 ? (int)len : 9, text);
+}
+
+static void print_ms(FILE *out, json_t *vm, json_t *value)
+{
+    char text[24] = "-";
     if (json_is_integer(value)) {
-        fprintf(out, " %9lld", (long long)json_integer_value(value));
-    } else {
-        fprintf(out, " %9s", "-");
+        snprintf(text, sizeof(text), "%lld", (long long)json_integer_value(value));
     }
+    print_cell(out, vm, text);
+}
+
+static json_t *stage_of(json_t *vm, const char *stage)
+{
+    return strcmp(stage, "downtime") == 0 ? json_object_get(vm, "downtime_ms")
+                                          : json_object_get(json_object_get(vm, "stages"), stage);
 }
 
 static void print_stages(FILE *out, json_t *vms)
@@ -27,28 +40,29 @@ static void print_stages(FILE *out, json_t *vms)
     fprintf(out, "\nEvery VM (ms)  ");
     json_array_foreach(vms, i, vm)
     {
-        fprintf(out, " %9.9s", json_text_in(vm, "name"));
+        print_cell(out, vm, json_text_in(vm, "name"));
     }
     fprintf(out, "\n");
     for (size_t s = 0; s < sizeof(stages) / sizeof(stages[0]); s++) {
         fprintf(out, "  %-13s", stages[s]);
         json_array_foreach(vms, i, vm)
         {
-            print_ms(out, strcmp(stages[s], "downtime") == 0
-                              ? json_object_get(vm, "downtime_ms")
-                              : json_object_get(json_object_get(vm, "stages"), stages[s]));
+            print_ms(out, vm, stage_of(vm, stages[s]));
         }
         fprintf(out, "\n");
     }
     fprintf(out, "  %-13s", "MiB sent");
     json_array_foreach(vms, i, vm)
     {
-        fprintf(out, " %9.1f", (double)integer_of(vm, "transferred_bytes") / 1048576.0);
+        char text[40];
+        snprintf(text, sizeof(text), "%.1f",
+                 (double)integer_of(vm, "transferred_bytes") / 1048576.0);
+        print_cell(out, vm, text);
     }
-    fprintf(out, "\n  %-13s", "link");
+    fprintf(out, "\n  %-13s", "new link");
     json_array_foreach(vms, i, vm)
     {
-        fprintf(out, " %9.9s", json_text_in(vm, "link")[0] ? json_text_in(vm, "link") : "-");
+        print_cell(out, vm, json_text_in(vm, "link")[0] ? json_text_in(vm, "link") : "-");
     }
     fprintf(out, "\n");
 }

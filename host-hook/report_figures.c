@@ -77,9 +77,7 @@ static double count(json_t *report, const char *key)
 
 static double duration(json_t *report, const char *key)
 {
-    int64_t begin = history_time_ms(json_text_in(report, "begin"));
-    int64_t end = history_time_ms(json_text_in(report, "end"));
-    return begin >= 0 && end >= begin ? (double)(end - begin) : -1;
+    return (double)history_duration_ms(report);
 }
 
 static double all_ranks(json_t *report, const char *key)

@@ -77,6 +77,29 @@ says "<h1>Two migrations</h1>" "<b>$FIRST</b>" "<b>$SECOND</b>" "ib to eth" "eth
 expect 1 report --compare 20000101-000000-1
 says "20000101-000000-1/report.json"
 
+# VMs whose names begin alike have columns of their own, and no two rows have one name.
+change() { jq "$1" "$STATE/$2/report.json" >"$DIR/changed" && mv "$DIR/changed" "$STATE/$2/report.json"; }
+cp "$STATE/$SECOND/report.json" "$DIR/kept"
+change '.vms[0].name = "hpc-compute-node-01" | .vms[1].name = "hpc-compute-node-02"' "$SECOND"
+expect 0 report "$SECOND"
+says " hpc-compute-node-01 hpc-compute-node-02"
+rows=$(sed -n '/^Every VM/,/^$/p' <<<"$OUT" | cut -c 3-15)
+[ "$(sort <<<"$rows" | uniq -d)" = "" ] && [ "$(wc -l <<<"$rows")" -ge 12 ] || die "two rows have one name: $rows"
+[ "$(sed -n '/^Every VM/,/^$/p' <<<"$OUT" | sed '/^$/d' | awk '{print length}' | uniq | wc -l)" -eq 1 ] || die "columns are not below each other"
+
+# How long it took is not of the wall clock, which may have been set meanwhile.
+took=$(jq '.states[-1] | .start_ms + .ms' "$DIR/kept")
+for step in 3600 -3600; do
+    cp "$DIR/kept" "$STATE/$SECOND/report.json"
+    end=$(date -d "$(jq -r .end "$DIR/kept") + $step seconds" +%Y-%m-%dT%H:%M:%S.%3N%z)
+    change ".end = \"$end\"" "$SECOND"
+    expect 0 list --json
+    holds ".migrations[-1] | .id == \"$SECOND\" and .duration_ms == $took"
+    expect 0 report --compare "$FIRST" "$SECOND" --json
+    holds ".migrations[1].figures.duration_ms == $took"
+done
+cp "$DIR/kept" "$STATE/$SECOND/report.json"
+
 # What has no meaning.
 expect 64 report --json --html
 says "not both"

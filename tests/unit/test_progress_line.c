@@ -74,6 +74,20 @@ static void no_line_is_too_wide(void **state)
     }
 }
 
+static void names_stay_different(void **state)
+{
+    struct progress_row row = half;
+    row.copying = false;
+    row.elapsed_s = -1;
+    row.stage = "unplug";
+    row.name = "hpc-compute-node-001";
+    check("hpc-comp~ode-001 unplug", 79, 16, true, &row);
+    row.name = "n001.hpc.example.org";
+    check("n001.hpc~ple.org unplug", 79, 16, true, &row);
+    row.name = "hpc-compute-0001";
+    check("hpc-compute-0001 unplug", 79, 16, true, &row);
+}
+
 static void other_stages_have_a_time(void **state)
 {
     struct progress_row row = half;
@@ -128,6 +142,7 @@ int main(void)
         cmocka_unit_test(all_fits_into_80_columns),
         cmocka_unit_test(what_has_no_room_is_left_out),
         cmocka_unit_test(no_line_is_too_wide),
+        cmocka_unit_test(names_stay_different),
         cmocka_unit_test(other_stages_have_a_time),
         cmocka_unit_test(amounts_are_short),
         cmocka_unit_test(what_cannot_be_foretold_is_not),
