@@ -4,7 +4,14 @@
 . "$(dirname "$0")/ninjad.sh"
 
 start_vms 1
-start_ninjad --max-clients 24 --listen-readonly "$DIR/ro.sock" --metrics "$DIR/ninjad.prom"
+# Its workers do nothing as long as they are held.
+cat >"$DIR/worker" <<END
+#!/bin/sh
+while [ -e "$DIR/hold" ]; do sleep 0.05; done
+exec "$NINJACTL" "\$@"
+END
+chmod 755 "$DIR/worker"
+start_ninjad --ninjactl "$DIR/worker" --max-clients 24 --listen-readonly "$DIR/ro.sock" --metrics "$DIR/ninjad.prom"
 
 # line TEXT CLASS SAYS: the answer to a line.
 line() {
@@ -89,15 +96,18 @@ for ((i = 0; i < 20; i++)); do
     gives '.api == 1'
 done
 connect greedy
+touch "$DIR/hold"
 for ((i = 0; i < 20; i++)); do
     echo "{\"execute\": \"status\", \"id\": $i}"
 done >&"$FD"
-wait_for grep -q '"class":"Busy"' "$DIR/greedy"
+are_refused() { [ "$(grep -c '"class":"Busy"' "$DIR/greedy")" = 4 ]; }
+wait_for are_refused
 ask version
 gives '.api == 1'
+rm "$DIR/hold"
 is_answered() { [ "$(grep -c '"return"' "$DIR/greedy")" = 16 ]; }
 wait_for is_answered
-[ "$(grep -c '"class":"Busy"' "$DIR/greedy")" = 4 ] || die "16 of 20 were not to be refused"
+are_refused || die "16 of 20 were not to be refused"
 
 # Too many connections: of root's all that there may be.
 refused_too_many() {
