@@ -15,6 +15,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "host-hook/cluster_sockets.h"
 #include "host-hook/device.h"
 #include "host-hook/json_lines.h"
 #include "host-hook/plain_file.h"
@@ -410,53 +411,11 @@ static bool read_migration(const struct reader *reader, const config_setting_t *
     return ok;
 }
 
-/* One socket of one VM at one site, and where the file says so. */
-struct use {
-    const char *path;
-    int vm, site;
-    bool qmp;
-    int line;
-};
-
-static bool check_two_uses(const struct reader *reader, const struct use *a, const struct use *b)
-{
-    const struct cluster *cluster = reader->cluster;
-    bool same_vm_elsewhere = a->vm == b->vm && a->site != b->site && !a->qmp && !b->qmp &&
-                             reader->driver->may_keep_agent;
-    if (strcmp(a->path, b->path) != 0 || same_vm_elsewhere) {
-        return true;
-    }
-    return wrong_at(reader, b->line,
-                    "the socket %s is used twice: for %s of VM \"%s\" at \"%s\" (line %d) and "
-                    "for %s of VM \"%s\" at \"%s\"",
-                    a->path, a->qmp ? "QMP" : "the agent", cluster->vms[a->vm],
-                    cluster->sites[a->site].name, a->line, b->qmp ? "QMP" : "the agent",
-                    cluster->vms[b->vm], cluster->sites[b->site].name);
-}
-
 static bool check_sockets(const struct reader *reader)
 {
-    const struct cluster *cluster = reader->cluster;
-    size_t most = (size_t)cluster->n_sites * (size_t)cluster->n_vms * 2;
-    struct use *uses = calloc(most, sizeof(*uses));
-    size_t n = 0;
-    bool ok = true;
-    for (int s = 0; s < cluster->n_sites; s++) {
-        for (int v = 0; v < cluster->n_vms; v++) {
-            const struct cluster_entry *entry = &cluster->sites[s].vms[v];
-            uses[n++] = (struct use){entry->agent, v, s, false, entry->line};
-            if (entry->qmp != NULL) {
-                uses[n++] = (struct use){entry->qmp, v, s, true, entry->line};
-            }
-        }
-    }
-    for (size_t i = 0; ok && i < n; i++) {
-        for (size_t j = 0; ok && j < i; j++) {
-            ok = check_two_uses(reader, &uses[j], &uses[i]);
-        }
-    }
-    free(uses);
-    return ok;
+    struct ninja_error err = NINJA_ERROR_INIT;
+    int line = cluster_sockets_check(reader->cluster, reader->driver->may_keep_agent, &err);
+    return line == 0 || wrong_at(reader, line, "%s", err.message);
 }
 
 static bool read_root(struct reader *reader, const config_setting_t *root)

@@ -5,6 +5,8 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 #include <cmocka.h>
 
 #include "host-hook/cluster.h"
@@ -37,39 +39,37 @@ static int teardown(void **state)
 static void a_good_file_is_read(void **state)
 {
     struct ninja_error err = NINJA_ERROR_INIT;
-    struct cluster *cluster =
-        read_text("driver = \"qmp\"; # a comment\n" TWO_VMS "sites = (\n"
-                  "{ name = \"ib\"; prepare = \"start {vm}\"; release = \"stop {vm}\"; vms = "
-                  "(\n" VM(
-                      "vm2",
-                      QMP("vm2", "ib")) ",\n" VM("vm1",
+    struct cluster *cluster = read_text(
+        "driver = \"qmp\"; # a comment\n" TWO_VMS "sites = (\n"
+        "{ name = \"ib\"; prepare = \"start {vm}\"; release = \"stop {vm}\"; vms = "
+        "(\n" VM("vm2", QMP("vm2", "ib")) ",\n" VM(
+            "vm1",
+            QMP("vm1", "ib") "device = "
+                             "\"vfio-pci,host=0000:3b:00.1,id="
+                             "hca0\";") "); },\n"
+                                        "{ name = \"eth\"; vms = "
+                                        "(\n" VM("vm1",
                                                  QMP("vm1",
-                                                     "ib") "device = "
-                                                           "\"vfio-pci,host=0000:3b:00.1,id="
-                                                           "hca0\";") "); },\n"
-                                                                      "{ name = \"eth\"; vms = "
-                                                                      "(\n" VM("vm1", QMP("vm1", "e"
-                                                                                                 "t"
-                                                                                                 "h")) "," VM(
-                                                                          "vm2",
-                                                                          QMP("vm2",
-                                                                              "eth")) "); } );\n"
-                                                                                      "migration = "
-                                                                                      "{ bandwidth "
-                                                                                      "= 100; "
-                                                                                      "downtime-"
-                                                                                      "limit = 50; "
-                                                                                      "};\n"
-                                                                                      "quiesce-"
-                                                                                      "attempts = "
-                                                                                      "5;\nquiesce-"
-                                                                                      "pause = "
-                                                                                      "7;"
-                                                                                      "\ntimeouts "
-                                                                                      "= { quiesce "
-                                                                                      "= 1234; "
-                                                                                      "};\n",
-                  &err);
+                                                     "e"
+                                                     "t"
+                                                     "h")) "," VM("vm2",
+                                                                  QMP("vm2", "eth")) "); } );\n"
+                                                                                     "migration = "
+                                                                                     "{ bandwidth "
+                                                                                     "= 100; "
+                                                                                     "downtime-"
+                                                                                     "limit = 50; "
+                                                                                     "};\n"
+                                                                                     "quiesce-"
+                                                                                     "attempts = "
+                                                                                     "5;\nquiesce-"
+                                                                                     "pause = "
+                                                                                     "7;"
+                                                                                     "\ntimeouts "
+                                                                                     "= { quiesce "
+                                                                                     "= 1234; "
+                                                                                     "};\n",
+        &err);
     if (cluster == NULL) {
         fail_msg("%s", err.message);
     }
@@ -223,6 +223,74 @@ static void local_vms_need_an_agent_only_and_may_share_it_between_sites(void **s
     assert_non_null(strstr(err.message, ":4: the socket /a is used twice"));
 }
 
+static void fill_in(char to[200], const char *pattern, const char *dir, const char *base)
+{
+    const char *first = strstr(pattern, "%s"), *second = first ? strstr(first + 2, "%s") : NULL;
+    if (first == NULL) {
+        snprintf(to, 200, "%s", pattern);
+    } else if (second == NULL) {
+        snprintf(to, 200, "%s%s", dir, first + 2);
+    } else {
+        snprintf(to, 200, "%s/../%s%s", dir, base, second + 2);
+    }
+}
+
+static void make_links(const char *dir)
+{
+    char name[128];
+    snprintf(name, sizeof(name), "%s/link", dir);
+    assert_int_equal(symlink(".", name), 0);
+    snprintf(name, sizeof(name), "%s/other", dir);
+    assert_int_equal(mkdir(name, 0700), 0);
+    snprintf(name, sizeof(name), "%s/plain", dir);
+    fclose(fopen(name, "w"));
+    snprintf(name, sizeof(name), "%s/to-plain", dir);
+    assert_int_equal(symlink("plain", name), 0);
+}
+
+/* However it is written, and whether it is there already or not. */
+static void one_socket_has_many_paths(void **state)
+{
+    static const struct {
+        const char *a, *b;
+        bool same;
+    } pairs[] = {
+        {"/none/x/agent.sock", "/none/x//agent.sock", true},
+        {"/none/x/agent.sock", "/none/./x/././agent.sock", true},
+        {"//none/x/agent.sock", "/none/x/agent.sock", true},
+        {"%s/agent.sock", "%s/../%s/agent.sock", true},
+        {"%s/agent.sock", "%s/link/agent.sock", true},
+        {"%s/plain", "%s/to-plain", true},
+        {"agent.sock", "./agent.sock", true},
+        {"/none/x/agent.sock", "/none/x/.agent.sock", false},
+        {"/none/x/agent.sock", "/none/xagent.sock", false},
+        {"/none/x/a./b", "/none/x/a/b", false},
+        {"%s/agent.sock", "%s/other/agent.sock", false},
+    };
+    const char *dir = fake_dir(), *base = strrchr(dir, '/') + 1;
+    char path_of[2][200], text[700];
+    make_links(dir);
+    for (size_t i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++) {
+        struct ninja_error err = NINJA_ERROR_INIT;
+        fill_in(path_of[0], pairs[i].a, dir, base);
+        fill_in(path_of[1], pairs[i].b, dir, base);
+        snprintf(text, sizeof(text),
+                 "driver = \"local\";\nvms = ( { name = \"a\"; }, { name = \"b\"; } );\n"
+                 "sites = ( { name = \"x\"; vms = ( { name = \"a\"; agent = \"%s\"; },\n"
+                 "{ name = \"b\"; agent = \"%s\"; } ); } );\n",
+                 path_of[0], path_of[1]);
+        struct cluster *cluster = read_text(text, &err);
+        if ((cluster == NULL) != pairs[i].same) {
+            fail_msg("%s and %s: %s", path_of[0], path_of[1], err.message);
+        }
+        if (cluster == NULL) {
+            assert_non_null(strstr(err.message, ":4: the socket "));
+            assert_non_null(strstr(err.message, path_of[1]));
+        }
+        cluster_free(cluster);
+    }
+}
+
 static void sites_and_timeouts_are_found_by_name(void **state)
 {
     struct ninja_error err = NINJA_ERROR_INIT;
@@ -255,6 +323,7 @@ int main(void)
         TEST(each_mistake_is_named_with_its_line),
         TEST(a_file_that_is_not_there),
         TEST(local_vms_need_an_agent_only_and_may_share_it_between_sites),
+        TEST(one_socket_has_many_paths),
         TEST(sites_and_timeouts_are_found_by_name),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
