@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "common/log.h"
+#include "host-hook/history.h"
 #include "host-hook/ninjactl.h"
 #include "host-hook/transfer.h"
 
@@ -95,6 +96,26 @@ int cmd_resume(const struct args *args)
     return session_may_detach(args, resume);
 }
 
+/* What was begun since the ID was noted is not what is to be aborted. */
+static bool is_meant(pid_t pid, const struct cluster *cluster, const struct args *args)
+{
+    char id[JOURNAL_ID_SIZE];
+    bool migrates = history_find_running(args->state_dir, cluster->name, id);
+    if (args->word == NULL || (migrates && strcmp(args->word, id) == 0)) {
+        return true;
+    }
+    if (migrates) {
+        fprintf(stderr, "ninjactl: migration %s is running, not \"%.60s\"; nothing is aborted\n",
+                id, args->word);
+    } else {
+        fprintf(stderr,
+                "ninjactl: process %d switches the jobs of \"%s\"; migration \"%.60s\" is not "
+                "running, and nothing is aborted\n",
+                (int)pid, cluster->name, args->word);
+    }
+    return false;
+}
+
 static int tell(pid_t pid, const struct args *args)
 {
     if (kill(pid, SIGTERM) < 0) {
@@ -115,7 +136,11 @@ static int abort_it(const struct args *args, struct detach *detach)
     int code = session_open(&session, args);
     if (code == EXIT_DONE) {
         pid_t pid = lock_holder(args->state_dir, session.cluster->name);
-        code = pid > 0 ? tell(pid, args) : recover(&session, true, args, detach);
+        if (pid <= 0) {
+            code = recover(&session, true, args, detach);
+        } else {
+            code = is_meant(pid, session.cluster, args) ? tell(pid, args) : EXIT_REFUSED;
+        }
         session_close(&session);
     }
     return code;

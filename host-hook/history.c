@@ -279,6 +279,26 @@ bool history_find(const char *state_dir, const char *word, char *id, struct ninj
     return found || ninja_error_set(err, "State", "%s: there is no migration here yet", state_dir);
 }
 
+bool history_find_running(const char *state_dir, const char *cluster, char *id)
+{
+    char(*ids)[JOURNAL_ID_SIZE];
+    int n = journal_list(state_dir, &ids);
+    bool found = false, passed = false;
+    for (int i = n - 1; i >= 0 && !found && !passed; i--) {
+        json_t *entry = history_entry(state_dir, ids[i], NULL);
+        passed = entry != NULL && strcmp(json_text_in(entry, "cluster"), cluster) == 0;
+        found = passed && is_running(entry);
+        if (found) {
+            strcpy(id, ids[i]); /* both are JOURNAL_ID_SIZE */
+        }
+        json_decref(entry);
+    }
+    if (n > 0) {
+        free(ids);
+    }
+    return found;
+}
+
 bool history_find_key(const char *state_dir, const char *key, char *id)
 {
     char(*ids)[JOURNAL_ID_SIZE];

@@ -34,6 +34,14 @@ json_t *history_list(const char *state_dir, int last, struct ninja_error *err);
  */
 bool history_find(const char *state_dir, const char *word, char *id, struct ninja_error *err);
 
+/**
+ * Finds the migration of a cluster that runs now. None may run though the cluster's lock is held:
+ * by a switch.
+ *
+ * @param id  out: JOURNAL_ID_SIZE bytes
+ */
+bool history_find_running(const char *state_dir, const char *cluster, char *id);
+
 /** Finds the migration that was begun with that key. */
 bool history_find_key(const char *state_dir, const char *key, char *id);
 

@@ -113,6 +113,7 @@ done
     expect 2 "process $pid" migrate b $good
     expect 2 "process $pid" switch $good
     expect 2 "process $pid" status $good
+    expect 2 "process $pid switches the jobs" abort 20000101-000000-1 $good
     expect 0 "process $pid was told to abort" abort $good
 }
 exit $failed

@@ -46,7 +46,16 @@ expect 0 migrate ib --detach --json
 holds '.version == 1 and (.id | length) > 10'
 SECOND=$(jq -r .id <<<"$OUT")
 wait_for grep -q COPYING "$STATE/$SECOND/journal"
-expect 0 abort --json
+expect 2 abort "$ID" # another one than that which runs
+says "migration $SECOND is running, not \"$ID\"; nothing is aborted"
+expect 2 abort 20000101-000000-1
+says "migration $SECOND is running"
+expect 2 abort ../"$SECOND"
+expect 2 resume "$ID"
+says "running already"
+expect 0 list --last 1 --json
+holds '.migrations[0].outcome == "running"'
+expect 0 abort "$SECOND" --json
 holds '.told > 0'
 expect 3 wait "$SECOND" --timeout 100
 says "rolled-back: aborted on request"
@@ -68,6 +77,13 @@ expect 4 wait "$THIRD"
 expect 0 list --json
 holds '.migrations | map(.outcome) == ["done", "rolled-back", "interrupted"]'
 holds '.migrations[2] | .stall_ms == null and .end == null'
+for command in abort resume; do
+    expect 2 $command "$ID"
+    says "migration $ID has ended"
+    expect 2 $command 20000101-000000-1
+done
+expect 0 list --last 1 --json
+holds '.migrations[0].outcome == "interrupted"'
 
 # One that waits for an operator has ended for its coordinator, and can be taken on.
 start_vms 1 copy_ms=10000 breaks=1000 \

@@ -111,11 +111,14 @@ gives ".id == \"$ID\" and .outcome == \"done\""
 
 # SIGTERM leaves it alone as well.
 ask migrate '{"site": "eth", "cluster": "cluster"}'
+FIRST=$ID
 ID=$(id_of_answer)
 stop_ninjad TERM
 [ ! -e "$SOCKET" ] || die "the socket was left behind"
 start_ninjad
 wait_for is_copying "$ID"
+ask abort "{\"id\": \"$FIRST\"}" # another one than that which runs
+refuses Ended "$FIRST has ended"
 ask abort "{\"id\": \"$ID\"}"
 gives ".id == \"$ID\" and .told > 0"
 ask wait "{\"id\": \"$ID\"}"
