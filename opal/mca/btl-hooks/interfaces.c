@@ -25,16 +25,25 @@
 #include "opal/mca/if/base/base.h"
 #include "opal/util/argv.h"
 #include "opal/util/if.h"
-#include "opal/util/net.h"
 
 static char **chosen; /* the entries of open components that were opened on some interfaces only */
 static opal_list_t remembered; /* of opal_if_t: what there was to choose from before the release */
 
-/* "10.1.0.0/16" */
-static bool read_network(const char *value, struct sockaddr_storage *address, uint32_t *prefix)
+/* An address as bytes, so that both families are compared in one way. */
+struct address {
+    int family;
+    unsigned char bytes[16];
+};
+
+static bool is_name(const char *value)
 {
-    struct sockaddr_in *in = (struct sockaddr_in *)address;
-    char text[INET_ADDRSTRLEN];
+    return isalpha((unsigned char)value[0]) && strchr(value, '/') == NULL;
+}
+
+/* "10.1.0.0/16" or "fd77::/64" */
+static bool read_network(const char *value, struct address *network, long *prefix)
+{
+    char text[INET6_ADDRSTRLEN];
     size_t len = strcspn(value, "/");
     char *end;
     if (value[len] != '/' || len >= sizeof(text)) {
@@ -42,32 +51,63 @@ static bool read_network(const char *value, struct sockaddr_storage *address, ui
     }
     memcpy(text, value, len);
     text[len] = '\0';
-    long bits = strtol(value + len + 1, &end, 10);
-    *prefix = (uint32_t)bits;
-    memset(address, 0, sizeof(*address));
-    in->sin_family = AF_INET;
-    return end != value + len + 1 && *end == '\0' && bits >= 0 && bits <= 32 &&
-           inet_pton(AF_INET, text, &in->sin_addr) == 1;
+    network->family = strchr(text, ':') != NULL ? AF_INET6 : AF_INET;
+    *prefix = strtol(value + len + 1, &end, 10);
+    return isdigit((unsigned char)value[len + 1]) && *end == '\0' &&
+           *prefix <= (network->family == AF_INET6 ? 128 : 32) &&
+           inet_pton(network->family, text, network->bytes) == 1;
 }
 
-static bool is_ip_interface(const char *value)
+static void read_address(int index, struct address *address)
 {
-    struct sockaddr_storage network, address;
-    uint32_t prefix;
-    if (isalpha((unsigned char)value[0])) {
-        return opal_ifnametokindex(value) >= 0;
+    struct sockaddr_storage storage = {0};
+    opal_ifindextoaddr(index, (struct sockaddr *)&storage, sizeof(storage));
+    address->family = storage.ss_family;
+    if (storage.ss_family == AF_INET6) {
+        memcpy(address->bytes, &((struct sockaddr_in6 *)&storage)->sin6_addr, 16);
+    } else {
+        memcpy(address->bytes, &((struct sockaddr_in *)&storage)->sin_addr, 4);
     }
-    if (!read_network(value, &network, &prefix)) {
-        return false;
-    }
-    for (int i = opal_ifbegin(); i >= 0; i = opal_ifnext(i)) {
-        opal_ifindextoaddr(i, (struct sockaddr *)&address, sizeof(address));
-        if (opal_net_samenetwork((struct sockaddr *)&network, (struct sockaddr *)&address,
-                                 prefix)) {
-            return true;
+}
+
+static bool is_in(const struct address *address, const struct address *network, long prefix)
+{
+    size_t whole = (size_t)prefix / 8;
+    unsigned char rest = (unsigned char)(0xFF00 >> (prefix % 8));
+    return address->family == network->family &&
+           memcmp(address->bytes, network->bytes, whole) == 0 &&
+           (prefix % 8 == 0 || ((address->bytes[whole] ^ network->bytes[whole]) & rest) == 0);
+}
+
+/*
+ * Adds what is given to tcp. It reads networks of IPv4 only, so those of IPv6 are given as the
+ * names of the interfaces that have an address in them.
+ */
+static bool add_ip_interfaces(const char *value, char ***values)
+{
+    struct address network, address;
+    char name[64];
+    long prefix;
+    bool found = false;
+    if (is_name(value)) {
+        found = opal_ifnametokindex(value) >= 0;
+    } else if (read_network(value, &network, &prefix)) {
+        for (int i = opal_ifbegin(); i >= 0; i = opal_ifnext(i)) {
+            read_address(i, &address);
+            if (!is_in(&address, &network, prefix)) {
+                continue;
+            }
+            found = true;
+            if (network.family == AF_INET6 &&
+                opal_ifindextoname(i, name, sizeof(name)) == OPAL_SUCCESS) {
+                opal_argv_append_unique_nosize(values, name, false);
+            }
         }
     }
-    return false;
+    if (found && (is_name(value) || network.family == AF_INET)) {
+        opal_argv_append_nosize(values, value);
+    }
+    return found;
 }
 
 /* The name may be followed by a port, as in "mlx5_0:1". */
@@ -78,12 +118,16 @@ static bool is_rdma_device(const char *value)
     return access(path, F_OK) == 0;
 }
 
-/* Components of which it is not known what their interfaces are decide for themselves. */
-static bool exists(const char *component, const char *value)
+/*
+ * Adds what an interface is for the component's parameter, if it is there. Components of which it
+ * is not known what their interfaces are decide for themselves.
+ */
+static bool add_interfaces(const char *component, const char *value, char ***values)
 {
     if (strcmp(component, "tcp") == 0) {
-        return is_ip_interface(value);
+        return add_ip_interfaces(value, values);
     }
+    opal_argv_append_nosize(values, value);
     return strcmp(component, "openib") != 0 || is_rdma_device(value);
 }
 
@@ -115,16 +159,27 @@ static bool clear_exclude(const char *component)
     return set_variable(component, "if_exclude", NULL, MCA_BASE_VAR_SOURCE_DEFAULT);
 }
 
-static bool choose(const char *component, char **values, char *why, size_t size)
+static void tell_missing(const char *component, const char *value, char *why, size_t size)
 {
-    for (char **value = values; *value != NULL; value++) {
-        if (!exists(component, *value)) {
-            snprintf(why, size, "the BTL %s cannot use \"%s\": %s has no such interface", component,
-                     *value, ompi_process_info.nodename);
+    bool ipv6 = strcmp(component, "tcp") == 0 && strchr(value, ':') != NULL;
+    snprintf(why, size, "the BTL %s cannot use \"%s\": %s %s", component, value,
+             ompi_process_info.nodename,
+             ipv6 && !OPAL_ENABLE_IPV6 ? "has an Open MPI that is built without IPv6"
+                                       : "has no such interface");
+}
+
+static bool choose(const char *component, char **entries, char *why, size_t size)
+{
+    char **values = NULL;
+    for (char **entry = entries; *entry != NULL; entry++) {
+        if (!add_interfaces(component, *entry, &values)) {
+            tell_missing(component, *entry, why, size);
+            opal_argv_free(values);
             return false;
         }
     }
     char *joined = opal_argv_join(values, ',');
+    opal_argv_free(values);
     bool ok = set_variable(component, "if_include", joined, MCA_BASE_VAR_SOURCE_SET) &&
               clear_exclude(component);
     free(joined);
