@@ -102,13 +102,16 @@ done
 # Completion.
 # shellcheck source=host-hook/ninjactl.bash-completion
 . "$TREE/host-hook/ninjactl.bash-completion"
+# shellcheck source=ninjad/ninjad.bash-completion
+. "$TREE/ninjad/ninjad.bash-completion"
 
-# completes WORDS... CURRENT -> EXPECTED: what is offered for the last word, sorted.
+# completes WORDS... CURRENT -> EXPECTED: what is offered for the last word of $PROGRAM, sorted.
+PROGRAM=$NINJACTL
 completes() {
     local expected=${*: -1} got
-    COMP_WORDS=("$NINJACTL" "${@:1:$#-1}")
+    COMP_WORDS=("$PROGRAM" "${@:1:$#-1}")
     COMP_CWORD=$((${#COMP_WORDS[@]} - 1))
-    _ninjactl
+    "_${PROGRAM##*/}"
     got=$(printf '%s\n' "${COMPREPLY[@]}" | sort | xargs)
     [ "$got" = "$expected" ] || { echo "completing \"${COMP_WORDS[*]:1}\": expected \"$expected\", got \"$got\""; failed=1; }
 }
@@ -125,4 +128,25 @@ completes status "" ""
 completes status --log-level d "debug"
 completes --d "--dump-config"
 NINJA_CLUSTER_FILE=$DIR/cluster.conf completes check "" "eth ib"
+
+PROGRAM=$NINJAD
+completes "" "$(sort <<<"$options" | xargs)"
+completes --ex "--exit-idle"
+completes --state-dir "$DIR" --dump "--dump-config"
+completes --max-workers "" ""
+completes --max-workers = "" ""
+mkdir "$DIR/some"
+: >"$DIR/some/file.conf"
+completes --cluster "$DIR/some/f" "$DIR/some/file.conf"
+completes --cluster = "$DIR/some/f" "$DIR/some/file.conf"
+completes -m "$DIR/some/f" "$DIR/some/file.conf"
+completes --state-dir "$DIR/so" "$DIR/some"
+completes --state-dir "$DIR/some/" ""
+completes --group roo "root"
+for option in $options; do # each that takes a value has values of its own, or none
+    takes=$("$NINJAD" --help | grep -c -- "$option=" || true)
+    COMP_WORDS=("$NINJAD" "$option" --) COMP_CWORD=2
+    _ninjad
+    [ "$takes" -eq 0 ] || [ ${#COMPREPLY[@]} -eq 0 ] || { echo "completing the value of $option: options"; failed=1; }
+done
 exit $failed
