@@ -34,7 +34,8 @@ struct agent *agent_new(struct event_base *base, const char *vm, int connect_tim
 /**
  * Connects to a socket, leaving the one before; tries again until the time-out.
  *
- * @param done  called once from the event loop; classes "Absent" and "Connect" (json_lines.h), "Timeout" (nobody answers),
+ * @param done  called once from the event loop; classes "Absent", "Busy" and "Connect"
+ *              (json_lines.h), "Timeout" (nobody answers),
  *              "ProtocolMismatch", "Protocol"
  */
 void agent_connect(struct agent *agent, const char *path, agent_done done, void *arg);

@@ -45,7 +45,7 @@ static bool write_as_it_is(const char *path, const char *data, size_t size, stru
               fcntl(fd, F_SETFL, O_WRONLY) == 0 && write_all(fd, data, size);
     ok = ok || ninja_error_set(err, "State", "%s: %m", path);
     if (fd >= 0) {
-        ok = close(fd) == 0 && ok;
+        ok = (close(fd) == 0 || ninja_error_set(err, "State", "%s: %m", path)) && ok;
     }
     return ok;
 }

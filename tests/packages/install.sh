@@ -88,6 +88,7 @@ in_namespaces() {
     unit host ninjad-ro.socket enabled
     inside host getent group ninja
     inside host ninjactl --version
+    inside host ls /usr/share/bash-completion/completions/ninjactl /usr/share/bash-completion/completions/ninjad
     inside host ninjactl check --cluster /usr/share/doc/ninja-migration-host/examples/cluster.conf >"$DIR/check" 2>&1 || true
     grep -q "2 VMs, 2 sites" "$DIR/check" || die "the example is no cluster file: $(cat "$DIR/check")"
     ON_HOST="chroot $DIR/host" ON_GUEST="chroot $DIR/guest" WORK=$DIR/work "$TOP/debian/tests/switch"
