@@ -21,13 +21,13 @@ declare -gA PACKAGES=(
     [unit]="tmux"
     [browser]="chromium libxml2-utils"
     [fuzz]="clang libclang-rt-dev llvm"
-    [mpi]="faketime gfortran iproute2 python3 python3-mpi4py"
+    [mpi]="faketime gfortran iproute2 python3 python3-mpi4py valgrind"
     [packaging]="debhelper lintian mmdebstrap rpm rpmlint"
     [figures]="gnuplot-nox libxml2-utils"
     [picture]="fonts-dejavu-core pngquant"
     [root]="git mmdebstrap procps"
     [long]="dpkg-dev hpcc lammps libcoarrays-openmpi-dev netpipe-openmpi nwchem-data nwchem-openmpi
-        python3-numpy valgrind"
+        python3-numpy"
 )
 
 package_version() { dpkg-query -W -f '${Version}' "$1"; }
