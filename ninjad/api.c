@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "common/log.h"
-#include "host-hook/json_text.h"
+#include "host/base/json_text.h"
 #include "ninjad/metrics.h"
 
 /* What several commands take. */

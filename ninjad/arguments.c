@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "host-hook/cluster.h"
-#include "host-hook/journal.h"
+#include "host/config/cluster.h"
+#include "host/journal/journal.h"
 
 #define DIGITS   "0123456789"
 #define LETTERS  "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"

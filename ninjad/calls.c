@@ -4,8 +4,8 @@
 #include <stdlib.h>
 
 #include "common/log.h"
-#include "host-hook/timer.h"
-#include "host-hook/watch.h"
+#include "host/base/timer.h"
+#include "host/journal/watch.h"
 #include "ninjad/api.h"
 #include "ninjad/metrics.h"
 

@@ -10,8 +10,8 @@
 #include <jansson.h>
 #include <sys/queue.h>
 
-#include "host-hook/cluster.h"
-#include "host-hook/journal.h"
+#include "host/config/cluster.h"
+#include "host/journal/journal.h"
 #include "ninjad/arguments.h"
 #include "ninjad/client.h"
 #include "ninjad/ninjad.h"

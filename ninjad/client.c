@@ -20,7 +20,7 @@
 
 #include "common/jsonline.h"
 #include "common/log.h"
-#include "host-hook/timer.h"
+#include "host/base/timer.h"
 
 #define PIECE   512
 #define TURN_MS 20

@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include "common/log.h"
-#include "host-hook/driver.h"
+#include "host/vmm/driver.h"
 
 struct clusters {
     const struct options *options;

@@ -7,7 +7,7 @@
 #include <jansson.h>
 
 #include "common/error.h"
-#include "host-hook/cluster.h"
+#include "host/config/cluster.h"
 #include "ninjad/options.h"
 
 struct clusters;

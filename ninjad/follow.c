@@ -1,9 +1,9 @@
 /*
  * watch and wait: calls that follow a migration, by its files, until it ends.
  */
-#include "host-hook/json_text.h"
-#include "host-hook/timer.h"
-#include "host-hook/watch.h"
+#include "host/base/json_text.h"
+#include "host/base/timer.h"
+#include "host/journal/watch.h"
 #include "ninjad/api.h"
 #include "ninjad/metrics.h"
 #include "ninjad/past.h"

@@ -13,9 +13,9 @@
 #include "common/log.h"
 #include "common/output.h"
 #include "common/usage.h"
-#include "host-hook/cluster.h"
-#include "host-hook/logs.h"
-#include "host-hook/settings.h"
+#include "host/base/logs.h"
+#include "host/config/cluster.h"
+#include "host/config/settings.h"
 #include "ninjad/service.h"
 
 #define NAME "ninjad"

@@ -10,9 +10,9 @@
 
 #include "common/error.h"
 #include "common/log.h"
-#include "host-hook/history.h"
-#include "host-hook/json_text.h"
-#include "host-hook/whole_file.h"
+#include "host/base/json_text.h"
+#include "host/base/whole_file.h"
+#include "host/journal/history.h"
 #include "ninjad/api.h"
 #include "ninjad/clusters.h"
 #include "ninjad/past.h"

@@ -4,9 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "host-hook/history.h"
-#include "host-hook/journal.h"
-#include "host-hook/json_text.h"
+#include "host/base/json_text.h"
+#include "host/journal/history.h"
+#include "host/journal/journal.h"
 
 struct one {
     char id[JOURNAL_ID_SIZE];

@@ -22,7 +22,7 @@
 
 #include "common/log.h"
 #include "common/unixsock.h"
-#include "host-hook/timer.h"
+#include "host/base/timer.h"
 #include "ninjad/api.h"
 #include "ninjad/client.h"
 

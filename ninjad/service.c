@@ -19,8 +19,8 @@
 #include <time.h>
 
 #include "common/log.h"
-#include "host-hook/json_text.h"
-#include "host-hook/timer.h"
+#include "host/base/json_text.h"
+#include "host/base/timer.h"
 #include "ninjad/api.h"
 #include "ninjad/clusters.h"
 #include "ninjad/metrics.h"

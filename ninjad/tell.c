@@ -6,9 +6,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "host-hook/history.h"
-#include "host-hook/json_text.h"
-#include "host-hook/watch.h"
+#include "host/base/json_text.h"
+#include "host/journal/history.h"
+#include "host/journal/watch.h"
 #include "ninjad/api.h"
 #include "ninjad/clusters.h"
 #include "ninjad/past.h"

@@ -17,8 +17,8 @@
 #include <string.h>
 
 #include "common/log.h"
-#include "host-hook/json_text.h"
-#include "host-hook/timer.h"
+#include "host/base/json_text.h"
+#include "host/base/timer.h"
 #include "ninjad/api.h"
 #include "ninjad/clusters.h"
 #include "ninjad/past.h"

@@ -14,8 +14,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "host-hook/process.h"
-#include "host-hook/timer.h"
+#include "host/base/process.h"
+#include "host/base/timer.h"
 
 extern char **environ;
 

@@ -8,7 +8,7 @@ cd "$(dirname "$0")/../.."
 
 install_packages build browser
 make -s -C "$BUILD/tests/unit" fake_vms
-export NINJACTL=$BUILD/host-hook/ninjactl FAKE_VMS=$BUILD/tests/unit/fake_vms
+export NINJACTL=$BUILD/host/ninjactl FAKE_VMS=$BUILD/tests/unit/fake_vms
 # shellcheck source=tests/unit/vms.sh
 . tests/unit/vms.sh
 

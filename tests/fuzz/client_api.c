@@ -11,7 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "host-hook/timer.h"
+#include "host/base/timer.h"
 #include "ninjad/api.h"
 #include "ninjad/clusters.h"
 #include "ninjad/metrics.h"

@@ -1,5 +1,5 @@
 /* The cluster file; the same text as a device, and as a time-out on the command line. */
-#include "host-hook/cluster.h"
+#include "host/config/cluster.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -7,8 +7,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "host-hook/device.h"
-#include "host-hook/driver.h"
+#include "host/config/device.h"
+#include "host/vmm/driver.h"
 #include "tests/fuzz/fuzz.h"
 
 /* libconfig forgets the string that a syntax error ends. */

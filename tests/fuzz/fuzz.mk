@@ -11,8 +11,7 @@ LIBS = $(shell pkg-config --libs $(PACKAGES))
 COMMON = $(wildcard $(TOP)/common/*.c)
 AGENT = $(filter-out %/main.c,$(wildcard $(TOP)/guest-agent/*.c))
 # The library, without what is only in the command ninjactl.
-HOST = $(addprefix $(TOP)/host-hook/,$(shell sed -n '/^libhosthook_la_SOURCES/,/[^\\]$$/p' \
-    $(TOP)/host-hook/Makefile.am | grep -o '[a-z_]*\.c'))
+HOST = $(filter-out $(TOP)/host/ctl/%,$(wildcard $(TOP)/host/*/*.c))
 
 # Without what starts processes: the target has its own.
 NINJAD = $(filter-out %/main.c %/service.c %/worker.c,$(wildcard $(TOP)/ninjad/*.c))

@@ -8,12 +8,12 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#include "host-hook/agent_client.h"
-#include "host-hook/cluster.h"
-#include "host-hook/guest_command.h"
-#include "host-hook/jobs.h"
-#include "host-hook/link_wait.h"
-#include "host-hook/switch.h"
+#include "host/agent/agent_client.h"
+#include "host/agent/guest_command.h"
+#include "host/agent/jobs.h"
+#include "host/agent/link_wait.h"
+#include "host/config/cluster.h"
+#include "host/switch/switch.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/fuzz/scripted_peer.h"
 

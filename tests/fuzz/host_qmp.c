@@ -8,9 +8,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "host-hook/cluster.h"
-#include "host-hook/driver.h"
-#include "host-hook/looks.h"
+#include "host/config/cluster.h"
+#include "host/vmm/driver.h"
+#include "host/vmm/looks.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/fuzz/scripted_peer.h"
 

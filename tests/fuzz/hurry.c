@@ -2,7 +2,7 @@
  * Takes the place of timer_start() in the host's targets: what would be looked at again within a
  * second is looked at at once. So retries and polls are reached; time-outs are not.
  */
-#include "host-hook/timer.h"
+#include "host/base/timer.h"
 
 #define SOON_MS 1000
 

@@ -8,12 +8,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "host-hook/cluster.h"
-#include "host-hook/driver.h"
-#include "host-hook/history.h"
-#include "host-hook/journal.h"
-#include "host-hook/record.h"
-#include "host-hook/report.h"
+#include "host/config/cluster.h"
+#include "host/journal/history.h"
+#include "host/journal/journal.h"
+#include "host/journal/record.h"
+#include "host/report/report.h"
+#include "host/vmm/driver.h"
 #include "tests/fuzz/fuzz.h"
 
 #define ID "20260101-000000-1"

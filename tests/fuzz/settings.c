@@ -1,5 +1,5 @@
 /* ninja.conf, and the same text as a value on the command line. */
-#include "host-hook/settings.h"
+#include "host/config/settings.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -17,7 +17,7 @@ killed_within() {
     local moment pid
     printf -v moment '0.%03d' $((RANDOM % $1))
     shift
-    "$BUILD/host-hook/ninjactl" "$1" --cluster "$DIR/cluster.conf" --state-dir "$DIR/state" "${@:2}" \
+    "$BUILD/host/ninjactl" "$1" --cluster "$DIR/cluster.conf" --state-dir "$DIR/state" "${@:2}" \
         >"$DIR/switch.log" 2>&1 &
     pid=$!
     sleep "$moment"

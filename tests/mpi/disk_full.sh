@@ -10,7 +10,7 @@ wait_for 120 job_is_ready 2
 
 # A limit of a file's size stands for the full disk. What is printed goes through a pipe.
 status=0
-prlimit --fsize=600 "$BUILD/host-hook/ninjactl" migrate without --mode paused \
+prlimit --fsize=600 "$BUILD/host/ninjactl" migrate without --mode paused \
     --cluster "$DIR/cluster.conf" --state-dir "$DIR/state" 2>&1 | cat >"$DIR/switch.log" || status=$?
 [ $status -eq 3 ] || die "status $status instead of 3 (taken back)"
 grep -q "journal: File too large" "$DIR/switch.log" || die "does not say why"

@@ -68,7 +68,7 @@ wait_for() {
 ninjactl() {
     local command=$1
     shift
-    timeout 100 "$BUILD/host-hook/ninjactl" "$command" --cluster "$DIR/cluster.conf" \
+    timeout 100 "$BUILD/host/ninjactl" "$command" --cluster "$DIR/cluster.conf" \
         --state-dir "$DIR/state" "$@"
 }
 

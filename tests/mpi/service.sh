@@ -9,7 +9,7 @@ bypass_cluster 'name = "job-1"; timeouts = { link = 300; };'
 
 start_ninjad() {
     "$BUILD/ninjad/ninjad" --cluster "$DIR/cluster.conf" --state-dir "$DIR/state" --listen "$DIR/ninjad.sock" \
-        --ninjactl "$BUILD/host-hook/ninjactl" >>"$DIR/switch.log" 2>&1 &
+        --ninjactl "$BUILD/host/ninjactl" >>"$DIR/switch.log" 2>&1 &
     DAEMON=$!
     PIDS+=("$DAEMON")
     wait_for 20 test -S "$DIR/ninjad.sock"

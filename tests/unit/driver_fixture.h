@@ -11,8 +11,8 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "host-hook/driver.h"
-#include "host-hook/timer.h"
+#include "host/base/timer.h"
+#include "host/vmm/driver.h"
 #include "tests/unit/fake_qemu.h"
 
 enum {

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "common/base64.h"
-#include "host-hook/timer.h"
+#include "host/base/timer.h"
 
 void fake_job_init(struct fake_job *job, const char *name, int size)
 {

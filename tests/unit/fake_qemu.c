@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "host-hook/timer.h"
+#include "host/base/timer.h"
 
 #define COPY_MS 20
 

@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "host-hook/timer.h"
+#include "host/base/timer.h"
 
 static const char *const site_names[] = {"ib", "eth"};
 char names[2][2][16];

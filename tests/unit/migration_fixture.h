@@ -12,7 +12,7 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "host-hook/coordinator.h"
+#include "host/migration/coordinator.h"
 #include "tests/unit/fake_agent.h"
 #include "tests/unit/fake_qemu.h"
 

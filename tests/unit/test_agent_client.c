@@ -8,8 +8,8 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "host-hook/agent_client.h"
-#include "host-hook/timer.h"
+#include "host/agent/agent_client.h"
+#include "host/base/timer.h"
 #include "tests/unit/fake_agent.h"
 
 struct world {

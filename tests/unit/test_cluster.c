@@ -9,8 +9,8 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-#include "host-hook/cluster.h"
-#include "host-hook/driver.h"
+#include "host/config/cluster.h"
+#include "host/vmm/driver.h"
 #include "tests/unit/fake_peer.h"
 
 static char path[128];

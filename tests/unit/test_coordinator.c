@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "host-hook/timer.h"
+#include "host/base/timer.h"
 
 static json_int_t stage(const struct world *world, int vm, const char *name)
 {

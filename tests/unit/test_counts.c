@@ -5,7 +5,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "host-hook/counts.h"
+#include "host/switch/counts.h"
 #include "tests/unit/json_check.h"
 
 static bool set_row(struct counts *counts, int rank, const char *text, bool *changed)

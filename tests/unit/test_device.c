@@ -5,7 +5,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "host-hook/device.h"
+#include "host/config/device.h"
 #include "tests/unit/json_check.h"
 
 static void a_device_is_read_as_qemu_does(void **state)

@@ -7,9 +7,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "host-hook/journal.h"
-#include "host-hook/record.h"
-#include "host-hook/transfer.h"
+#include "host/config/transfer.h"
+#include "host/journal/journal.h"
+#include "host/journal/record.h"
 
 static void assert_untouched(const char *why)
 {

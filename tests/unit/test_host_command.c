@@ -7,8 +7,8 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "host-hook/host_command.h"
-#include "host-hook/timer.h"
+#include "host/base/timer.h"
+#include "host/vmm/host_command.h"
 
 struct command_world {
     struct event_base *base;

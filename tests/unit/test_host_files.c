@@ -13,8 +13,8 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-#include "host-hook/plain_file.h"
-#include "host-hook/whole_file.h"
+#include "host/base/plain_file.h"
+#include "host/base/whole_file.h"
 #include "tests/unit/fake_peer.h"
 
 #define OTHER_USER 65534

@@ -12,7 +12,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-#include "host-hook/json_lines.h"
+#include "host/base/json_lines.h"
 #include "tests/unit/fake_peer.h"
 
 #define OTHER_USER 65534

@@ -14,13 +14,13 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-#include "host-hook/agent_client.h"
-#include "host-hook/guest_answer.h"
-#include "host-hook/jobs.h"
-#include "host-hook/json_lines.h"
-#include "host-hook/link_wait.h"
-#include "host-hook/switch.h"
-#include "host-hook/timer.h"
+#include "host/agent/agent_client.h"
+#include "host/agent/guest_answer.h"
+#include "host/agent/jobs.h"
+#include "host/agent/link_wait.h"
+#include "host/base/json_lines.h"
+#include "host/base/timer.h"
+#include "host/switch/switch.h"
 #include "tests/unit/fake_agent.h"
 
 /* ---- lines ---- */

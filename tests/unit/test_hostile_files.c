@@ -13,11 +13,11 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-#include "host-hook/cluster.h"
-#include "host-hook/driver.h"
-#include "host-hook/history.h"
-#include "host-hook/journal.h"
-#include "host-hook/record.h"
+#include "host/config/cluster.h"
+#include "host/journal/history.h"
+#include "host/journal/journal.h"
+#include "host/journal/record.h"
+#include "host/vmm/driver.h"
 #include "tests/unit/fake_peer.h"
 
 #define ID "20260101-000000-1"

@@ -7,7 +7,7 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "host-hook/jobs.h"
+#include "host/agent/jobs.h"
 #include "tests/unit/json_check.h"
 
 static bool add(struct jobs *jobs, int vm, const char *text, struct ninja_error *err)

@@ -14,8 +14,8 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-#include "host-hook/history.h"
-#include "host-hook/journal.h"
+#include "host/journal/history.h"
+#include "host/journal/journal.h"
 #include "tests/unit/fake_peer.h"
 
 static int teardown(void **state)

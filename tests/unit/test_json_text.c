@@ -5,7 +5,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "host-hook/json_text.h"
+#include "host/base/json_text.h"
 #include "tests/unit/json_check.h"
 
 static void text_that_is_not_utf8_becomes_json(void **state)

@@ -5,7 +5,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "host-hook/link_wait.h"
+#include "host/agent/link_wait.h"
 #include "tests/unit/json_check.h"
 
 static enum link_kind compare(const char *before, const char *now, bool *coming)

@@ -38,11 +38,11 @@ names=${OUT##*there are: }
 [[ $names == *quiesce,* ]] || die "cannot tell the time-outs"
 for name in ${names//,/ }; do
     default=$(sed -n "s/.*{\"$name\", \([0-9]*\)}.*/\1/p; s/.*{\"[a-z]*\", [0-9]*}, .*{\"$name\", \([0-9]*\)}.*/\1/p" \
-        "$TREE/host-hook/cluster.c" | head -1)
+        "$TREE/host/config/cluster.c" | head -1)
     in_page "$PAGE" time-out " $name $default "
 done
-keys=$(sed -n 's/.*{"\([a-z-]*\)", \(TEXT\|NAME\|SOCKET\|NUMBER\|LIST\|GROUP\),.*/\1/p' "$TREE/host-hook/cluster.c"
-    sed -n 's/^    {"\([a-z-]*\)", offsetof.*/\1/p' "$TREE/host-hook/transfer.c")
+keys=$(sed -n 's/.*{"\([a-z-]*\)", \(TEXT\|NAME\|SOCKET\|NUMBER\|LIST\|GROUP\),.*/\1/p' "$TREE/host/config/cluster.c"
+    sed -n 's/^    {"\([a-z-]*\)", offsetof.*/\1/p' "$TREE/host/config/transfer.c")
 [ "$(wc -w <<<"$keys")" -ge 20 ] || die "cannot tell the keys of a cluster file: $keys"
 for key in $keys; do
     in_page "$PAGE" key " $key"
@@ -65,7 +65,7 @@ done <<<"$own"
 
 # The stages of hooks: the steps that have a text.
 HOOKS=$(cat "$TREE/docs/hooks.md")
-stages=$(sed -n '/migration_steps\[\] = {/,/^};/p' "$TREE/host-hook/coordinator.c" | tr '\n' ' ' |
+stages=$(sed -n '/migration_steps\[\] = {/,/^};/p' "$TREE/host/migration/coordinator.c" | tr '\n' ' ' |
     grep -o '{"[a-z]*", [a-z]*, [a-zA-Z_]*, [a-z_]*, *"' | cut -d '"' -f 2)
 [ "$(wc -w <<<"$stages")" -eq 12 ] || die "cannot tell the stages: $stages"
 for stage in $stages migrate rollback recover switch; do
@@ -100,8 +100,8 @@ for name in $commands; do
 done
 
 # Completion.
-# shellcheck source=host-hook/ninjactl.bash-completion
-. "$TREE/host-hook/ninjactl.bash-completion"
+# shellcheck source=host/ctl/ninjactl.bash-completion
+. "$TREE/host/ctl/ninjactl.bash-completion"
 # shellcheck source=ninjad/ninjad.bash-completion
 . "$TREE/ninjad/ninjad.bash-completion"
 

@@ -1,7 +1,7 @@
 #!/bin/sh
 # What ninjactl says, and how it exits, when it is used wrongly or finds nothing.
 set -u
-ninjactl=${NINJACTL:-$(dirname "$0")/../../host-hook/ninjactl}
+ninjactl=${NINJACTL:-$(dirname "$0")/../../host/ninjactl}
 dir=$(mktemp -d) || exit 99
 export NINJA_CONFIG='' XDG_CONFIG_HOME="$dir/no-config" NINJA_HOOKS_DIR="$dir/hooks.d"
 holder=

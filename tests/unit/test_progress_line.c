@@ -6,7 +6,7 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "host-hook/progress_line.h"
+#include "host/ctl/progress_line.h"
 
 #define MIB ((int64_t)1 << 20)
 

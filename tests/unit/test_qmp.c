@@ -8,8 +8,8 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "host-hook/qmp.h"
-#include "host-hook/timer.h"
+#include "host/base/timer.h"
+#include "host/vmm/qmp.h"
 #include "tests/unit/fake_peer.h"
 
 struct world {

@@ -10,11 +10,11 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-#include "host-hook/html.h"
-#include "host-hook/report_figures.h"
-#include "host-hook/report_html.h"
-#include "host-hook/samples.h"
-#include "host-hook/units.h"
+#include "host/base/units.h"
+#include "host/migration/samples.h"
+#include "host/report/html.h"
+#include "host/report/report_figures.h"
+#include "host/report/report_html.h"
 #include "tests/unit/fake_peer.h"
 
 #define EVIL                                                                                       \

@@ -9,7 +9,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-#include "host-hook/state.h"
+#include "host/migration/state.h"
 
 static void every_state_can_be_reached_and_left(void **state)
 {

@@ -8,8 +8,8 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "host-hook/switch_private.h"
-#include "host-hook/timer.h"
+#include "host/base/timer.h"
+#include "host/switch/switch_private.h"
 #include "tests/unit/fake_agent.h"
 
 struct world {

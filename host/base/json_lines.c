@@ -1,0 +1,290 @@
+#include "host/base/json_lines.h"
+
+#include <errno.h>
+#include <event2/buffer.h>
+#include <event2/bufferevent.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "host/base/plain_file.h"
+
+/* Bytes that a peer may leave unread before we call it dead. */
+#define MAX_UNSENT (16u * 1024 * 1024)
+
+struct json_lines {
+    struct bufferevent *bev;
+    const struct json_lines_handler *handler;
+    void *arg;
+    size_t searched; /* bytes of the input in which there is no end of a line */
+    bool skipping;
+    bool ended;
+    bool busy;                    /* callbacks are running, any of which may free us */
+    bool dead;                    /* ... and did */
+    struct json_traffic *traffic; /* NULL: nobody counts */
+};
+
+static void end(struct json_lines *lines, const char *class, const char *what)
+{
+    struct ninja_error err = NINJA_ERROR_INIT;
+    if (lines->ended) {
+        return;
+    }
+    lines->ended = true;
+    bufferevent_disable(lines->bev, EV_READ | EV_WRITE);
+    ninja_error_set(&err, class, "%s", what);
+    lines->handler->on_end(lines->arg, &err);
+}
+
+/* jansson recurses, and makes much of little; a guest must not choose how deep and how much. */
+static bool too_deep_or_many(const char *text, size_t len)
+{
+    int depth = 0, objects = 0;
+    bool in_string = false;
+    for (size_t i = 0; i < len; i++) {
+        char c = text[i];
+        if (in_string) {
+            if (c == '\\') {
+                i++;
+            } else if (c == '"') {
+                in_string = false;
+            }
+        } else if (c == '"') {
+            in_string = true;
+        } else if (c == '{' || c == '[') {
+            objects += c == '{';
+            if (++depth > JSON_LINES_MAX_DEPTH || objects > JSON_LINES_MAX_OBJECTS) {
+                return true;
+            }
+        } else if (c == '}' || c == ']') {
+            depth--;
+        }
+    }
+    return false;
+}
+
+static void count(const struct json_lines *lines, size_t bytes)
+{
+    if (lines->traffic != NULL) {
+        lines->traffic->lines++;
+        lines->traffic->bytes += (int64_t)bytes;
+    }
+}
+
+void json_lines_count(struct json_lines *lines, struct json_traffic *traffic)
+{
+    lines->traffic = traffic;
+}
+
+static void one_line(struct json_lines *lines, const char *text, size_t len)
+{
+    const char *sentinel = memrchr(text, 0xFF, len);
+    if (sentinel != NULL) {
+        lines->skipping = false;
+        len -= (size_t)(sentinel + 1 - text);
+        text = sentinel + 1;
+    }
+    if (lines->skipping || strspn(text, " \t\r") == len) {
+        return;
+    }
+    if (too_deep_or_many(text, len)) {
+        end(lines, "Protocol", "it sent JSON that is nested too deeply, or of too many objects");
+        return;
+    }
+    json_error_t error;
+    json_t *object = json_loadb(text, len, 0, &error);
+    if (!json_is_object(object)) {
+        json_decref(object);
+        end(lines, "Protocol", "it sent a line that is not a JSON object");
+        return;
+    }
+    lines->handler->on_object(lines->arg, object);
+    json_decref(object);
+}
+
+/*
+ * The next line, without its end, or NULL. Each byte is looked at once: a peer that sends a long
+ * line byte by byte must not have us search all of it each time.
+ */
+static char *next_line(struct json_lines *lines, struct evbuffer *in, size_t *len)
+{
+    struct evbuffer_ptr at;
+    char *line = NULL;
+    if (evbuffer_ptr_set(in, &at, lines->searched, EVBUFFER_PTR_SET) == 0) {
+        at = evbuffer_search(in, "\n", 1, &at);
+    }
+    if (at.pos < 0) {
+        lines->searched = evbuffer_get_length(in);
+        return NULL;
+    }
+    *len = (size_t)at.pos;
+    line = malloc(*len + 1);
+    if (line == NULL) {
+        abort();
+    }
+    evbuffer_remove(in, line, *len + 1);
+    line[*len] = '\0';
+    lines->searched = 0;
+    return line;
+}
+
+static void on_read(struct bufferevent *bev, void *arg)
+{
+    struct json_lines *lines = arg;
+    struct evbuffer *in = bufferevent_get_input(bev);
+    lines->busy = true;
+    while (!lines->dead && !lines->ended) {
+        size_t len;
+        char *line = next_line(lines, in, &len);
+        if (line == NULL) {
+            break;
+        }
+        count(lines, len + 1);
+        if (len > JSON_LINES_MAX_LINE) {
+            end(lines, "Protocol", "it sent a line of more than 4 MiB");
+        } else {
+            one_line(lines, line, len);
+        }
+        free(line);
+    }
+    if (!lines->dead && !lines->ended && evbuffer_get_length(in) > JSON_LINES_MAX_LINE) {
+        end(lines, "Protocol", "it sent a line of more than 4 MiB");
+    }
+    lines->busy = false;
+    if (lines->dead) {
+        free(lines);
+    }
+}
+
+static void on_event(struct bufferevent *bev, short what, void *arg)
+{
+    if (what & BEV_EVENT_EOF) {
+        end(arg, "Closed", "it closed the connection");
+    } else if (what & BEV_EVENT_ERROR) {
+        end(arg, "Closed", strerror(errno));
+    }
+}
+
+/* Says why it cannot be connected; connect() says the same of some that are not. */
+static void tell_why(const char *path, int why, struct ninja_error *err)
+{
+    struct stat status;
+    bool is_there = stat(path, &status) == 0;
+    if (why == ENOENT) {
+        ninja_error_set(err, "Absent", "%s: there is no such socket", path);
+    } else if (why == EACCES || why == EPERM) {
+        ninja_error_set(err, "Connect", "%s: user %u has no permission to connect to it", path,
+                        (unsigned)geteuid());
+    } else if (why == ECONNREFUSED && is_there && !S_ISSOCK(status.st_mode)) {
+        ninja_error_set(err, "Connect", "%s: it is %s, not a socket", path,
+                        plain_file_kind(status.st_mode));
+    } else if (why == ECONNREFUSED) {
+        ninja_error_set(err, "Absent", "%s: nobody listens at this socket", path);
+    } else if (why == EAGAIN) {
+        ninja_error_set(err, "Busy", "%s: others wait already to be connected to it", path);
+    } else if (why == EPROTOTYPE) {
+        ninja_error_set(err, "Connect", "%s: it is a socket of another type", path);
+    } else {
+        errno = why;
+        ninja_error_set(err, "Connect", "%s: %m", path);
+    }
+}
+
+static int open_socket(const char *path, struct ninja_error *err)
+{
+    struct sockaddr_un addr = {.sun_family = AF_UNIX};
+    if (strlen(path) > JSON_LINES_MAX_PATH) {
+        ninja_error_set(err, "Connect", "%s: a socket's path has at most %zu characters", path,
+                        JSON_LINES_MAX_PATH);
+        return -1;
+    }
+    strcpy(addr.sun_path, path);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0 || connect(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0) {
+        tell_why(path, errno, err);
+        if (fd >= 0) {
+            close(fd);
+        }
+        return -1;
+    }
+    return fd;
+}
+
+struct json_lines *json_lines_connect(struct event_base *base, const char *path,
+                                      const struct json_lines_handler *handler, void *arg,
+                                      struct ninja_error *err)
+{
+    int fd = open_socket(path, err);
+    if (fd < 0) {
+        return NULL;
+    }
+    struct json_lines *lines = calloc(1, sizeof(*lines));
+    struct bufferevent *bev = bufferevent_socket_new(base, fd, BEV_OPT_CLOSE_ON_FREE);
+    if (lines == NULL || bev == NULL) {
+        ninja_error_set(err, "NoMemory", "%s: out of memory", path);
+        if (bev != NULL) {
+            bufferevent_free(bev);
+        } else {
+            close(fd);
+        }
+        free(lines);
+        return NULL;
+    }
+    lines->bev = bev;
+    lines->handler = handler;
+    lines->arg = arg;
+    bufferevent_setcb(bev, on_read, NULL, on_event, lines);
+    bufferevent_enable(bev, EV_READ | EV_WRITE);
+    return lines;
+}
+
+bool json_lines_answers(const char *path, struct ninja_error *err)
+{
+    int fd = open_socket(path, err);
+    if (fd >= 0) {
+        close(fd);
+    }
+    return fd >= 0;
+}
+
+void json_lines_send(struct json_lines *lines, const json_t *object, bool sentinel)
+{
+    if (lines->ended) {
+        return;
+    }
+    char *text = json_dumps(object, JSON_COMPACT);
+    if (text == NULL) {
+        return;
+    }
+    /* A peer that does not read is caught by the sender's time-out; this bounds the memory. */
+    if (evbuffer_get_length(bufferevent_get_output(lines->bev)) < MAX_UNSENT) {
+        if (sentinel) {
+            bufferevent_write(lines->bev, "\xff", 1);
+        }
+        count(lines, strlen(text) + 1);
+        bufferevent_write(lines->bev, text, strlen(text));
+        bufferevent_write(lines->bev, "\n", 1);
+    }
+    free(text);
+}
+
+void json_lines_skip_to_sentinel(struct json_lines *lines)
+{
+    lines->skipping = true;
+}
+
+void json_lines_free(struct json_lines *lines)
+{
+    if (lines == NULL) {
+        return;
+    }
+    bufferevent_free(lines->bev);
+    if (lines->busy) {
+        lines->dead = true;
+    } else {
+        free(lines);
+    }
+}

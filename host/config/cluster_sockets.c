@@ -1,0 +1,116 @@
+#include "host/config/cluster_sockets.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* One socket of one VM at one site, and where the file says so. */
+struct use {
+    const char *path; /* as it is written */
+    char *place;
+    int vm, site;
+    bool qmp;
+    int line;
+};
+
+/* "/x//./y" is "/x/y". What ".." is only the file system knows. */
+static char *without_needless(const char *path)
+{
+    char *place = malloc(strlen(path) + 1), *to = place;
+    for (const char *from = path; *from != '\0';) {
+        bool begins = from == path || from[-1] == '/';
+        if (begins && from > path && *from == '/') {
+            from++;
+        } else if (begins && strncmp(from, "./", 2) == 0) {
+            from += 2;
+        } else {
+            *to++ = *from++;
+        }
+    }
+    *to = '\0';
+    return place;
+}
+
+/* Where a path leads; the socket, and even its directory, need not be there yet. */
+static char *place_of(const char *path)
+{
+    char *place = realpath(path, NULL);
+    if (place != NULL) {
+        return place;
+    }
+    const char *slash = strrchr(path, '/');
+    char *dir = slash == NULL ? strdup(".") : strndup(path, (size_t)(slash - path) + 1);
+    char *real = realpath(dir, NULL);
+    free(dir);
+    if (real == NULL || asprintf(&place, "%s/%s", strcmp(real, "/") == 0 ? "" : real,
+                                 slash != NULL ? slash + 1 : path) < 0) {
+        place = without_needless(path);
+    }
+    free(real);
+    return place;
+}
+
+static bool is_one_agent(const struct use *a, const struct use *b)
+{
+    return a->vm == b->vm && a->site != b->site && !a->qmp && !b->qmp;
+}
+
+static const char *user_of(const struct use *use)
+{
+    return use->qmp ? "QMP" : "the agent";
+}
+
+static int tell(const struct cluster *cluster, const struct use *a, const struct use *b,
+                struct ninja_error *err)
+{
+    char also[160] = "";
+    if (strcmp(a->path, b->path) != 0) {
+        snprintf(also, sizeof(also), ", as %.140s,", b->path);
+    }
+    ninja_error_set(
+        err, "ClusterFile",
+        "the socket %s is used twice: for %s of VM \"%s\" at \"%s\" (line %d) and%s for "
+        "%s of VM \"%s\" at \"%s\"",
+        a->path, user_of(a), cluster->vms[a->vm], cluster->sites[a->site].name, a->line, also,
+        user_of(b), cluster->vms[b->vm], cluster->sites[b->site].name);
+    return b->line > 0 ? b->line : 1;
+}
+
+static size_t list_uses(const struct cluster *cluster, struct use *uses)
+{
+    size_t n = 0;
+    for (int s = 0; s < cluster->n_sites; s++) {
+        for (int v = 0; v < cluster->n_vms; v++) {
+            const struct cluster_entry *entry = &cluster->sites[s].vms[v];
+            uses[n++] =
+                (struct use){entry->agent, place_of(entry->agent), v, s, false, entry->line};
+            if (entry->qmp != NULL) {
+                uses[n++] = (struct use){entry->qmp, place_of(entry->qmp), v, s, true, entry->line};
+            }
+        }
+    }
+    return n;
+}
+
+int cluster_sockets_check(const struct cluster *cluster, bool agents_may_stay,
+                          struct ninja_error *err)
+{
+    size_t most = (size_t)cluster->n_sites * (size_t)cluster->n_vms * 2;
+    struct use *uses = calloc(most, sizeof(*uses));
+    size_t n = list_uses(cluster, uses);
+    int line = 0;
+    for (size_t i = 0; line == 0 && i < n; i++) {
+        for (size_t j = 0; line == 0 && j < i; j++) {
+            if (strcmp(uses[j].place, uses[i].place) == 0 &&
+                !(agents_may_stay && is_one_agent(&uses[j], &uses[i]))) {
+                line = tell(cluster, &uses[j], &uses[i], err);
+            }
+        }
+    }
+    for (size_t i = 0; i < n; i++) {
+        free(uses[i].place);
+    }
+    free(uses);
+    return line;
+}

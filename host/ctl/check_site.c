@@ -1,0 +1,281 @@
+/*
+ * A destination: whether each VM that is not there could be received, and gets its device.
+ */
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "host/base/json_lines.h"
+#include "host/config/host_device.h"
+#include "host/config/receive_address.h"
+#include "host/ctl/checks.h"
+
+struct destination {
+    struct checks *checks;
+    const struct cluster_site *site;
+    const struct cluster_entry *entry;
+    const char *vm;
+    const struct look *source, *receiver; /* NULL: not known */
+};
+
+/* Where the whole command is a program's path and arguments, a shell would find nothing else. */
+static void check_prepare(struct checks *checks, const struct cluster_site *site)
+{
+    char path[1024];
+    size_t len = strcspn(site->prepare, " \t");
+    if (site->prepare[0] != '/' || len >= sizeof(path) ||
+        strcspn(site->prepare, "$`\\\"'*?[#~=%<>|&;(){}") < len) {
+        check_ok(checks, "prepare", site->name, "the command \"prepare\" starts receivers");
+        return;
+    }
+    memcpy(path, site->prepare, len);
+    path[len] = '\0';
+    if (access(path, X_OK) < 0) {
+        check_miss(checks, REQUIRED, "prepare", site->name,
+                   "correct \"prepare\" in the cluster file, or put the program there",
+                   "the command \"prepare\" cannot be run: %s: %m", path);
+    } else {
+        check_ok(checks, "prepare", site->name, "the command \"prepare\" (%s) starts receivers",
+                 path);
+    }
+}
+
+static void check_address(const struct destination *to, int vm)
+{
+    struct ninja_error err = NINJA_ERROR_INIT;
+    const struct cluster *cluster = to->checks->session->cluster;
+    for (int other = 0; other < vm; other++) {
+        const char *receive = to->site->vms[other].receive;
+        if (receive != NULL && strcmp(receive, to->entry->receive) == 0) {
+            check_miss(to->checks, REQUIRED, "receive", to->site->name,
+                       "give every VM an address of its own in \"receive\"",
+                       "%s and %s are received at the same address %s", cluster->vms[other], to->vm,
+                       receive);
+            return;
+        }
+    }
+    if (receive_address_check(to->entry->receive, &err)) {
+        check_ok(to->checks, "receive", to->site->name, "%s is received at %s", to->vm,
+                 to->entry->receive);
+    } else {
+        check_miss(to->checks, strcmp(err.class, "Unknown") == 0 ? OPTIONAL : REQUIRED, "receive",
+                   to->site->name, "correct \"receive\" in the cluster file, or the host's names",
+                   "%s cannot be received: %s", to->vm, err.message);
+    }
+}
+
+/* ---- the receiver ---- */
+
+#define MEND_SOCKET(key)                                                                           \
+    "correct the key \"" key                                                                       \
+    "\" in the cluster file, or run ninjactl as a user who may connect there"
+
+/* Whoever may listen there one day: he could not be reached. */
+static bool is_wrong(const struct ninja_error *err)
+{
+    return strcmp(err->class, "Connect") == 0;
+}
+
+static bool waits(const struct destination *to)
+{
+    return to->receiver != NULL && strcmp(look_status(to->receiver), "inmigrate") == 0;
+}
+
+/* QEMU has it from its start on, as it has that of QMP. */
+static void check_agent_socket(const struct destination *to, const char *here)
+{
+    struct ninja_error err = NINJA_ERROR_INIT;
+    if (here != NULL && strcmp(here, to->entry->agent) == 0) {
+        return; /* it was asked there */
+    }
+    if (json_lines_answers(to->entry->agent, &err)) {
+        check_ok(to->checks, "agent-socket", to->site->name,
+                 "the socket of %s's agent can be connected", to->vm);
+    } else if (is_wrong(&err) || waits(to) || to->entry->qmp == NULL) {
+        check_miss(to->checks, REQUIRED, "agent-socket", to->site->name, MEND_SOCKET("agent"),
+                   "the agent of %s cannot be reached there: %s", to->vm, err.message);
+    }
+}
+
+static bool check_receiver_waits(const struct destination *to)
+{
+    bool is_there = !ninja_error_is_set(&to->receiver->err);
+    const char *status = look_status(to->receiver);
+    if (!is_there && is_wrong(&to->receiver->err)) {
+        check_miss(to->checks, REQUIRED, "receiver", to->site->name, MEND_SOCKET("qmp"),
+                   "%s cannot be received: %s", to->vm, to->receiver->err.message);
+    } else if (!is_there && to->site->prepare == NULL) {
+        check_miss(to->checks, REQUIRED, "receiver", to->site->name,
+                   "start the receiving QEMU with -incoming defer, or give the site a \"prepare\"",
+                   "%s cannot be received: no QEMU answers there and there is no command "
+                   "\"prepare\" (%s)",
+                   to->vm, to->receiver->err.message);
+    } else if (is_there && strcmp(status, "inmigrate") == 0) {
+        check_ok(to->checks, "receiver", to->site->name, "a QEMU waits for %s", to->vm);
+    } else if (is_there) {
+        check_miss(to->checks, to->site->prepare ? OPTIONAL : REQUIRED, "receiver", to->site->name,
+                   "end that QEMU; start the receiving one with -incoming defer",
+                   "the QEMU of %s there is \"%s\" and does not wait for a migration", to->vm,
+                   status);
+    }
+    return is_there;
+}
+
+static void check_same_memory(const struct destination *to)
+{
+    int64_t here = look_memory(to->source), there = look_memory(to->receiver);
+    if (here > 0 && there > 0 && here != there) {
+        check_miss(to->checks, REQUIRED, "receiver-memory", to->site->name,
+                   "start the receiver with the same -m",
+                   "%s has %lld MiB of RAM, its receiver %lld", to->vm, (long long)here >> 20,
+                   (long long)there >> 20);
+    }
+}
+
+static void check_same_machine(const struct destination *to)
+{
+    const char *here = json_string_value(to->source->answers[LOOK_MACHINE]);
+    const char *there = json_string_value(to->receiver->answers[LOOK_MACHINE]);
+    if (here != NULL && there != NULL && strcmp(here, there) != 0) {
+        check_miss(to->checks, REQUIRED, "receiver-machine", to->site->name,
+                   "start the receiver with the same -M, by its full name",
+                   "%s is of machine type %s, its receiver of %s", to->vm, here, there);
+    }
+}
+
+static void check_same_version(const struct destination *to)
+{
+    char here[100], there[100];
+    int from = look_version(to->source, here, sizeof(here));
+    int by = look_version(to->receiver, there, sizeof(there));
+    if (from >= 0 && by >= 0 && by < from) {
+        check_miss(to->checks, OPTIONAL, "receiver-version", to->site->name,
+                   "use the same QEMU or a later one at the destination",
+                   "%s runs on QEMU %s and would be received by %s, which is older", to->vm, here,
+                   there);
+    }
+}
+
+static bool has_disk(json_t *blocks, const char *file)
+{
+    size_t i;
+    json_t *block;
+    json_array_foreach(blocks, i, block)
+    {
+        const char *other =
+            json_string_value(json_object_get(json_object_get(block, "inserted"), "file"));
+        if (other != NULL && strcmp(other, file) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void check_disks(const struct destination *to)
+{
+    size_t i;
+    json_t *block;
+    json_array_foreach(to->source->answers[LOOK_BLOCK], i, block)
+    {
+        json_t *inserted = json_object_get(block, "inserted");
+        const char *file = json_string_value(json_object_get(inserted, "file"));
+        if (file == NULL || json_is_true(json_object_get(inserted, "ro"))) {
+            continue;
+        }
+        if (to->receiver != NULL && has_disk(to->receiver->answers[LOOK_BLOCK], file)) {
+            check_ok(to->checks, "disk", to->site->name, "%s has its disk %s there, too", to->vm,
+                     file);
+        } else {
+            check_miss(
+                to->checks, OPTIONAL, "disk", to->site->name,
+                "put it on storage that both sites share; disks are not copied",
+                "%s writes to the disk %s, which its receiver must have under that name, too",
+                to->vm, file);
+        }
+    }
+}
+
+/* ---- the device ---- */
+
+static void check_host_device(const struct destination *to)
+{
+    struct host_device found;
+    if (!host_device_look(to->checks->args->sysfs, to->entry->device, &found)) {
+        return;
+    }
+    if (!found.present) {
+        check_miss(to->checks, OPTIONAL, "host-device", to->site->name,
+                   "correct \"host\" in the key \"device\", unless the site is another machine",
+                   "%s is to get %s, and this machine has no such device", to->vm, found.address);
+    } else if (strcmp(found.driver, "vfio-pci") != 0) {
+        check_miss(
+            to->checks, OPTIONAL, "host-device", to->site->name,
+            "bind it to vfio-pci (driverctl set-override ADDRESS vfio-pci), unless the site is "
+            "another machine",
+            "%s is to get %s, which is bound to %s", to->vm, found.address,
+            found.driver[0] ? found.driver : "no driver");
+    } else if (found.group[0] == '\0') {
+        check_miss(to->checks, OPTIONAL, "host-device", to->site->name,
+                   "turn the IOMMU on in the firmware and with intel_iommu=on or amd_iommu=on",
+                   "%s is to get %s, which is in no IOMMU group", to->vm, found.address);
+    } else {
+        check_ok(to->checks, "host-device", to->site->name,
+                 "%s gets %s, bound to vfio-pci, IOMMU "
+                 "group %s",
+                 to->vm, found.address, found.group);
+    }
+}
+
+static void check_device(const struct destination *to)
+{
+    if (to->entry->device == NULL) {
+        check_ok(to->checks, "device", to->site->name, "%s gets no bypass device there", to->vm);
+        return;
+    }
+    if (to->receiver != NULL && ninja_error_is_set(&to->receiver->device_err)) {
+        check_miss(to->checks, REQUIRED, "device", to->site->name,
+                   "correct the key \"device\", or install the QEMU package with that device",
+                   "%s cannot get \"%s\": %s", to->vm, to->entry->device,
+                   to->receiver->device_err.message);
+    } else {
+        check_ok(to->checks, "device", to->site->name, "%s gets \"%s\"%s", to->vm,
+                 to->entry->device, to->receiver ? ", which QEMU knows" : "");
+    }
+    check_host_device(to);
+}
+
+void check_site(struct checks *checks, int site)
+{
+    const struct cluster *cluster = checks->session->cluster;
+    struct destination to = {.checks = checks, .site = &cluster->sites[site]};
+    if (to.site->prepare != NULL) {
+        check_prepare(checks, to.site);
+    }
+    for (int i = 0; i < cluster->n_vms; i++) {
+        int at = survey_vms(checks->session->survey)[i].vmm->site;
+        to.vm = cluster->vms[i];
+        to.entry = &to.site->vms[i];
+        to.source = at >= 0 ? looks_at(checks->looks, i, at) : NULL;
+        to.receiver = looks_at(checks->looks, i, site);
+        if (at == site) {
+            continue;
+        }
+        check_agent_socket(&to, at >= 0 ? cluster->sites[at].vms[i].agent : NULL);
+        if (to.entry->qmp == NULL) {
+            continue;
+        }
+        check_address(&to, i);
+        if (!check_receiver_waits(&to)) {
+            to.receiver = NULL;
+        }
+        if (to.source != NULL && to.receiver != NULL) {
+            check_same_memory(&to);
+            check_same_machine(&to);
+            check_same_version(&to);
+        }
+        if (to.source != NULL) {
+            check_disks(&to);
+        }
+        check_device(&to);
+    }
+}

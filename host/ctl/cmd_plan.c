@@ -1,0 +1,188 @@
+/*
+ * plan: what a migration would do, without doing any of it.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "host/base/json_text.h"
+#include "host/ctl/ninjactl.h"
+#include "host/migration/estimate.h"
+
+#define MIB 1048576.0
+
+static double number_in(json_t *object, const char *key)
+{
+    return json_number_value(json_object_get(object, key));
+}
+
+static json_t *plan_of_vm(const struct session *session, int i, int to)
+{
+    const struct cluster *cluster = session->cluster;
+    const struct vmm *vmm = survey_vms(session->survey)[i].vmm;
+    const struct cluster_entry *entry = &cluster->sites[to].vms[i];
+    const char *leaves = vmm->has_device ? vmm_entry(vmm)->device : NULL;
+    return json_pack("{s:s, s:s, s:b, s:s?, s:s?, s:s?}", "name", cluster->vms[i], "from",
+                     cluster->sites[vmm->site].name, "moves", vmm->site != to, "leaves",
+                     vmm->site != to ? leaves : NULL, "gets",
+                     vmm->site != to || vmm_lacks_device(vmm) ? entry->device : NULL, "receive",
+                     vmm->site != to ? entry->receive : NULL);
+}
+
+/* The scripts that would be run, and at which stages; NULL with err: one of them would be refused.
+ */
+static json_t *plan_of_hooks(const struct session *session, const struct migration_options *options,
+                             struct ninja_error *err)
+{
+    size_t i;
+    json_t *script, *list, *names = json_array();
+    bool ok = hooks_list(&session->hooks, &list, err);
+    json_array_foreach(list, i, script)
+    {
+        const char *name = json_text_in(script, "name"), *problem = json_text_in(script, "problem");
+        json_array_append(names, json_object_get(script, "name"));
+        if (problem[0] != '\0') {
+            ok = ninja_error_set(err, "Refused", "hook %s in %s is not run: %s", name,
+                                 session->hooks.dir, problem);
+        }
+    }
+    json_decref(list);
+    if (!ok) {
+        json_decref(names);
+        return NULL;
+    }
+    json_t *stages = json_array_size(names) > 0
+                         ? migration_plan_stages(session->survey, session->cluster, options)
+                         : json_array();
+    return json_pack("{s:s?, s:o, s:o}", "dir", session->hooks.dir, "scripts", names, "stages",
+                     stages);
+}
+
+static json_t *make_plan(const struct session *session, const struct migration_options *options,
+                         const struct args *args, struct ninja_error *err)
+{
+    const struct cluster *cluster = session->cluster;
+    json_t *hooks = plan_of_hooks(session, options, err);
+    if (hooks == NULL) {
+        return NULL;
+    }
+    json_t *vms = json_array();
+    for (int i = 0; i < cluster->n_vms; i++) {
+        json_array_append_new(vms, plan_of_vm(session, i, options->to));
+    }
+    return json_pack(
+        "{s:s, s:s, s:s, s:o, s:o, s:o, s:o}", "cluster", cluster->name, "to",
+        cluster->sites[options->to].name, "mode", mode_name(options->mode), "vms", vms, "steps",
+        migration_plan(session->survey, cluster, options), "hooks", hooks, "estimate",
+        estimate_migration(cluster, session->looks, session->survey, options, args->state_dir));
+}
+
+static void print_copy(json_t *vm)
+{
+    bool has_ram = json_is_integer(json_object_get(vm, "ram_bytes"));
+    bool has_rate = json_is_integer(json_object_get(vm, "bytes_per_s"));
+    const char *from = json_text_in(vm, "send_from");
+    printf("  %-8s ", json_text_in(vm, "name"));
+    if (!has_ram) {
+        printf("no figure of its RAM");
+    } else if (strcmp(from, "all of the RAM") == 0) {
+        printf("%.0f MiB of RAM, at most all of it to send", number_in(vm, "ram_bytes") / MIB);
+    } else {
+        printf("%.0f MiB of RAM, %.1f MiB to send, in proportion to %s",
+               number_in(vm, "ram_bytes") / MIB, number_in(vm, "send_bytes") / MIB, from);
+    }
+    if (has_rate) {
+        printf("; %.1f MiB/s, %s\n", number_in(vm, "bytes_per_s") / MIB,
+               json_text_in(vm, "rate_from"));
+    } else {
+        printf("; no figure of the rate: there is no limit and no earlier migration\n");
+    }
+}
+
+static void print_estimate(json_t *estimate, bool jobs)
+{
+    size_t i;
+    json_t *vm;
+    printf("\nEstimates\n");
+    json_array_foreach(json_object_get(estimate, "vms"), i, vm)
+    {
+        print_copy(vm);
+    }
+    if (json_is_integer(json_object_get(estimate, "copy_ms"))) {
+        printf("  copy     about %.1f s, all VMs at once\n", number_in(estimate, "copy_ms") / 1000);
+    } else {
+        printf("  copy     no figure\n");
+    }
+    if (!jobs) {
+        printf("  stall    none, there is no job\n");
+    } else if (json_is_integer(json_object_get(estimate, "stall_ms"))) {
+        printf("  stall    about %.0f ms, as in %s\n", number_in(estimate, "stall_ms"),
+               json_text_in(estimate, "stall_from"));
+    } else {
+        printf("  stall    no figure: no job was migrated in this mode yet\n");
+    }
+}
+
+static void print_hooks(json_t *hooks)
+{
+    size_t i;
+    json_t *name;
+    if (json_array_size(json_object_get(hooks, "scripts")) == 0) {
+        return;
+    }
+    printf("\nHooks in %s\n  scripts ", json_text_in(hooks, "dir"));
+    json_array_foreach(json_object_get(hooks, "scripts"), i, name)
+    {
+        printf(" %s", json_string_value(name));
+    }
+    printf("\n  stages  ");
+    json_array_foreach(json_object_get(hooks, "stages"), i, name)
+    {
+        printf(" %s", json_string_value(name));
+    }
+    printf("\n");
+}
+
+static void print_plan(json_t *plan, bool jobs)
+{
+    size_t i;
+    json_t *line;
+    json_array_foreach(json_object_get(plan, "steps"), i, line)
+    {
+        printf("%2zu. %s\n", i + 1, json_string_value(line));
+    }
+    print_hooks(json_object_get(plan, "hooks"));
+    print_estimate(json_object_get(plan, "estimate"), jobs);
+}
+
+int cmd_plan(const struct args *args)
+{
+    struct session session;
+    struct ninja_error err = NINJA_ERROR_INIT;
+    struct migration_options options = {.mode = args->mode};
+    int code = session_open_to_look(&session, args);
+    if (code != EXIT_DONE) {
+        return code;
+    }
+    options.to = cluster_find_site(session.cluster, args->word, &err);
+    if (options.to >= 0) {
+        session_look(&session);
+        session_survey(&session, NULL);
+    }
+    json_t *plan = NULL;
+    if (options.to >= 0 && migration_check(session.survey, session.cluster, &options, &err)) {
+        plan = make_plan(&session, &options, args, &err);
+    }
+    if (plan != NULL) {
+        if (args->json) {
+            print_object(plan);
+        } else {
+            print_plan(plan, survey_jobs(session.survey)->n > 0);
+            json_decref(plan);
+        }
+    } else {
+        complain(&err);
+        code = EXIT_REFUSED;
+    }
+    session_close(&session);
+    return code;
+}

@@ -1,0 +1,285 @@
+/*
+ * ninjactl: the command. Its words and options are in commands.c; here they are parsed.
+ */
+#include "config.h"
+
+#include "host/ctl/ninjactl.h"
+
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/fault.h"
+#include "common/log.h"
+#include "common/output.h"
+#include "host/base/logs.h"
+#include "host/config/transfer.h"
+
+static bool number(const char *option, const char *text, int min, int max, int *value)
+{
+    char *end;
+    long n = strtol(text, &end, 10);
+    if (end == text || *end != '\0' || n < min || n > max) {
+        fprintf(stderr, "ninjactl: --%s: expected a whole number from %d to %d, found \"%s\"\n",
+                option, min, max, text);
+        return false;
+    }
+    *value = (int)n;
+    return true;
+}
+
+/* How memory is sent: with the limits that its key in the cluster file has. */
+static bool transfer_option(const char *option, const char *key, const char *text, int *value)
+{
+    const struct transfer_number *limits = transfer_number(key);
+    return number(option, text, limits->min, limits->max, value);
+}
+
+static bool set_option(struct args *args, enum option_id id, const char *value)
+{
+    switch (id) {
+    case OPT_JSON:
+        args->json = true;
+        return true;
+    case OPT_POSTCOPY:
+    case OPT_POSTCOPY_AFTER_PRECOPY:
+        args->postcopy = true;
+        return true;
+    case OPT_POSTCOPY_BANDWIDTH:
+        return transfer_option("postcopy-bandwidth", "post-copy-bandwidth", value,
+                               &args->postcopy_bandwidth);
+    case OPT_PARALLEL:
+        return transfer_option("parallel", "parallel", value, &args->parallel);
+    case OPT_COMPRESS:
+        args->compress = value;
+        return true;
+    case OPT_DETACH:
+        args->detach = true;
+        return true;
+    case OPT_DRY_RUN:
+        args->dry_run = true;
+        return true;
+    case OPT_DUMP_CONFIG:
+        args->dump_config = true;
+        return true;
+    case OPT_KEY:
+        args->key = value;
+        if (!journal_key_is_valid(value)) {
+            fprintf(stderr, "ninjactl: --key: expected 1 to %d letters, digits and \"._:/@+-\"\n",
+                    JOURNAL_MAX_KEY);
+            return false;
+        }
+        return true;
+    case OPT_BTL:
+        args->btl = value;
+        return true;
+    case OPT_RELEASE:
+        args->release = value;
+        return true;
+    case OPT_BANDWIDTH:
+        return transfer_option("bandwidth", "bandwidth", value, &args->bandwidth);
+    case OPT_DOWNTIME_LIMIT:
+        return transfer_option("downtime-limit", "downtime-limit", value, &args->downtime_limit);
+    case OPT_WAIT_TIMEOUT:
+        return number("timeout", value, 0, 7 * 24 * 3600, &args->wait_seconds);
+    case OPT_HTML:
+        args->html = true;
+        args->html_file = value;
+        return true;
+    case OPT_COMPARE:
+        args->compare = value;
+        return true;
+    case OPT_LAST:
+        return number("last", value, 0, 1000000, &args->last);
+    case OPT_TIMEOUT:
+        if (args->n_timeouts == MAX_TIMEOUT_OPTIONS) {
+            fprintf(stderr, "ninjactl: at most %d times --timeout\n", MAX_TIMEOUT_OPTIONS);
+            return false;
+        }
+        args->timeouts[args->n_timeouts++] = value;
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* Options that are settings. */
+static const struct setting_option option_settings[] = {
+    {OPT_CLUSTER, "--cluster", "cluster-file", NULL},
+    {OPT_STATE_DIR, "--state-dir", "state-dir", NULL},
+    {OPT_MODE, "--mode", "mode", NULL},
+    {OPT_STRICT, "--strict", "strict", "true"},
+    {OPT_SYSFS, "--sysfs", "sysfs", NULL},
+    {OPT_NO_HOOKS, "--no-hooks", "hooks", "false"},
+    {OPT_LOG_LEVEL, "--log-level", "log-level", NULL},
+    {OPT_VERBOSE, "--verbose", "log-level", "debug"},
+    {0},
+};
+
+static bool take_option(struct args *args, enum option_id id, const char *value)
+{
+    struct ninja_error err = NINJA_ERROR_INIT;
+    bool known;
+    if (!settings_give_option(args->settings, option_settings, (int)id, value, &known, &err)) {
+        complain(&err);
+        return false;
+    }
+    return known || set_option(args, id, value);
+}
+
+static int value_of(const struct option_info *option)
+{
+    return option->value == NULL     ? no_argument
+           : option->value[0] == '[' ? optional_argument
+                                     : required_argument;
+}
+
+/* What follows an option whose value may be left out is its value, unless it is an ID. */
+static const char *value_behind(int argc, char **argv)
+{
+    const char *next = optind < argc ? argv[optind] : NULL;
+    if (next == NULL || (next[0] == '-' && next[1] != '\0') || journal_is_id(next)) {
+        return NULL;
+    }
+    optind++;
+    return next;
+}
+
+/* -1: run the command; otherwise an exit code. */
+static int parse(const struct command *command, int argc, char **argv, struct args *args)
+{
+    struct option longs[32] = {{0}};
+    int n = 0, id;
+    for (size_t i = 0; i < ninjactl_n_options && n < 31; i++) {
+        const struct option_info *option = &ninjactl_options[i];
+        if (command->options & OPTION_BIT(option->id)) {
+            longs[n++] = (struct option){option->name, value_of(option), NULL, (int)option->id};
+        }
+    }
+    while ((id = getopt_long(argc, argv, "v", longs, NULL)) != -1) {
+        if (id == OPT_HELP) {
+            print_help(stdout, command);
+            return EXIT_DONE;
+        }
+        id = id == 'v' ? OPT_VERBOSE : id;
+        if (id == OPT_HTML && optarg == NULL) {
+            optarg = (char *)value_behind(argc, argv);
+        }
+        if (id == '?' || !take_option(args, (enum option_id)id, optarg)) {
+            fprintf(stderr, "Try ninjactl %s --help\n", command->name);
+            return EXIT_USAGE;
+        }
+    }
+    int words = argc - optind;
+    if (words > (command->word ? 1 : 0)) {
+        fprintf(stderr, "ninjactl: %s: unexpected argument \"%s\"\n", command->name,
+                argv[argc - 1]);
+        return EXIT_USAGE;
+    }
+    args->word = words ? argv[optind] : NULL;
+    if (args->word == NULL && command->word != NULL && command->word[0] != '[' &&
+        !args->dump_config) {
+        fprintf(stderr, "ninjactl: %s needs a %s; try ninjactl %s --help\n", command->name,
+                command->word, command->name);
+        return EXIT_USAGE;
+    }
+    return -1;
+}
+
+static int dump_config(const struct args *args)
+{
+    if (args->json) {
+        print_object(settings_to_json(args->settings));
+    } else {
+        settings_print(args->settings, stdout);
+    }
+    return EXIT_DONE;
+}
+
+static int run_with_settings(const struct command *command, struct args *args, bool *acts)
+{
+    const struct settings *settings = args->settings;
+    struct ninja_error err = NINJA_ERROR_INIT;
+    if (args->dump_config) {
+        return dump_config(args);
+    }
+    args->cluster_file = settings_text(settings, "cluster-file");
+    args->state_dir = settings_text(settings, "state-dir");
+    args->sysfs = settings_text(settings, "sysfs");
+    args->mode = (enum migration_mode)settings_number(settings, "mode");
+    args->strict = settings_number(settings, "strict") != 0;
+    ninja_log_init("ninjactl", (enum ninja_log_level)settings_number(settings, "log-level"));
+    if (!log_to((enum log_target)settings_number(settings, "log"), "ninjactl", &err)) {
+        complain(&err);
+        return EXIT_CONFIG;
+    }
+    *acts = (command->options & COMMAND_ACTS) != 0 && !args->dry_run;
+    return command->run(args);
+}
+
+static int run(const struct command *command, int argc, char **argv, bool *acts)
+{
+    struct args args = {
+        .settings = settings_new("ninjactl", ninjactl_settings, ninjactl_n_settings),
+        .btl = "best",
+        .release = "all",
+        .bandwidth = -1,
+        .postcopy_bandwidth = -1,
+        .downtime_limit = -1,
+        .parallel = -1,
+        .wait_seconds = -1,
+    };
+    struct ninja_error err = NINJA_ERROR_INIT;
+    int code = parse(command, argc, argv, &args);
+    if (code < 0 && settings_read(args.settings, &err)) {
+        code = run_with_settings(command, &args, acts);
+    } else if (code < 0) {
+        complain(&err);
+        code = EXIT_CONFIG;
+    }
+    settings_free(args.settings);
+    return code;
+}
+
+/* acts: whether it is a command that acted, or tried to. */
+static int take_words(int argc, char **argv, bool *acts)
+{
+    if (argc < 2) {
+        print_usage(stderr);
+        return EXIT_USAGE;
+    }
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "help") == 0) {
+        print_usage(stdout);
+        return EXIT_DONE;
+    }
+    if (strcmp(argv[1], "--version") == 0) {
+        printf("ninjactl %s\n", PACKAGE_VERSION);
+        return EXIT_DONE;
+    }
+    for (int i = 1; i < argc && argv[1][0] == '-'; i++) {
+        if (strcmp(argv[i], "--dump-config") == 0) {
+            return run(&ninjactl_dump_config, argc, argv, acts);
+        }
+    }
+    for (size_t i = 0; i < ninjactl_n_commands; i++) {
+        if (strcmp(argv[1], ninjactl_commands[i].name) == 0) {
+            return run(&ninjactl_commands[i], argc - 1, argv + 1, acts);
+        }
+    }
+    fprintf(stderr, "ninjactl: there is no command \"%s\"; try ninjactl --help\n", argv[1]);
+    return EXIT_USAGE;
+}
+
+int main(int argc, char **argv)
+{
+    bool acts = false;
+    output_begin();
+    ninja_log_init("ninjactl", NINJA_LOG_INFO);
+    ninja_fault_init("coordinator", -1);
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a file that is too large is an error like a full disk */
+    int code = take_words(argc, argv, &acts);
+    return output_end("ninjactl") || acts || code != EXIT_DONE ? code : EXIT_OUTPUT;
+}

@@ -1,0 +1,211 @@
+/*
+ * Inside ninjactl: its options, its commands, and what they share.
+ */
+#ifndef NINJA_NINJACTL_H
+#define NINJA_NINJACTL_H
+
+#include <event2/event.h>
+#include <jansson.h>
+
+#include "host/config/settings.h"
+#include "host/ctl/detach.h"
+#include "host/migration/coordinator.h"
+
+/* docs/ninjactl-json.md: grows when a key changes its meaning or goes. */
+#define NINJACTL_JSON_VERSION 1
+
+enum exit_code {
+    EXIT_DONE = 0,
+    EXIT_FAILED = 1,
+    EXIT_REFUSED = 2,
+    EXIT_ROLLED_BACK = 3,
+    EXIT_OPERATOR = 4,
+    EXIT_NOT_ENDED = 5,
+    EXIT_USAGE = 64,
+    EXIT_CLUSTER_FILE = 65,
+    EXIT_OUTPUT = 74,
+    EXIT_CONFIG = 78,
+};
+
+#define MAX_TIMEOUT_OPTIONS 32
+
+struct args {
+    struct settings *settings; /* the next four, and strict, are of them */
+    const char *cluster_file, *state_dir;
+    const char *sysfs;
+    enum migration_mode mode;
+    const char *word; /* SITE or ID; NULL if not given */
+    bool json, strict, detach, dry_run, dump_config;
+    const char *btl, *release;
+    int bandwidth, downtime_limit; /* -1: as in the cluster file */
+    int parallel;                  /* -1: the same */
+    const char *compress;          /* NULL: the same */
+    bool postcopy;                 /* or as in the cluster file */
+    int postcopy_bandwidth;        /* -1: the same */
+    const char *key;               /* NULL: none */
+    const char *timeouts[MAX_TIMEOUT_OPTIONS];
+    int n_timeouts;
+    int wait_seconds; /* -1: no limit */
+    int last;         /* 0: all */
+    bool html;
+    const char *html_file; /* NULL: standard output */
+    const char *compare;   /* ID; NULL: nothing is compared */
+};
+
+int cmd_check(const struct args *args);
+int cmd_devices(const struct args *args);
+int cmd_plan(const struct args *args);
+int cmd_sites(const struct args *args);
+int cmd_status(const struct args *args);
+int cmd_migrate(const struct args *args);
+int cmd_switch(const struct args *args);
+int cmd_abort(const struct args *args);
+int cmd_resume(const struct args *args);
+int cmd_report(const struct args *args);
+int cmd_list(const struct args *args);
+int cmd_watch(const struct args *args);
+int cmd_wait(const struct args *args);
+
+/* ---- the table of commands (commands.c) ---- */
+
+enum option_id {
+    OPT_CLUSTER = 1,
+    OPT_STATE_DIR,
+    OPT_JSON,
+    OPT_VERBOSE,
+    OPT_MODE,
+    OPT_TIMEOUT,
+    OPT_BANDWIDTH,
+    OPT_DOWNTIME_LIMIT,
+    OPT_POSTCOPY,
+    OPT_POSTCOPY_AFTER_PRECOPY,
+    OPT_POSTCOPY_BANDWIDTH,
+    OPT_PARALLEL,
+    OPT_COMPRESS,
+    OPT_STRICT,
+    OPT_DETACH,
+    OPT_DRY_RUN,
+    OPT_BTL,
+    OPT_RELEASE,
+    OPT_WAIT_TIMEOUT,
+    OPT_LAST,
+    OPT_HTML,
+    OPT_COMPARE,
+    OPT_SYSFS,
+    OPT_LOG_LEVEL,
+    OPT_NO_HOOKS,
+    OPT_DUMP_CONFIG,
+    OPT_KEY,
+    OPT_HELP,
+};
+
+#define OPTION_BIT(id) (1u << (id))
+#define COMMAND_ACTS   (1u << 30) /* its exit code tells what became of jobs, printed or not */
+
+struct option_info {
+    enum option_id id;
+    const char *name, *value, *help; /* value: NULL if it takes none; in brackets: it need not */
+};
+
+struct command {
+    const char *name;
+    int (*run)(const struct args *args);
+    const char *word;    /* its argument; in brackets if it may be left out; NULL: none */
+    unsigned options;    /* OPTION_BIT() of each, and COMMAND_ACTS */
+    const char *help;    /* begins with a lower-case letter */
+    const char *exits;   /* the exit codes besides 0, 64, 65 and 78, a line each */
+    const char *example; /* what follows "ninjactl " */
+};
+
+extern const struct option_info ninjactl_options[];
+extern const size_t ninjactl_n_options;
+extern const struct command ninjactl_commands[];
+extern const size_t ninjactl_n_commands;
+extern const struct command ninjactl_dump_config; /* in place of a command */
+extern const struct setting_info ninjactl_settings[];
+extern const size_t ninjactl_n_settings;
+
+void print_usage(FILE *out);
+void print_help(FILE *out, const struct command *command);
+
+/* ---- what most commands begin with (session.c) ---- */
+
+struct session {
+    struct event_base *base;
+    struct hooks hooks;
+    struct cluster *cluster;
+    struct looks *looks; /* NULL: not looked */
+    struct survey *survey;
+    struct progress *progress; /* of the migration that runs; NULL: none does */
+    int lock;                  /* -1: not taken */
+    struct log_file *log;      /* of that migration; NULL: none */
+};
+
+/** Reads the cluster file and applies the options; says what is wrong. Returns an exit code. */
+int session_open(struct session *session, const struct args *args);
+
+/** As session_open(), but refused while a migration or switch has the QMP sockets for itself. */
+int session_open_to_look(struct session *session, const struct args *args);
+
+/** Takes the cluster's lock; says who has it. Returns an exit code. */
+int session_lock(struct session *session, const struct args *args);
+
+/** Says so if a migration of this cluster was interrupted. Returns an exit code. */
+int session_refuse_interrupted(const struct session *session, const struct args *args);
+
+/** Asks the QEMUs of all sites what they are; ends always. Before the survey, which needs them. */
+void session_look(struct session *session);
+
+/** Looks at the cluster; ends always. interrupted: as for survey_start(). */
+void session_survey(struct session *session, const struct record *interrupted);
+
+/** Waits for the end of a migration, shows and writes its report. Returns an exit code. */
+extern const struct migration_handler session_migration_handler; /* its arg is the session */
+int session_run(struct session *session, struct migration *migration, struct journal *journal,
+                const struct args *args);
+
+void session_close(struct session *session);
+
+/** Of a command with --detach: what runs it, in the background from detach_accept() on. */
+typedef int session_command(const struct args *args, struct detach *detach);
+
+/**
+ * Runs a command, with --detach in a child that this process leaves behind as soon as it has called
+ * detach_accept(); the ID is then printed. Returns an exit code.
+ *
+ * @param run  gets a detach of NULL without --detach
+ */
+int session_may_detach(const struct args *args, session_command *run);
+
+/**
+ * Logs what becomes of a migration in the journal's directory; with a detach all that is printed
+ * goes there, too. Returns an exit code.
+ */
+int session_log_to(struct session *session, const struct journal *journal,
+                   const struct detach *detach);
+
+/* SIGINT, SIGTERM and SIGHUP call back from the event loop. */
+struct interrupts {
+    struct event *events[3];
+};
+
+void interrupts_catch(struct interrupts *interrupts, struct event_base *base,
+                      event_callback_fn callback, void *arg);
+void interrupts_release(struct interrupts *interrupts);
+
+/** Writes "ninjactl: MESSAGE" to standard error. */
+void complain(const struct ninja_error *err);
+
+/** Prints a JSON value; borrowed. */
+void print_json(const json_t *json);
+
+/** Prints an object with the key "version" before its own; takes it over. */
+void print_object(json_t *object);
+
+/** Prints what an agent answered to ninja-interconnects, an indented line for each. */
+void show_interconnects(json_t *interconnects);
+
+/** The exit code of a migration with that outcome, by its name. */
+int exit_code_named(const char *outcome, bool strict);
+
+#endif

@@ -1,0 +1,157 @@
+#include "host/ctl/progress_line.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define BAR_MIN 6
+#define BAR_MAX 30
+
+/* In the order in which they are shown. */
+enum field {
+    BAR,
+    PERCENT,
+    BYTES,
+    RATE,
+    DIRTY,
+    ETA,
+    FIELDS,
+};
+
+static const enum field first_to_go[] = {DIRTY, BYTES, BAR, RATE, ETA, PERCENT};
+
+/* At most four characters, in binary units: 0, 9.8G, 128M. */
+static void amount(char *text, size_t size, int64_t bytes)
+{
+    static const char units[] = "BKMGTPE";
+    double value = (double)(bytes > 0 ? bytes : 0);
+    int unit = 0;
+    while (value >= 999.5 && units[unit + 1] != '\0') {
+        value /= 1024;
+        unit++;
+    }
+    if (unit == 0) {
+        snprintf(text, size, "%.0f", value);
+    } else {
+        snprintf(text, size, "%.*f%c", value < 9.95 ? 1 : 0, value, units[unit]);
+    }
+}
+
+static void duration(char *text, size_t size, int64_t s)
+{
+    if (s < 0) {
+        snprintf(text, size, "-");
+    } else if (s < 100 * 60) {
+        snprintf(text, size, "%d:%02d", (int)(s / 60), (int)(s % 60));
+    } else if (s < 100 * 3600) {
+        snprintf(text, size, "%dh%02dm", (int)(s / 3600), (int)(s / 60 % 60));
+    } else {
+        snprintf(text, size, ">99h");
+    }
+}
+
+int64_t progress_eta(int64_t remaining, int64_t bytes_per_s, int64_t dirty_bytes_per_s)
+{
+    int64_t gain = bytes_per_s - dirty_bytes_per_s;
+    if (remaining == 0) {
+        return 0;
+    }
+    return gain > 0 ? (remaining + gain - 1) / gain : -1;
+}
+
+static int percent(const struct progress_row *row)
+{
+    int64_t done = row->total - row->remaining;
+    if (row->total <= 0 || done <= 0) {
+        return 0;
+    }
+    return done >= row->total ? 100 : (int)((double)done * 100.0 / (double)row->total);
+}
+
+static void draw_bar(char *text, int cells, int done)
+{
+    int full = cells * done / 100;
+    *text++ = '[';
+    memset(text, '#', (size_t)full);
+    memset(text + full, '.', (size_t)(cells - full));
+    strcpy(text + cells, "]");
+}
+
+static void make_fields(char fields[FIELDS][PROGRESS_MAX_LINE], const struct progress_row *row)
+{
+    char a[16], b[16];
+    snprintf(fields[PERCENT], PROGRESS_MAX_LINE, "%3d%%", percent(row));
+    amount(a, sizeof(a), row->transferred);
+    amount(b, sizeof(b), row->total);
+    snprintf(fields[BYTES], PROGRESS_MAX_LINE, "%4s/%-4s", a, b);
+    amount(a, sizeof(a), row->bytes_per_s);
+    snprintf(fields[RATE], PROGRESS_MAX_LINE, "%4s/s", a);
+    amount(a, sizeof(a), row->dirty_bytes_per_s);
+    snprintf(fields[DIRTY], PROGRESS_MAX_LINE, "dirty %4s/s", a);
+    duration(a, sizeof(a), row->eta_s);
+    snprintf(fields[ETA], PROGRESS_MAX_LINE, "ETA %5s", a);
+    draw_bar(fields[BAR], BAR_MIN, percent(row));
+}
+
+static int width_of(char fields[FIELDS][PROGRESS_MAX_LINE], const bool *shown)
+{
+    int width = 0;
+    for (int f = 0; f < FIELDS; f++) {
+        width += shown[f] ? 1 + (int)strlen(fields[f]) : 0;
+    }
+    return width;
+}
+
+static void add_fields(char *text, int room, bool bar, const struct progress_row *row)
+{
+    char fields[FIELDS][PROGRESS_MAX_LINE];
+    bool shown[FIELDS];
+    make_fields(fields, row);
+    for (int f = 0; f < FIELDS; f++) {
+        shown[f] = f != BAR || bar;
+    }
+    for (size_t i = 0; i < FIELDS && width_of(fields, shown) > room; i++) {
+        shown[first_to_go[i]] = false;
+    }
+    if (shown[BAR]) {
+        int cells = BAR_MIN + room - width_of(fields, shown);
+        draw_bar(fields[BAR], cells > BAR_MAX ? BAR_MAX : cells, percent(row));
+    }
+    for (int f = 0; f < FIELDS; f++) {
+        if (shown[f]) {
+            strcat(text, " ");
+            strcat(text, fields[f]);
+        }
+    }
+}
+
+/* What tells names apart is at their beginning or their end. */
+static void fit_name(char *text, int width, const char *name)
+{
+    int len = (int)strlen(name), head = width / 2;
+    if (len <= width || width < 3) {
+        snprintf(text, PROGRESS_MAX_LINE, "%-*.*s", width, width, name);
+    } else {
+        snprintf(text, PROGRESS_MAX_LINE, "%.*s~%s", head, name, name + len - (width - head - 1));
+    }
+}
+
+void progress_line(char *text, int width, int name_width, bool bar, const struct progress_row *row)
+{
+    char elapsed[16];
+    width = width >= PROGRESS_MAX_LINE ? PROGRESS_MAX_LINE - 1 : width;
+    fit_name(text, name_width, row->name);
+    snprintf(text + strlen(text), PROGRESS_MAX_LINE - strlen(text), " %-*s", PROGRESS_STAGE_WIDTH,
+             row->stage);
+    int room = width - (int)strlen(text);
+    if (row->copying && room > 0) {
+        add_fields(text, room, bar, row);
+    } else if (row->elapsed_s >= 0 && room > 6) {
+        duration(elapsed, sizeof(elapsed), row->elapsed_s);
+        snprintf(text + strlen(text), (size_t)room, " %5s", elapsed);
+    }
+    size_t len = strnlen(text, width > 0 ? (size_t)width : 0);
+    while (len > 0 && text[len - 1] == ' ') {
+        len--;
+    }
+    text[len] = '\0';
+}

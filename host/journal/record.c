@@ -1,0 +1,208 @@
+/*
+ * A journal is read line by line. Its first line says what was begun; the last line may be cut off,
+ * as whoever wrote it died; whatever is unknown is passed over, as a later version may have
+ * written it.
+ */
+#include "host/journal/record.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "host/base/json_text.h"
+#include "host/base/plain_file.h"
+#include "host/journal/journal.h"
+
+#define MAX_LINE    (1 << 20)
+#define MAX_LINES   100000
+#define MAX_JOURNAL 4096 /* path */
+
+static int vm_named(const struct cluster *cluster, const char *name)
+{
+    for (int i = 0; i < cluster->n_vms; i++) {
+        if (strcmp(cluster->vms[i], name) == 0) {
+            return i;
+        }
+    }
+    return -1;
+}
+
+static bool take_vm(struct record *record, const struct cluster *cluster, json_t *json,
+                    struct ninja_error *err)
+{
+    int vm = vm_named(cluster, json_text_in(json, "name"));
+    if (vm >= 0 && record->vms[vm].from >= 0) {
+        return ninja_error_set(err, "State", "VM \"%.100s\" is there twice", cluster->vms[vm]);
+    }
+    int from = vm >= 0 ? cluster_find_site(cluster, json_text_in(json, "at"), NULL) : -1;
+    if (from < 0) {
+        return ninja_error_set(err, "State",
+                               "VM \"%.100s\" at \"%.100s\" is not in the cluster file",
+                               json_text_in(json, "name"), json_text_in(json, "at"));
+    }
+    record->vms[vm] =
+        (struct record_vm){.from = from,
+                           .moves = json_is_true(json_object_get(json, "moves")),
+                           .had_device = json_is_true(json_object_get(json, "device"))};
+    return true;
+}
+
+static bool take_begin(struct record *record, const struct cluster *cluster, json_t *line,
+                       struct ninja_error *err)
+{
+    size_t i;
+    json_t *vm, *vms = json_object_get(line, "vms");
+    record->to = cluster_find_site(cluster, json_text_in(line, "to"), NULL);
+    if (record->to < 0) {
+        return ninja_error_set(err, "State", "the site \"%.100s\" is not in the cluster file",
+                               json_text_in(line, "to"));
+    }
+    if (json_array_size(vms) != (size_t)cluster->n_vms) {
+        return ninja_error_set(err, "State", "it was begun with %zu VMs, the cluster file has %d",
+                               json_array_size(vms), cluster->n_vms);
+    }
+    record->paused = strcmp(json_text_in(line, "mode"), "paused") == 0;
+    record->transfer = json_incref(json_object_get(line, "transfer"));
+    snprintf(record->began, sizeof(record->began), "%s", json_text_in(line, "time"));
+    snprintf(record->key, sizeof(record->key), "%s", json_text_in(line, "key"));
+    record->vms = calloc((size_t)cluster->n_vms, sizeof(*record->vms));
+    if (record->vms == NULL) {
+        return ninja_error_set(err, "NoMemory", "out of memory");
+    }
+    for (int n = 0; n < cluster->n_vms; n++) {
+        record->vms[n].from = -1;
+    }
+    json_array_foreach(vms, i, vm)
+    {
+        if (!take_vm(record, cluster, vm, err)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* A VM that arrived. */
+static void take_arrival(struct record *record, const struct cluster *cluster, json_t *line)
+{
+    int vm = vm_named(cluster, json_text_in(line, "vm"));
+    if (vm >= 0 && strcmp(json_text_in(line, "runs_at"), cluster->sites[record->to].name) == 0) {
+        record->vms[vm].ran_there = true;
+    }
+}
+
+enum verdict {
+    OTHER, /* of another cluster, or nothing in it */
+    ENDED,
+    INTERRUPTED,
+    WRONG, /* err says how */
+};
+
+static enum verdict take_line(struct record *record, const struct cluster *cluster, bool first,
+                              const char *text, enum verdict verdict, struct ninja_error *err)
+{
+    json_t *line = json_loads(text, 0, NULL);
+    if (line == NULL) {
+        return verdict; /* cut off */
+    }
+    if (first && strcmp(json_text_in(line, "cluster"), cluster->name) != 0) {
+        verdict = OTHER;
+    } else if (first) {
+        verdict = take_begin(record, cluster, line, err) ? INTERRUPTED : WRONG;
+    } else if (json_object_get(line, "outcome") != NULL) {
+        verdict = ENDED;
+    } else if (json_object_get(line, "runs_at") != NULL && verdict == INTERRUPTED) {
+        take_arrival(record, cluster, line);
+    } else if (json_object_get(line, "state") != NULL) {
+        snprintf(record->state, sizeof(record->state), "%s", json_text_in(line, "state"));
+    }
+    if (first) {
+        snprintf(record->state, sizeof(record->state), "%s", json_text_in(line, "state"));
+    }
+    json_decref(line);
+    return verdict;
+}
+
+static enum verdict read_journal(const char *state_dir, const struct cluster *cluster,
+                                 const char *id, struct record *record, struct ninja_error *err)
+{
+    char path[MAX_JOURNAL];
+    enum verdict verdict = OTHER;
+    *record = (struct record){0};
+    snprintf(record->id, sizeof(record->id), "%s", id);
+    snprintf(path, sizeof(path), "%s/%s/journal", state_dir, id);
+    int fd = plain_file_open(path, O_RDONLY, 0, "State", err);
+    FILE *in = fd >= 0 ? fdopen(fd, "r") : NULL;
+    char *text = malloc(MAX_LINE);
+    if (in == NULL || text == NULL) {
+        ninja_error_set(err, "State", "%s: %m", path);
+        verdict = WRONG;
+    }
+    for (int n = 0; in != NULL && text != NULL && n < MAX_LINES; n++) {
+        if (fgets(text, MAX_LINE, in) == NULL) {
+            break;
+        }
+        verdict = take_line(record, cluster, n == 0, text, verdict, err);
+        if (n == 0 && verdict != INTERRUPTED) {
+            break;
+        }
+    }
+    free(text);
+    if (in != NULL) {
+        fclose(in);
+    }
+    if (verdict == WRONG) {
+        ninja_error_where(err, "%s", path);
+    }
+    if (verdict != INTERRUPTED) {
+        record_clear(record);
+    }
+    return verdict;
+}
+
+static bool find_last(const char *state_dir, const struct cluster *cluster, struct record *record,
+                      struct ninja_error *err)
+{
+    char(*ids)[JOURNAL_ID_SIZE];
+    int n = journal_list(state_dir, &ids);
+    enum verdict verdict = OTHER;
+    for (int i = n - 1; i >= 0 && verdict == OTHER; i--) {
+        verdict = read_journal(state_dir, cluster, ids[i], record, err);
+    }
+    free(ids);
+    if (verdict == OTHER || verdict == ENDED) {
+        ninja_error_set(err, "None", "no migration of \"%s\" was interrupted", cluster->name);
+    }
+    return verdict == INTERRUPTED;
+}
+
+bool record_find(const char *state_dir, const struct cluster *cluster, const char *id,
+                 struct record *record, struct ninja_error *err)
+{
+    if (id == NULL) {
+        return find_last(state_dir, cluster, record, err);
+    }
+    if (strchr(id, '/') != NULL || strlen(id) >= JOURNAL_ID_SIZE) {
+        return ninja_error_set(err, "State", "\"%.60s\" is not the ID of a migration", id);
+    }
+    switch (read_journal(state_dir, cluster, id, record, err)) {
+    case INTERRUPTED:
+        return true;
+    case ENDED:
+        return ninja_error_set(err, "Ended", "migration %s has ended; see ninjactl report %s", id,
+                               id);
+    case OTHER:
+        return ninja_error_set(err, "State", "%s is not a migration of \"%s\"", id, cluster->name);
+    case WRONG:
+        break;
+    }
+    return false;
+}
+
+void record_clear(struct record *record)
+{
+    free(record->vms);
+    record->vms = NULL;
+    json_decref(record->transfer);
+    record->transfer = NULL;
+}

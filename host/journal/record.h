@@ -1,0 +1,45 @@
+/*
+ * What the journal says of a migration whose coordinator ended before the migration did.
+ */
+#ifndef NINJA_RECORD_H
+#define NINJA_RECORD_H
+
+#include <jansson.h>
+#include <stdbool.h>
+
+#include "common/error.h"
+#include "host/config/cluster.h"
+#include "host/journal/journal.h"
+
+struct record_vm {
+    int from; /* site at which it was at the beginning */
+    bool moves;
+    bool had_device;
+    bool ran_there; /* it was seen to run at the destination */
+};
+
+struct record {
+    char id[40];
+    char state[24]; /* the last one that was entered */
+    char began[40];
+    char key[JOURNAL_MAX_KEY + 1]; /* empty: none */
+    int to;                        /* site */
+    bool paused;
+    json_t *transfer;      /* see transfer.h; NULL: nothing is said of it */
+    struct record_vm *vms; /* in the cluster's order */
+};
+
+/**
+ * Looks for a migration of that cluster which was begun and has no outcome.
+ *
+ * @param id      NULL: the last one
+ * @param record  out: free with record_clear()
+ * @return false with err: class "None" if there is none; "Ended" if the one with that ID has an
+ * outcome; "State" if a journal cannot be read or does not agree with the cluster file
+ */
+bool record_find(const char *state_dir, const struct cluster *cluster, const char *id,
+                 struct record *record, struct ninja_error *err);
+
+void record_clear(struct record *record);
+
+#endif

@@ -1,0 +1,516 @@
+/*
+ * A migration is a table of steps. The first half takes apart (quiesce, unplug, copy); the second
+ * half gives every VM, wherever it now is, what that site has for it, and the job its best
+ * transports. Forward, the steps run in order. A failure before the point of no return jumps to
+ * the second half with rolling_back set: "where the VM now is" is then the source. So putting
+ * things right is written once, for success and for failure.
+ *
+ * What cannot be written to the journal is not begun, in the first half.
+ *
+ * In the second half nothing fails the migration: what does not work is a warning, and the rest
+ * goes on, as the ranks must run again whatever happens.
+ *
+ * A step drives all VMs at once (struct gather) and ends when all of them ended.
+ */
+#include "host/migration/coordinator_private.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/fault.h"
+#include "common/log.h"
+#include "host/base/json_text.h"
+
+const struct migration_step migration_steps[] = {
+    {"prepare", false, NULL, begin_prepare, "prepare the receiving QEMU of each VM"},
+    {"standby", false, needs_standby, begin_standby,
+     "switch the jobs: quiesce, release the bypass transports, run on over the standby ones"},
+    {"hold", false, is_paused, begin_hold, "stop the jobs: quiesce, release all transports, wait"},
+    {"detach", false, has_device_to_leave, begin_detach,
+     "run the guests' detach scripts and see that nothing holds a bypass device"},
+    {"unplug", false, has_device_to_leave, begin_unplug, "unplug the bypass device of each VM"},
+    {"copy", false, NULL, begin_copy, "migrate all VMs at once"},
+    {"cancel", true, is_rolling_back, begin_cancel, NULL},
+    {"connect", true, needs_agent, begin_connect, NULL},
+    {"finish", true, any_moved, begin_finish, "end the QEMUs that the VMs left"},
+    {"baseline", true, NULL, begin_baseline, NULL},
+    {"plug", true, needs_device, begin_plug, "plug in the device of each VM"},
+    {"attach", true, needs_attach, begin_attach, "run the guests' attach scripts"},
+    {"link", true, needs_link, begin_link, "wait until the link is usable"},
+    {"best", true, needs_best, begin_best,
+     "switch the jobs: quiesce, release all transports, choose the best ones"},
+    {"resume", true, is_held, begin_resume, "let the jobs choose the best transports and run on"},
+    {"after", true, NULL, begin_after, NULL},
+};
+const size_t migration_n_steps = sizeof(migration_steps) / sizeof(migration_steps[0]);
+
+static const char *const stage_names[] = {
+    [STAGE_PREPARE] = "prepare", [STAGE_DETACH] = "detach",
+    [STAGE_UNPLUG] = "unplug",   [STAGE_COPY] = "copy",
+    [STAGE_CONNECT] = "connect", [STAGE_FINISH] = "finish",
+    [STAGE_PLUG] = "plug",       [STAGE_ATTACH] = "attach",
+    [STAGE_LINK] = "link",       [STAGES] = "",
+};
+
+const char *stage_name(enum stage stage)
+{
+    return stage_names[stage];
+}
+
+const char *mode_name(enum migration_mode mode)
+{
+    return mode == MODE_LIVE ? "live" : "paused";
+}
+
+const char *outcome_name(enum outcome outcome)
+{
+    static const char *const names[] = {
+        [OUTCOME_DONE] = "done",         [OUTCOME_DEGRADED] = "degraded",
+        [OUTCOME_REFUSED] = "refused",   [OUTCOME_ROLLED_BACK] = "rolled-back",
+        [OUTCOME_OPERATOR] = "operator",
+    };
+    return names[outcome];
+}
+
+/* ---- what the steps share ---- */
+
+int timeout_of(const struct migration *m, enum timeout timeout)
+{
+    return m->cluster->timeouts[timeout];
+}
+
+bool any_vm(const struct migration *m, bool (*is)(const struct migration_vm *vm))
+{
+    for (int i = 0; i < m->n; i++) {
+        if (is(&m->vms[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+int vms_moved(const struct migration *m)
+{
+    int n = 0;
+    for (int i = 0; i < m->n; i++) {
+        n += m->vms[i].moves && m->vms[i].vmm->moved;
+    }
+    return n;
+}
+
+void changed(struct migration *m)
+{
+    if (m->handler->changed != NULL) {
+        m->handler->changed(m->arg);
+    }
+}
+
+void stage_begin(struct migration_vm *vm, enum stage stage)
+{
+    vm->stage = stage;
+    vm->stage_began_ms = now_ms() - vm->m->states.began_ms;
+    vm->stages[stage] = -1;
+    changed(vm->m);
+}
+
+json_t *stage_to_json(const struct migration_vm *vm, json_t *ms)
+{
+    return json_pack("{s:s, s:I, s:o}", "stage", stage_names[vm->stage], "start_ms",
+                     (json_int_t)vm->stage_began_ms, "ms", ms);
+}
+
+void stage_end(struct migration_vm *vm)
+{
+    if (vm->stage != STAGES) {
+        int64_t offset = now_ms() - vm->m->states.began_ms;
+        vm->stages[vm->stage] = offset - vm->stage_began_ms;
+        json_array_append_new(vm->timeline, stage_to_json(vm, json_integer(vm->stages[vm->stage])));
+        ninja_log_vm(NINJA_LOG_DEBUG, vmm_name(vm->vmm), "%s: %lld ms", stage_name(vm->stage),
+                     (long long)vm->stages[vm->stage]);
+        vm->stage = STAGES;
+    }
+}
+
+void add_warning(struct migration *m, const struct ninja_error *err)
+{
+    ninja_log_warning("%s", err->message);
+    journal_write(m->journal, json_pack("{s:o}", "warning", json_text(err->message)));
+    json_array_append_new(m->warnings, json_text(err->message));
+    if (strcmp(err->class, "Operator") == 0) {
+        m->operator_needed = true;
+    }
+}
+
+void vm_taken_back(struct migration_vm *vm, const struct ninja_error *err)
+{
+    if (err != NULL) {
+        vm->undecided = strcmp(err->class, "Operator") == 0;
+        add_warning(vm->m, err);
+    }
+}
+
+void take_switch_report(struct migration *m)
+{
+    json_t *report = switch_report(m->sw);
+    json_t *jobs = json_object_get(report, "jobs");
+    if (json_array_size(jobs) > 0) {
+        json_decref(m->jobs_after);
+        m->jobs_after = json_incref(jobs);
+        json_object_del(report, "jobs");
+        json_array_append(m->switches, report);
+    }
+    json_decref(report);
+    switch_free(m->sw);
+    m->sw = NULL;
+}
+
+/* ---- the end ---- */
+
+/* What stands there already is not said again: each step that an agent is needed for misses it. */
+static void add_reason(struct migration *m, const char *text)
+{
+    size_t len = strlen(m->reason);
+    if (strstr(m->reason, text) == NULL) {
+        snprintf(m->reason + len, sizeof(m->reason) - len, "%s%s", len ? "; " : "", text);
+    }
+}
+
+static enum outcome judge(const struct migration *m)
+{
+    int moved = vms_moved(m), moving = 0;
+    for (int i = 0; i < m->n; i++) {
+        moving += m->vms[i].moves;
+    }
+    if (!m->begun) {
+        return OUTCOME_REFUSED;
+    }
+    if (m->operator_needed || (moved > 0 && moved < moving)) {
+        return OUTCOME_OPERATOR;
+    }
+    if (moved > 0 || (moving == 0 && !m->rolling_back)) {
+        return json_array_size(m->warnings) > 0 ? OUTCOME_DEGRADED : OUTCOME_DONE;
+    }
+    bool refusal = strcmp(m->err.class, "Refused") == 0 || strcmp(m->err.class, "NotReady") == 0 ||
+                   (m->failed_step == 0 && !m->abort_requested);
+    return !m->touched && refusal ? OUTCOME_REFUSED : OUTCOME_ROLLED_BACK;
+}
+
+static void enter_last(struct migration *m, enum migration_state state)
+{
+    m->ended = true;
+    wall_clock_text(m->ended_at, sizeof(m->ended_at));
+    state_set(&m->states, state);
+}
+
+static void end_suspended(struct migration *m)
+{
+    enter_last(m, STATE_NEEDS_OPERATOR);
+    m->handler->done(m->arg);
+}
+
+/* Without an outcome in the journal it is one that was interrupted. */
+void suspend(struct migration *m)
+{
+    m->ending = true;
+    m->outcome = OUTCOME_OPERATOR;
+    add_reason(m, m->err.message);
+    ninja_log_error("%s", m->err.message);
+    hooks_then(m, "post", "migrate", false, outcome_name(m->outcome), end_suspended);
+}
+
+static void end_told(struct migration *m)
+{
+    size_t i;
+    json_t *warning;
+    m->outcome = judge(m);
+    if (ninja_error_is_set(&m->err)) {
+        add_reason(m, m->err.message);
+    }
+    json_array_foreach(m->warnings, i, warning)
+    {
+        add_reason(m, json_string_value(warning));
+    }
+    bool arrived = m->outcome == OUTCOME_DONE || m->outcome == OUTCOME_DEGRADED;
+    bool decided = m->outcome != OUTCOME_OPERATOR;
+    enter_last(m, arrived ? STATE_DONE : decided ? STATE_FAILED : STATE_NEEDS_OPERATOR);
+    journal_write(m->journal, json_pack("{s:s, s:o}", "outcome", outcome_name(m->outcome), "reason",
+                                        json_text(m->reason)));
+    m->handler->done(m->arg);
+}
+
+static void tell_end(struct migration *m)
+{
+    hooks_then(m, "post", "migrate", false, outcome_name(judge(m)), end_told);
+}
+
+static void end(struct migration *m)
+{
+    m->ending = true;
+    ninja_log_about(NINJA_LOG_STAGE, "");
+    if (m->rolling_back) {
+        hooks_then(m, "post", "rollback", false, outcome_name(judge(m)), tell_end);
+    } else {
+        tell_end(m);
+    }
+}
+
+/* ---- from step to step ---- */
+
+/* Where no VM is to move, what is plugged and chosen in the second half is not taken back, either.
+ */
+static bool past_no_return(const struct migration *m)
+{
+    return vms_moved(m) > 0 || m->step == migration_n_steps || migration_steps[m->step].building;
+}
+
+/* Nothing was begun, so there is nothing to take back. */
+static void refuse(struct migration *m, const struct ninja_error *err)
+{
+    ninja_log_error("%s", err->message);
+    m->err = *err;
+    journal_write(m->journal, json_pack("{s:o}", "failed", json_text(err->message)));
+    end(m);
+}
+
+static bool end_if_aborted(struct migration *m)
+{
+    struct ninja_error err = NINJA_ERROR_INIT;
+    if (!m->abort_requested || m->rolling_back || past_no_return(m)) {
+        return false;
+    }
+    ninja_error_set(&err, "Aborted", "aborted on request");
+    step_failed(m, &err);
+    return true;
+}
+
+static void begin_step(struct migration *m)
+{
+    const struct migration_step *step = &migration_steps[m->step];
+    struct ninja_error err = m->hook.veto;
+    if (ninja_error_is_set(&err) && !m->begun) {
+        refuse(m, &err);
+        return;
+    }
+    if (ninja_error_is_set(&err)) {
+        step_failed(m, &err);
+        return;
+    }
+    if (end_if_aborted(m)) {
+        return;
+    }
+    m->begun = true;
+    ninja_log_about(NINJA_LOG_STAGE, step->name);
+    ninja_log_debug("step %s", step->name);
+    journal_write(m->journal, json_pack("{s:s}", "step", step->name));
+    if (!step->building && journal_error(m->journal) != NULL) {
+        step_failed(m, journal_error(m->journal)); /* who takes over would not know */
+        return;
+    }
+    if (ninja_fault(NINJA_FAULT_STEP, "%s", step->name) != NINJA_FAULT_NONE) {
+        ninja_error_set(&err, "Fault", "step %s was made to fail", step->name);
+        step_failed(m, &err);
+        return;
+    }
+    step->begin(m);
+}
+
+static void announced(struct migration *m)
+{
+    struct ninja_error err = m->hook.veto;
+    if (ninja_error_is_set(&err)) {
+        refuse(m, &err);
+    } else {
+        run_soon(m);
+    }
+}
+
+bool step_moves(const struct migration_step *step)
+{
+    return step->begin == begin_prepare || step->begin == begin_copy || step->begin == begin_finish;
+}
+
+static bool is_to_move(const struct migration_vm *vm)
+{
+    return vm->moves;
+}
+
+/* What nobody sees has none, nor has a step in which nothing is done. */
+static bool has_hooks(const struct migration *m, const struct migration_step *step)
+{
+    return step->text != NULL && (!step_moves(step) || any_vm(m, is_to_move));
+}
+
+static void run(evutil_socket_t fd, short what, void *arg)
+{
+    struct migration *m = arg;
+    timer_free(&m->soon);
+    if (end_if_aborted(m)) {
+        return;
+    }
+    if (!m->hook.announced) {
+        m->hook.announced = true;
+        hooks_then(m, "pre", "migrate", true, NULL, announced);
+        return;
+    }
+    while (m->step < migration_n_steps) {
+        const struct migration_step *step = &migration_steps[m->step];
+        if (step->needed == NULL || step->needed(m)) {
+            m->hook.warnings = json_array_size(m->warnings);
+            if (has_hooks(m, step)) {
+                hooks_then(m, "pre", step->name, !step->building, NULL, begin_step);
+            } else {
+                begin_step(m);
+            }
+            return;
+        }
+        m->step++;
+    }
+    end(m);
+}
+
+void run_soon(struct migration *m)
+{
+    timer_free(&m->soon);
+    m->soon = timer_start(m->base, 0, run, m);
+}
+
+static void next_step(struct migration *m)
+{
+    m->step++;
+    run_soon(m);
+}
+
+void step_done(struct migration *m)
+{
+    const struct migration_step *step = &migration_steps[m->step];
+    bool worse = json_array_size(m->warnings) > m->hook.warnings;
+    if (has_hooks(m, step)) {
+        hooks_then(m, "post", step->name, false,
+                   outcome_name(worse ? OUTCOME_DEGRADED : OUTCOME_DONE), next_step);
+    } else {
+        next_step(m);
+    }
+}
+
+void step_failed(struct migration *m, const struct ninja_error *why)
+{
+    struct ninja_error err = *why;
+    if (migration_steps[m->step].building) {
+        add_warning(m, &err);
+        step_done(m);
+        return;
+    }
+    if (strcmp(err.class, "Cancelled") == 0) {
+        err = (struct ninja_error)NINJA_ERROR_INIT;
+        ninja_error_set(&err, "Aborted", "aborted on request");
+    }
+    ninja_log_error("%s", err.message);
+    m->err = err;
+    m->failed_step = m->step;
+    m->rolling_back = true;
+    journal_write(m->journal, json_pack("{s:o}", "failed", json_text(err.message)));
+    state_set(&m->states, STATE_ROLLING_BACK);
+    changed(m);
+    while (!migration_steps[m->step].building) {
+        m->step++;
+    }
+    hooks_then(m, "pre", "rollback", false, NULL, run_soon);
+}
+
+void step_gathered(void *arg, const struct ninja_error *err)
+{
+    struct migration *m = arg;
+    for (int i = 0; i < m->n; i++) {
+        stage_end(&m->vms[i]);
+    }
+    if (err != NULL) {
+        step_failed(m, err);
+    } else {
+        step_done(m);
+    }
+}
+
+/* From the event loop, as a step may be just beginning where the abort was asked for. */
+static void on_abort(evutil_socket_t fd, short what, void *arg)
+{
+    struct migration *m = arg;
+    timer_free(&m->abort_soon);
+    if (m->ending || m->rolling_back) {
+        return;
+    }
+    if (past_no_return(m)) {
+        ninja_log_warning("it is too late to abort: a VM runs at the destination already");
+        m->abort_requested = false;
+        return;
+    }
+    ninja_log_warning("aborting; all is being taken back");
+    journal_write(m->journal, json_pack("{s:b}", "abort", true));
+    if (m->hook.run != NULL) {
+        hooks_stop(m->hook.run);
+    } else if (m->sw != NULL && !m->held) {
+        switch_abort(m->sw);
+    } else {
+        abort_drivers(m);
+    }
+}
+
+void migration_abort(struct migration *m)
+{
+    if (!m->abort_requested) {
+        m->abort_requested = true;
+        m->abort_soon = timer_start(m->base, 0, on_abort, m);
+    }
+}
+
+/* ---- asking about it ---- */
+
+enum outcome migration_outcome(const struct migration *m)
+{
+    return m->outcome;
+}
+
+const char *migration_reason(const struct migration *m)
+{
+    return m->reason;
+}
+
+const char *migration_state_name(const struct migration *m)
+{
+    return state_name(m->states.state);
+}
+
+void migration_get_progress(const struct migration *m, int vm, struct migration_progress *progress)
+{
+    progress->vm = m->cluster->vms[vm];
+    progress->stage = stage_name(m->vms[vm].stage);
+    progress->copy = m->vms[vm].vmm->progress;
+}
+
+void migration_free(struct migration *m)
+{
+    if (m == NULL) {
+        return;
+    }
+    hooks_free(m->hook.run);
+    switch_free(m->sw);
+    gather_free(&m->gather);
+    timer_free(&m->soon);
+    timer_free(&m->abort_soon);
+    for (int i = 0; i < m->n; i++) {
+        guest_command_free(m->vms[i].command);
+        link_wait_free(m->vms[i].link_wait);
+        json_decref(m->vms[i].timeline);
+        json_decref(m->vms[i].before);
+        json_decref(m->vms[i].standby);
+        json_decref(m->vms[i].after);
+    }
+    survey_free(m->survey);
+    samples_free(m->samples);
+    json_decref(m->switches);
+    json_decref(m->jobs_after);
+    json_decref(m->warnings);
+    free(m->vms);
+    free(m->may_be_unplugged);
+    free(m);
+}

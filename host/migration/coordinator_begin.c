@@ -1,0 +1,190 @@
+/*
+ * How a migration begins: anew, or taken on where another coordinator left it.
+ */
+#include "host/migration/coordinator_private.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "host/config/transfer.h"
+
+bool migration_check(struct survey *survey, const struct cluster *cluster,
+                     const struct migration_options *options, struct ninja_error *err)
+{
+    struct survey_vm *vms = survey_vms(survey);
+    bool needed = false;
+    if (!survey_is_complete(survey, err)) {
+        return false;
+    }
+    for (int i = 0; i < cluster->n_vms; i++) {
+        needed |= vms[i].vmm->site != options->to || vmm_lacks_device(vms[i].vmm);
+    }
+    if (!needed) {
+        return ninja_error_set(err, "NothingToDo",
+                               "nothing to do: all VMs are at \"%s\" already, with their devices",
+                               cluster->sites[options->to].name);
+    }
+    return true;
+}
+
+static void on_state(void *arg, enum migration_state from, enum migration_state to)
+{
+    struct migration *m = arg;
+    journal_write(m->journal,
+                  json_pack("{s:s, s:s}", "from", state_name(from), "state", state_name(to)));
+    changed(m);
+}
+
+static void journal_begin(struct migration *m)
+{
+    json_t *vms = json_array();
+    for (int i = 0; i < m->n; i++) {
+        json_array_append_new(vms, json_pack("{s:s, s:s, s:b, s:b}", "name", m->cluster->vms[i],
+                                             "at", m->cluster->sites[m->vms[i].from].name, "moves",
+                                             m->vms[i].moves, "device", m->vms[i].had_device));
+    }
+    journal_write(m->journal,
+                  json_pack("{s:s, s:s, s:s, s:s, s:s, s:s*, s:o, s:o}", "state",
+                            state_name(STATE_PLANNED), "cluster", m->cluster->name, "file",
+                            m->cluster->file, "mode", mode_name(m->options.mode), "to",
+                            m->cluster->sites[m->options.to].name, "key", m->options.key, "vms",
+                            vms, "transfer", transfer_to_json(m->cluster)));
+}
+
+static void sample_vm(void *arg, int vm, struct sample *sample)
+{
+    const struct migration *m = arg;
+    sample->vm = m->cluster->vms[vm];
+    sample->copying = m->vms[vm].copying;
+    sample->progress = m->vms[vm].vmm->progress;
+}
+
+static struct migration *make(struct event_base *base, const struct cluster *cluster,
+                              struct survey *survey, struct journal *journal,
+                              const struct migration_options *options,
+                              const struct migration_handler *handler, void *arg)
+{
+    struct migration *m = calloc(1, sizeof(*m));
+    struct survey_vm *surveyed = survey_vms(survey);
+    m->base = base;
+    m->cluster = cluster;
+    m->survey = survey;
+    m->journal = journal;
+    m->options = *options;
+    m->handler = handler;
+    m->arg = arg;
+    m->n = cluster->n_vms;
+    m->agents = survey_agents(survey);
+    m->vms = calloc((size_t)m->n, sizeof(*m->vms));
+    m->may_be_unplugged = calloc((size_t)m->n, sizeof(bool));
+    m->switches = json_array();
+    m->warnings = json_array();
+    m->samples = samples_new(base, m->n, sample_vm, m);
+    wall_clock_text(m->began, sizeof(m->began));
+    state_begin(&m->states, on_state, m);
+    for (int i = 0; i < m->n; i++) {
+        struct migration_vm *vm = &m->vms[i];
+        *vm = (struct migration_vm){.m = m,
+                                    .vmm = surveyed[i].vmm,
+                                    .agent = surveyed[i].agent,
+                                    .from = surveyed[i].vmm->site,
+                                    .moves = surveyed[i].vmm->site != options->to,
+                                    .had_device = surveyed[i].vmm->has_device,
+                                    .before = json_incref(surveyed[i].interconnects),
+                                    .stage = STAGES,
+                                    .timeline = json_array(),
+                                    .arrived_ms = -1};
+        vm->vmm->on_moved = vm_arrived;
+        vm->vmm->on_moved_arg = vm;
+        for (int s = 0; s < STAGES; s++) {
+            vm->stages[s] = -1;
+        }
+    }
+    return m;
+}
+
+struct migration *migration_start(struct event_base *base, const struct cluster *cluster,
+                                  struct survey *survey, struct journal *journal,
+                                  const struct migration_options *options,
+                                  const struct migration_handler *handler, void *arg)
+{
+    struct migration *m = make(base, cluster, survey, journal, options, handler, arg);
+    for (int i = 0; i < m->n; i++) {
+        m->may_be_unplugged[i] = m->vms[i].moves && m->vms[i].had_device;
+    }
+    journal_begin(m);
+    run_soon(m);
+    return m;
+}
+
+static size_t step_named(const char *name)
+{
+    size_t i = 0;
+    while (strcmp(migration_steps[i].name, name) != 0) {
+        i++;
+    }
+    return i;
+}
+
+static bool is_on_its_way(const struct migration_vm *vm)
+{
+    return vm->vmm->moved || vm->vmm->on_its_way;
+}
+
+/* To be taken to its end, or back. */
+static void recover(struct migration *m)
+{
+    if (any_vm(m, is_on_its_way)) {
+        m->taken_back = m->taken_back && vms_moved(m) == 0;
+        m->step = step_named("copy");
+        m->copy_round = 1;
+        run_soon(m);
+    } else {
+        struct ninja_error err = m->err;
+        m->taken_back = false;
+        m->step = step_named("prepare");
+        step_failed(m, &err);
+    }
+}
+
+static void take_on(evutil_socket_t fd, short what, void *arg)
+{
+    struct migration *m = arg;
+    timer_free(&m->soon);
+    m->hook.announced = true;
+    hooks_then(m, "pre", "recover", false, NULL, recover);
+}
+
+struct migration *migration_take_on(struct event_base *base, const struct cluster *cluster,
+                                    struct survey *survey, struct journal *journal,
+                                    const struct record *record, bool back,
+                                    const struct migration_handler *handler, void *arg)
+{
+    struct migration_options options = {.to = record->to,
+                                        .mode = record->paused ? MODE_PAUSED : MODE_LIVE,
+                                        .key = record->key[0] != '\0' ? record->key : NULL};
+    struct migration *m = make(base, cluster, survey, journal, &options, handler, arg);
+    for (int i = 0; i < m->n; i++) {
+        struct migration_vm *vm = &m->vms[i];
+        vm->from = record->vms[i].from;
+        vm->moves = record->vms[i].moves;
+        vm->had_device = record->vms[i].had_device;
+        vm->detached = vm->had_device;
+        vm->plugged = !vm->moves && !vm->had_device && vm->vmm->has_device;
+    }
+    m->touched = true;
+    m->begun = true;
+    snprintf(m->began, sizeof(m->began), "%s", record->began);
+    snprintf(m->taken_on_in, sizeof(m->taken_on_in), "%s", record->state);
+    journal_write(journal, json_pack("{s:s, s:b}", "taken_on_in", record->state, "back", back));
+    ninja_error_set(&m->err, "Interrupted", "its coordinator ended while it was %s", record->state);
+    m->taken_back = back;
+    m->soon = timer_start(m->base, 0, take_on, m);
+    return m;
+}
+
+void migration_use_hooks(struct migration *m, const struct hooks *hooks)
+{
+    m->hooks = hooks;
+}

@@ -1,0 +1,427 @@
+/*
+ * The first half of a migration: everything up to the point of no return. A failure here is
+ * taken back by the second half.
+ */
+#include <string.h>
+
+#include "common/log.h"
+#include "host/migration/coordinator_private.h"
+
+/* A migration that failed for one VM when another one had arrived is tried again so often. */
+#define COPY_ROUNDS 3
+
+static bool leaves_device(const struct migration_vm *vm)
+{
+    return vm->moves && vm->vmm->has_device;
+}
+
+bool has_device_to_leave(const struct migration *m)
+{
+    return any_vm(m, leaves_device);
+}
+
+bool needs_standby(const struct migration *m)
+{
+    return m->options.mode == MODE_LIVE && has_device_to_leave(m);
+}
+
+bool is_paused(const struct migration *m)
+{
+    return m->options.mode == MODE_PAUSED;
+}
+
+/* ---- prepare ---- */
+
+static void on_prepared(void *arg, const struct ninja_error *err)
+{
+    struct migration_vm *vm = arg;
+    stage_end(vm);
+    gather_done(&vm->m->gather, err);
+}
+
+void begin_prepare(struct migration *m)
+{
+    gather_begin(&m->gather, m->base, step_gathered, m);
+    for (int i = 0; i < m->n; i++) {
+        struct migration_vm *vm = &m->vms[i];
+        if (vm->moves) {
+            gather_add(&m->gather);
+            stage_begin(vm, STAGE_PREPARE);
+            vm->vmm->driver->prepare(vm->vmm, m->options.to, on_prepared, vm);
+        }
+    }
+}
+
+/* ---- the switch before ---- */
+
+static void on_leave_phase(void *arg, enum switch_phase phase)
+{
+    static const enum migration_state states[] = {
+        [SWITCH_QUIESCING] = STATE_QUIESCING,
+        [SWITCH_RELEASING] = STATE_RELEASING,
+        [SWITCH_RESELECTING] = STATE_RESUMING,
+        [SWITCH_RESUMING] = STATE_RESUMING,
+    };
+    struct migration *m = arg;
+    m->touched |= phase == SWITCH_RELEASING;
+    /* In the paused mode the rest belongs to the second half. */
+    if (!m->rolling_back && !m->held) {
+        state_set(&m->states, states[phase]);
+    }
+}
+
+/* If the jobs ended by themselves between two attempts, there was nothing to release. */
+static void jobs_ended(struct migration *m, enum migration_state state)
+{
+    if (m->states.state == STATE_QUIESCING) {
+        state_set(&m->states, state);
+    }
+}
+
+static void on_left(void *arg, const struct ninja_error *err)
+{
+    struct migration *m = arg;
+    struct ninja_error why = NINJA_ERROR_INIT;
+    if (err != NULL) {
+        why = *err;
+    }
+    /* Or some ranks at least are, unless all fell back to what they had: choose again at the end.
+     */
+    bool fell_back = strcmp(why.class, "Release") == 0 || strcmp(why.class, "Reselect") == 0;
+    m->on_standby = switch_has_released(m->sw) && !fell_back;
+    take_switch_report(m);
+    if (ninja_error_is_set(&why)) {
+        step_failed(m, &why);
+    } else {
+        jobs_ended(m, STATE_RESUMING);
+        step_done(m);
+    }
+}
+
+static const struct switch_handler standby_handler = {
+    .phase = on_leave_phase,
+    .done = on_left,
+};
+
+void begin_standby(struct migration *m)
+{
+    struct switch_options options = {
+        .cluster = m->cluster,
+        .release = "@bypass",
+        .reselect = "@standby",
+        .unmanaged_in = m->may_be_unplugged,
+        .since_ms = m->states.began_ms,
+    };
+    m->sw = switch_start(m->base, m->agents, m->n, &options, &standby_handler, m);
+}
+
+static void on_held(void *arg)
+{
+    struct migration *m = arg;
+    m->held = true;
+    jobs_ended(m, STATE_RELEASING);
+    step_done(m);
+}
+
+/* Before it is held: it failed. After: the second half let it go on, and this is its end. */
+static void on_hold_over(void *arg, const struct ninja_error *err)
+{
+    struct migration *m = arg;
+    if (!m->held) {
+        on_left(arg, err);
+        return;
+    }
+    struct ninja_error why = NINJA_ERROR_INIT;
+    if (err != NULL) {
+        why = *err;
+    }
+    m->held = false;
+    take_switch_report(m);
+    if (ninja_error_is_set(&why)) {
+        m->operator_needed |= strcmp(why.class, "Resume") == 0;
+        step_failed(m, &why);
+    } else {
+        step_done(m);
+    }
+}
+
+static const struct switch_handler hold_handler = {
+    .phase = on_leave_phase,
+    .held = on_held,
+    .done = on_hold_over,
+};
+
+void begin_hold(struct migration *m)
+{
+    struct switch_options options = {
+        .cluster = m->cluster,
+        .release = "@network",
+        .reselect = "@best",
+        .unmanaged_in = m->may_be_unplugged,
+        .hold = true,
+        .since_ms = m->states.began_ms,
+    };
+    m->sw = switch_start(m->base, m->agents, m->n, &options, &hold_handler, m);
+}
+
+/* ---- detach and unplug ---- */
+
+static void on_detached(void *arg, json_t *data, const struct ninja_error *error)
+{
+    struct migration_vm *vm = arg;
+    struct ninja_error err = NINJA_ERROR_INIT;
+    /* A process on the device says more than that the detach failed. */
+    if (data != NULL && !guest_holds_nothing(data, &err)) {
+        ninja_error_where(&err, "%s", agent_vm(vm->agent));
+    } else if (error != NULL) {
+        err = *error;
+    }
+    guest_command_free(vm->command);
+    vm->command = NULL;
+    stage_end(vm);
+    gather_done(&vm->m->gather, ninja_error_is_set(&err) ? &err : NULL);
+}
+
+void begin_detach(struct migration *m)
+{
+    state_set(&m->states, STATE_DETACHING);
+    m->touched = true;
+    gather_begin(&m->gather, m->base, step_gathered, m);
+    for (int i = 0; i < m->n; i++) {
+        struct migration_vm *vm = &m->vms[i];
+        if (leaves_device(vm)) {
+            gather_add(&m->gather);
+            stage_begin(vm, STAGE_DETACH);
+            vm->detached = true;
+            vm->command = guest_command_start(m->base, vm->agent, "ninja-detach", "NINJA_DETACHED",
+                                              vmm_entry(vm->vmm)->device,
+                                              timeout_of(m, TIMEOUT_DETACH), on_detached, vm);
+        }
+    }
+}
+
+static void on_unplugged(void *arg, const struct ninja_error *err)
+{
+    struct migration_vm *vm = arg;
+    stage_end(vm);
+    gather_done(&vm->m->gather, err);
+}
+
+void begin_unplug(struct migration *m)
+{
+    gather_begin(&m->gather, m->base, step_gathered, m);
+    for (int i = 0; i < m->n; i++) {
+        struct migration_vm *vm = &m->vms[i];
+        if (leaves_device(vm)) {
+            gather_add(&m->gather);
+            stage_begin(vm, STAGE_UNPLUG);
+            vm->vmm->driver->unplug(vm->vmm, on_unplugged, vm);
+        }
+    }
+}
+
+/* ---- copy ---- */
+
+static void begin_copy_round(struct migration *m);
+
+static void on_copy_cancelled(void *arg, const struct ninja_error *err)
+{
+    struct migration_vm *vm = arg;
+    vm_taken_back(vm, err);
+    gather_done(&vm->m->gather, NULL);
+}
+
+static void on_copied(void *arg, const struct ninja_error *err);
+
+/* Brings one VM back to where it was before the round. */
+static void cancel_copy(struct migration_vm *vm)
+{
+    gather_add(&vm->m->gather);
+    vm->vmm->driver->cancel(vm->vmm, on_copy_cancelled, vm);
+}
+
+static void cancel_all_copies(struct migration *m)
+{
+    m->cancelling = true;
+    for (int i = 0; i < m->n; i++) {
+        if (m->vms[i].copying) {
+            cancel_copy(&m->vms[i]);
+        }
+    }
+}
+
+void vm_arrived(void *arg)
+{
+    struct migration_vm *vm = arg;
+    if (!vm->arrived) {
+        vm->arrived = true;
+        vm->arrived_ms = now_ms() - vm->m->states.began_ms;
+        journal_write(vm->m->journal, json_pack("{s:s, s:s}", "vm", agent_vm(vm->agent), "runs_at",
+                                                vm->m->cluster->sites[vm->vmm->site].name));
+    }
+}
+
+static void on_copied(void *arg, const struct ninja_error *err)
+{
+    struct migration_vm *vm = arg;
+    struct migration *m = vm->m;
+    vm->copying = false;
+    stage_end(vm);
+    if (err == NULL) {
+        vm_arrived(vm);
+    } else if (vm->vmm->split && !m->cancelling) {
+        m->suspended = true;
+        m->err = *err;
+    } else if (!m->cancelling && !m->suspended) {
+        ninja_log_warning("%s", err->message);
+        m->err = *err;
+        cancel_copy(vm);
+        /* While no VM has arrived all can still stay; afterwards all should follow. */
+        if (vms_moved(m) == 0) {
+            cancel_all_copies(m);
+        }
+    }
+    gather_done(&m->gather, NULL);
+}
+
+static bool is_split(const struct migration_vm *vm)
+{
+    return vm->vmm->split;
+}
+
+/* Past the point of no return, for all or for as many as would. */
+static void leave_copying(struct migration *m)
+{
+    state_set(&m->states, STATE_ATTACHING);
+    step_done(m);
+}
+
+static void on_round_over(void *arg, const struct ninja_error *unused)
+{
+    struct migration *m = arg;
+    int moved = vms_moved(m), moving = 0;
+    samples_take(m->samples);
+    for (int i = 0; i < m->n; i++) {
+        moving += m->vms[i].moves;
+    }
+    if (m->suspended) {
+        suspend(m);
+    } else if (any_vm(m, is_split)) {
+        begin_copy_round(m); /* it was too late to take it back */
+    } else if (moved == moving) {
+        m->err = (struct ninja_error)NINJA_ERROR_INIT;
+        leave_copying(m);
+    } else if (moved == 0) {
+        struct ninja_error err = m->err;
+        step_failed(m, &err);
+    } else if (m->copy_round < COPY_ROUNDS && !m->operator_needed) {
+        ninja_log_warning("%d of %d VMs have arrived; trying again for the others", moved, moving);
+        begin_copy_round(m);
+    } else {
+        ninja_error_where(&m->err,
+                          "%d of %d VMs arrived, the others stay where they were; run "
+                          "ninjactl migrate again when the cause is mended",
+                          moved, moving);
+        leave_copying(m);
+    }
+}
+
+static void on_prepared_again(void *arg, const struct ninja_error *err)
+{
+    struct migration_vm *vm = arg;
+    if (err != NULL) {
+        on_copied(vm, err);
+        return;
+    }
+    vm->vmm->driver->migrate(vm->vmm, on_copied, vm);
+}
+
+static void on_receiver_taken_back(void *arg, const struct ninja_error *err)
+{
+    struct migration_vm *vm = arg;
+    if (err != NULL) {
+        on_copied(vm, err);
+        return;
+    }
+    vm->vmm->driver->prepare(vm->vmm, vm->m->options.to, on_prepared_again, vm);
+}
+
+/*
+ * The first round of a migration that is taken on, for a VM whose copy had not begun. A receiver
+ * takes migrate-incoming once, so it is made anew; where nobody would start another one it is used
+ * as it is, as the copy step began with all of them ready.
+ */
+static void begin_copy_late(struct migration_vm *vm)
+{
+    if (vm->m->cluster->sites[vm->m->options.to].prepare != NULL) {
+        vm->vmm->driver->cancel(vm->vmm, on_receiver_taken_back, vm);
+    } else {
+        vm->vmm->driver->migrate(vm->vmm, on_copied, vm);
+    }
+}
+
+static void begin_copy_round(struct migration *m)
+{
+    bool taken_on = m->taken_on_in[0] != '\0' && m->copy_round == 1;
+    m->copy_round++;
+    m->cancelling = false;
+    gather_begin(&m->gather, m->base, on_round_over, m);
+    for (int i = 0; i < m->n; i++) {
+        struct migration_vm *vm = &m->vms[i];
+        if (!vm->moves || (vm->vmm->moved && !vm->vmm->split)) {
+            continue;
+        }
+        gather_add(&m->gather);
+        vm->copying = true;
+        stage_begin(vm, STAGE_COPY);
+        if (m->copy_round == 1) {
+            vm->vmm->driver->migrate(vm->vmm, on_copied, vm);
+        } else if (taken_on && !vm->vmm->on_its_way) {
+            begin_copy_late(vm);
+        } else {
+            vm->vmm->driver->prepare(vm->vmm, m->options.to, on_prepared_again, vm);
+        }
+    }
+}
+
+/* A migration that is taken on, and back: what arrives in spite of it takes the others along. */
+static void take_copies_back(struct migration *m)
+{
+    gather_begin(&m->gather, m->base, on_round_over, m);
+    for (int i = 0; i < m->n; i++) {
+        if (m->vms[i].moves && m->vms[i].vmm->on_its_way) {
+            cancel_copy(&m->vms[i]);
+        }
+    }
+}
+
+void begin_copy(struct migration *m)
+{
+    state_set(&m->states, STATE_COPYING);
+    if (m->taken_back) {
+        take_copies_back(m);
+    } else {
+        begin_copy_round(m);
+    }
+}
+
+/* The second half cancels once more, and waits for it. */
+static void on_prepare_cancelled(void *arg, const struct ninja_error *err)
+{
+}
+
+void abort_drivers(struct migration *m)
+{
+    bool copying = false;
+    for (int i = 0; i < m->n; i++) {
+        struct migration_vm *vm = &m->vms[i];
+        copying |= vm->copying;
+        if (vm->stage == STAGE_PREPARE) {
+            vm->vmm->driver->cancel(vm->vmm, on_prepare_cancelled, vm);
+        }
+    }
+    if (copying && !m->cancelling) {
+        ninja_error_set(&m->err, "Aborted", "aborted on request");
+        cancel_all_copies(m);
+    }
+}

@@ -1,0 +1,200 @@
+/*
+ * Inside the coordinator: the migration itself, and the steps of its two halves.
+ */
+#ifndef NINJA_COORDINATOR_PRIVATE_H
+#define NINJA_COORDINATOR_PRIVATE_H
+
+#include "host/agent/guest_command.h"
+#include "host/agent/link_wait.h"
+#include "host/base/timer.h"
+#include "host/migration/coordinator.h"
+#include "host/migration/samples.h"
+#include "host/migration/state.h"
+#include "host/switch/switch.h"
+
+/* What is timed for each VM. */
+enum stage {
+    STAGE_PREPARE,
+    STAGE_DETACH,
+    STAGE_UNPLUG,
+    STAGE_COPY,
+    STAGE_CONNECT, /* to the agent, at the destination */
+    STAGE_FINISH,  /* the source QEMU ends */
+    STAGE_PLUG,
+    STAGE_ATTACH,
+    STAGE_LINK,
+    STAGES,
+};
+
+struct migration_vm {
+    struct migration *m;
+    struct vmm *vmm;     /* the survey's */
+    struct agent *agent; /* the survey's */
+    int from;            /* site at the beginning */
+    bool moves;          /* it is not at the destination already */
+    bool had_device;
+    bool detached;    /* its detach scripts were run */
+    bool copying;     /* its part of the copy step is going on */
+    bool arrived;     /* and the journal says so */
+    bool undecided;   /* at which side it is to run: nothing of it is touched any more */
+    bool fresh_agent; /* the agent was reached where the VM is now */
+    bool plugged;     /* it was given a device, or tried to be */
+    bool attached;    /* its attach scripts were run, after the move or the rollback */
+    enum link_kind link;
+    char link_name[32];
+    enum stage stage;       /* STAGES: none */
+    int64_t stage_began_ms; /* since the migration began */
+    int64_t stages[STAGES]; /* ms, of the last time; -1: not done */
+    json_t *timeline;       /* of the report: each time that a stage was run */
+    int64_t arrived_ms;     /* since the migration began; -1: not seen */
+    struct guest_command *command;
+    struct link_wait *link_wait;
+    json_t *before, *standby, *after; /* interconnects */
+};
+
+struct migration {
+    struct event_base *base;
+    const struct cluster *cluster;
+    struct migration_options options;
+    struct survey *survey;
+    struct journal *journal;
+    const struct migration_handler *handler;
+    void *arg;
+
+    struct state_machine states;
+    struct migration_vm *vms;
+    int n;
+    struct agent *const *agents;
+    bool *may_be_unplugged; /* by VM: had a device to take away */
+
+    size_t step;        /* index in the table of steps */
+    size_t failed_step; /* where it began to roll back */
+    struct gather gather;
+    int copy_round;
+    bool cancelling;
+    bool suspended; /* a VM is split, and stands still: not ended, but left as it is */
+
+    struct transport_switch *sw; /* the one that is going on */
+    bool held;                   /* paused mode: the ranks are released, sw goes on later */
+    bool on_standby;             /* live mode: the first switch is done */
+    json_t *switches;            /* reports */
+    struct samples *samples;     /* of the copies */
+    json_t *jobs_after;
+
+    const struct hooks *hooks; /* NULL: none are run */
+    struct {
+        struct hooks_run *run; /* NULL: none runs */
+        bool may_veto;
+        bool announced;  /* pre-migrate or pre-recover was run */
+        size_t warnings; /* that there were before the step at hand */
+        struct ninja_error veto;
+        void (*next)(struct migration *m);
+    } hook;
+
+    bool begun; /* a step was */
+    bool abort_requested, rolling_back, touched, ending, ended, operator_needed;
+    char taken_on_in[24];   /* the state in which it was interrupted; empty: it was not */
+    bool taken_back;        /* taken on to be aborted, with copies on their way */
+    struct ninja_error err; /* what made it fail */
+    json_t *warnings;
+    enum outcome outcome;
+    char reason[1000];
+    struct event *soon, *abort_soon;
+    char began[40], ended_at[40]; /* wall clock */
+};
+
+struct migration_step {
+    const char *name;
+    bool building; /* belongs to the second half, which a rollback runs too */
+    bool (*needed)(const struct migration *m);
+    void (*begin)(struct migration *m);
+    const char *text; /* for the plan */
+};
+
+/** Whether it has nothing to do where no VM is to move. */
+bool step_moves(const struct migration_step *step);
+
+extern const struct migration_step migration_steps[];
+extern const size_t migration_n_steps;
+
+/**
+ * Runs the hooks of a stage, "WHEN-WHAT", and then calls next: at once, if there are none. A veto
+ * is in m->hook.veto then; a failure where there can be none has become a warning.
+ *
+ * @param outcome  how what is over ended; NULL: it is not
+ */
+void hooks_then(struct migration *m, const char *when, const char *what, bool may_veto,
+                const char *outcome, void (*next)(struct migration *m));
+
+/** Goes on with the step at hand, from the event loop. */
+void run_soon(struct migration *m);
+/** A state or stage began. */
+void changed(struct migration *m);
+
+/** Ends the step; the next one begins from the event loop. */
+void step_done(struct migration *m);
+/** Fails the migration: in the first half it is rolled back from here. */
+void step_failed(struct migration *m, const struct ninja_error *err);
+/** For gather_begin(): done or failed. */
+void step_gathered(void *arg, const struct ninja_error *err);
+
+/** Ends for now: what was begun is left as it is, to be taken on when an operator has mended it. */
+void suspend(struct migration *m);
+
+/** The move of a VM was taken back; err as the driver gave it. What it could not is a warning. */
+void vm_taken_back(struct migration_vm *vm, const struct ninja_error *err);
+
+/** Something is not as asked, but the migration goes on: it ends degraded. */
+void add_warning(struct migration *m, const struct ninja_error *err);
+
+void stage_begin(struct migration_vm *vm, enum stage stage);
+void stage_end(struct migration_vm *vm);
+/** The stage that runs, as in the report. ms: taken over. */
+json_t *stage_to_json(const struct migration_vm *vm, json_t *ms);
+const char *stage_name(enum stage stage);
+
+bool any_vm(const struct migration *m, bool (*is)(const struct migration_vm *vm));
+int vms_moved(const struct migration *m);
+/** The site that the VMs that move came from, "several", or empty. */
+const char *came_from(const struct migration *m);
+int timeout_of(const struct migration *m, enum timeout timeout);
+
+/* switch callbacks common to both halves */
+void take_switch_report(struct migration *m);
+
+/* coordinator_leave.c: the first half */
+bool needs_standby(const struct migration *m);
+bool is_paused(const struct migration *m);
+bool has_device_to_leave(const struct migration *m);
+void begin_prepare(struct migration *m);
+void begin_standby(struct migration *m);
+void begin_hold(struct migration *m);
+void begin_detach(struct migration *m);
+void begin_unplug(struct migration *m);
+void begin_copy(struct migration *m);
+/** Notes in the journal that a VM runs at the destination. */
+void vm_arrived(void *arg);
+/** Cancels prepare or copy, if one is going on. */
+void abort_drivers(struct migration *m);
+
+/* coordinator_settle.c: the second half */
+bool is_rolling_back(const struct migration *m);
+bool any_moved(const struct migration *m);
+bool needs_agent(const struct migration *m);
+bool needs_device(const struct migration *m);
+bool needs_attach(const struct migration *m);
+bool needs_link(const struct migration *m);
+bool needs_best(const struct migration *m);
+bool is_held(const struct migration *m);
+void begin_cancel(struct migration *m);
+void begin_connect(struct migration *m);
+void begin_finish(struct migration *m);
+void begin_baseline(struct migration *m);
+void begin_plug(struct migration *m);
+void begin_attach(struct migration *m);
+void begin_link(struct migration *m);
+void begin_best(struct migration *m);
+void begin_resume(struct migration *m);
+void begin_after(struct migration *m);
+
+#endif

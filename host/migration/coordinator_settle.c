@@ -1,0 +1,340 @@
+/*
+ * The second half of a migration: every VM gets what the site where it now is has for it, and the
+ * jobs get the best transports. A rollback runs it too; see coordinator.c.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "common/log.h"
+#include "host/agent/guest_answer.h"
+#include "host/migration/coordinator_private.h"
+
+bool is_rolling_back(const struct migration *m)
+{
+    return m->rolling_back;
+}
+
+bool any_moved(const struct migration *m)
+{
+    return vms_moved(m) > 0;
+}
+
+/* Its channel broke with the move, or was not there when a migration was taken on. */
+static bool lacks_agent(const struct migration_vm *vm)
+{
+    return !vm->undecided && (vm->vmm->moved || !agent_is_ready(vm->agent));
+}
+
+bool needs_agent(const struct migration *m)
+{
+    return any_vm(m, lacks_agent);
+}
+
+static void enter(struct migration *m, enum migration_state state)
+{
+    if (!m->rolling_back) {
+        state_set(&m->states, state);
+    }
+}
+
+/* A VM's part of a step ended; what went wrong is a warning. */
+static void vm_over(struct migration_vm *vm, const struct ninja_error *err)
+{
+    stage_end(vm);
+    if (err != NULL) {
+        ninja_log_about(NINJA_LOG_VM, vmm_name(vm->vmm));
+        add_warning(vm->m, err);
+        ninja_log_about(NINJA_LOG_VM, "");
+    }
+    gather_done(&vm->m->gather, NULL);
+}
+
+static void on_driver_done(void *arg, const struct ninja_error *err)
+{
+    vm_over(arg, err);
+}
+
+/* ---- cancel ---- */
+
+static void on_cancelled(void *arg, const struct ninja_error *err)
+{
+    struct migration_vm *vm = arg;
+    vm_taken_back(vm, err);
+    gather_done(&vm->m->gather, NULL);
+}
+
+void begin_cancel(struct migration *m)
+{
+    gather_begin(&m->gather, m->base, step_gathered, m);
+    for (int i = 0; i < m->n; i++) {
+        if (m->vms[i].moves) {
+            gather_add(&m->gather);
+            m->vms[i].vmm->driver->cancel(m->vms[i].vmm, on_cancelled, &m->vms[i]);
+        }
+    }
+}
+
+/* ---- the agents, where the VMs are now ---- */
+
+void begin_connect(struct migration *m)
+{
+    gather_begin(&m->gather, m->base, step_gathered, m);
+    for (int i = 0; i < m->n; i++) {
+        struct migration_vm *vm = &m->vms[i];
+        if (lacks_agent(vm)) {
+            gather_add(&m->gather);
+            stage_begin(vm, STAGE_CONNECT);
+            agent_connect(vm->agent, vmm_entry(vm->vmm)->agent, on_driver_done, vm);
+        }
+    }
+}
+
+void begin_finish(struct migration *m)
+{
+    gather_begin(&m->gather, m->base, step_gathered, m);
+    for (int i = 0; i < m->n; i++) {
+        struct migration_vm *vm = &m->vms[i];
+        if (vm->vmm->moved) {
+            gather_add(&m->gather);
+            stage_begin(vm, STAGE_FINISH);
+            vm->vmm->driver->finish(vm->vmm, on_driver_done, vm);
+        }
+    }
+}
+
+/* ---- interconnects ---- */
+
+static void on_baseline(void *arg, json_t *result, const struct ninja_error *err)
+{
+    struct migration_vm *vm = arg;
+    json_decref(vm->standby);
+    vm->standby = guest_interconnects(result);
+    vm_over(vm, err);
+}
+
+static void on_after(void *arg, json_t *result, const struct ninja_error *err)
+{
+    struct migration_vm *vm = arg;
+    json_decref(vm->after);
+    vm->after = guest_interconnects(result);
+    vm_over(vm, err);
+}
+
+static void ask_interconnects(struct migration *m, agent_reply reply)
+{
+    gather_begin(&m->gather, m->base, step_gathered, m);
+    for (int i = 0; i < m->n; i++) {
+        if (m->vms[i].undecided) {
+            continue;
+        }
+        gather_add(&m->gather);
+        agent_execute(m->vms[i].agent, "ninja-interconnects", NULL, timeout_of(m, TIMEOUT_COMMAND),
+                      reply, &m->vms[i]);
+    }
+}
+
+void begin_baseline(struct migration *m)
+{
+    ask_interconnects(m, on_baseline);
+}
+
+void begin_after(struct migration *m)
+{
+    ask_interconnects(m, on_after);
+}
+
+/* ---- plug, attach, link ---- */
+
+/* A VM that is taken back gets what it had; one that is where it is to be, what is there for it. */
+static bool lacks_device(const struct migration_vm *vm)
+{
+    bool is_there = vm->vmm->moved || (!vm->moves && !vm->m->rolling_back);
+    return !vm->undecided && vmm_lacks_device(vm->vmm) && (is_there || vm->had_device);
+}
+
+bool needs_device(const struct migration *m)
+{
+    return any_vm(m, lacks_device);
+}
+
+void begin_plug(struct migration *m)
+{
+    gather_begin(&m->gather, m->base, step_gathered, m);
+    for (int i = 0; i < m->n; i++) {
+        struct migration_vm *vm = &m->vms[i];
+        if (lacks_device(vm)) {
+            gather_add(&m->gather);
+            stage_begin(vm, STAGE_PLUG);
+            vm->plugged = true;
+            vm->vmm->driver->plug(vm->vmm, on_driver_done, vm);
+        }
+    }
+}
+
+static bool wants_attach(const struct migration_vm *vm)
+{
+    bool left = vm->moves && (vm->vmm->moved || vm->detached);
+    return !vm->undecided && vm->vmm->has_device && (left || vm->plugged) &&
+           agent_is_ready(vm->agent);
+}
+
+bool needs_attach(const struct migration *m)
+{
+    return any_vm(m, wants_attach);
+}
+
+static void on_attached(void *arg, json_t *data, const struct ninja_error *error)
+{
+    struct migration_vm *vm = arg;
+    struct ninja_error err = NINJA_ERROR_INIT;
+    if (error != NULL) {
+        err = *error;
+    }
+    vm->attached = error == NULL;
+    guest_command_free(vm->command);
+    vm->command = NULL;
+    vm_over(vm, error ? &err : NULL);
+}
+
+void begin_attach(struct migration *m)
+{
+    gather_begin(&m->gather, m->base, step_gathered, m);
+    for (int i = 0; i < m->n; i++) {
+        struct migration_vm *vm = &m->vms[i];
+        if (wants_attach(vm)) {
+            gather_add(&m->gather);
+            stage_begin(vm, STAGE_ATTACH);
+            vm->command = guest_command_start(m->base, vm->agent, "ninja-attach", "NINJA_ATTACHED",
+                                              vmm_entry(vm->vmm)->device,
+                                              timeout_of(m, TIMEOUT_ATTACH), on_attached, vm);
+        }
+    }
+}
+
+static bool is_attached(const struct migration_vm *vm)
+{
+    return vm->attached;
+}
+
+bool needs_link(const struct migration *m)
+{
+    return any_vm(m, is_attached);
+}
+
+static void on_link(void *arg, enum link_kind kind, const char *name,
+                    const struct ninja_error *error)
+{
+    struct migration_vm *vm = arg;
+    struct ninja_error err = NINJA_ERROR_INIT;
+    if (error != NULL) {
+        err = *error;
+    }
+    vm->link = kind;
+    snprintf(vm->link_name, sizeof(vm->link_name), "%s", name);
+    link_wait_free(vm->link_wait);
+    vm->link_wait = NULL;
+    vm_over(vm, error ? &err : NULL);
+}
+
+void begin_link(struct migration *m)
+{
+    gather_begin(&m->gather, m->base, step_gathered, m);
+    for (int i = 0; i < m->n; i++) {
+        struct migration_vm *vm = &m->vms[i];
+        if (vm->attached) {
+            gather_add(&m->gather);
+            stage_begin(vm, STAGE_LINK);
+            /* A device that never left is not new: then whatever works will do. */
+            bool stayed = !vm->vmm->moved && vm->stages[STAGE_PLUG] < 0;
+            vm->link_wait = link_wait_start(m->base, vm->agent, stayed ? NULL : vm->standby,
+                                            timeout_of(m, TIMEOUT_LINK), on_link, vm);
+        }
+    }
+}
+
+/* ---- the switch after ---- */
+
+static bool has_link(const struct migration_vm *vm)
+{
+    return vm->attached && vm->link != LINK_NONE;
+}
+
+bool needs_best(const struct migration *m)
+{
+    if (m->taken_on_in[0] != '\0') {
+        return true; /* whatever the ranks were at */
+    }
+    return m->options.mode == MODE_LIVE &&
+           (any_vm(m, has_link) || (m->rolling_back && m->on_standby));
+}
+
+static void on_best_phase(void *arg, enum switch_phase phase)
+{
+    struct migration *m = arg;
+    if (phase == SWITCH_QUIESCING) {
+        enter(m, STATE_QUIESCING);
+    } else if (phase == SWITCH_RELEASING) {
+        enter(m, STATE_RELEASING);
+    } else {
+        enter(m, STATE_RESUMING);
+    }
+}
+
+/* Where the jobs are left. Of ranks that another coordinator stopped nothing is known. */
+static void explain_best(struct migration *m, struct ninja_error *why)
+{
+    if (m->taken_on_in[0] != '\0' && !switch_left_ranks_running(m->sw)) {
+        m->operator_needed = true;
+        ninja_error_where(why, "ranks may be standing still, as the coordinator that stopped them "
+                               "ended; give ninjactl switch when every agent answers");
+        return;
+    }
+    if (strcmp(why->class, "Resume") == 0) {
+        m->operator_needed = true;
+    } else {
+        ninja_error_where(why, "the jobs stay on their standby transports");
+    }
+}
+
+static void on_best(void *arg, const struct ninja_error *err)
+{
+    struct migration *m = arg;
+    struct ninja_error why = NINJA_ERROR_INIT;
+    if (err != NULL) {
+        why = *err;
+        explain_best(m, &why);
+    }
+    take_switch_report(m);
+    if (err != NULL) {
+        step_failed(m, &why);
+    } else {
+        step_done(m);
+    }
+}
+
+static const struct switch_handler best_handler = {
+    .phase = on_best_phase,
+    .done = on_best,
+};
+
+void begin_best(struct migration *m)
+{
+    struct switch_options options = {
+        .cluster = m->cluster,
+        .release = "@network",
+        .reselect = "@best",
+        .since_ms = m->states.began_ms,
+    };
+    m->sw = switch_start(m->base, m->agents, m->n, &options, &best_handler, m);
+}
+
+bool is_held(const struct migration *m)
+{
+    return m->held;
+}
+
+void begin_resume(struct migration *m)
+{
+    enter(m, STATE_RESUMING);
+    switch_continue(m->sw, "@best");
+}

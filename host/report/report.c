@@ -1,0 +1,140 @@
+#include "host/report/report.h"
+
+#include <string.h>
+
+#include "host/base/json_text.h"
+
+static long long integer_of(json_t *object, const char *key)
+{
+    return (long long)json_integer_value(json_object_get(object, key));
+}
+
+/* A column of the table of VMs is as wide as the VM's name: two that are cut may look the same. */
+static void print_cell(FILE *out, json_t *vm, const char *text)
+{
+    size_t len = strlen(json_text_in(vm, "name"));
+    fprintf(out, " %*s", len > 9 ? (int)len : 9, text);
+}
+
+static void print_ms(FILE *out, json_t *vm, json_t *value)
+{
+    char text[24] = "-";
+    if (json_is_integer(value)) {
+        snprintf(text, sizeof(text), "%lld", (long long)json_integer_value(value));
+    }
+    print_cell(out, vm, text);
+}
+
+static json_t *stage_of(json_t *vm, const char *stage)
+{
+    return strcmp(stage, "downtime") == 0 ? json_object_get(vm, "downtime_ms")
+                                          : json_object_get(json_object_get(vm, "stages"), stage);
+}
+
+static void print_stages(FILE *out, json_t *vms)
+{
+    static const char *const stages[] = {"prepare", "detach", "unplug", "copy",   "downtime",
+                                         "connect", "finish", "plug",   "attach", "link"};
+    size_t i;
+    json_t *vm;
+    fprintf(out, "\nEvery VM (ms)  ");
+    json_array_foreach(vms, i, vm)
+    {
+        print_cell(out, vm, json_text_in(vm, "name"));
+    }
+    fprintf(out, "\n");
+    for (size_t s = 0; s < sizeof(stages) / sizeof(stages[0]); s++) {
+        fprintf(out, "  %-13s", stages[s]);
+        json_array_foreach(vms, i, vm)
+        {
+            print_ms(out, vm, stage_of(vm, stages[s]));
+        }
+        fprintf(out, "\n");
+    }
+    fprintf(out, "  %-13s", "MiB sent");
+    json_array_foreach(vms, i, vm)
+    {
+        char text[40];
+        snprintf(text, sizeof(text), "%.1f",
+                 (double)integer_of(vm, "transferred_bytes") / 1048576.0);
+        print_cell(out, vm, text);
+    }
+    fprintf(out, "\n  %-13s", "new link");
+    json_array_foreach(vms, i, vm)
+    {
+        print_cell(out, vm, json_text_in(vm, "link")[0] ? json_text_in(vm, "link") : "-");
+    }
+    fprintf(out, "\n");
+}
+
+void report_print_switch(FILE *out, json_t *sw)
+{
+    size_t i;
+    json_t *step, *left;
+    fprintf(out, "Switch %s -> %s: %s, attempts %lld, rounds %lld, jobs stood still for %lld ms\n",
+            json_text_in(sw, "release"), json_text_in(sw, "reselect"), json_text_in(sw, "outcome"),
+            integer_of(sw, "attempts"), integer_of(sw, "rounds"), integer_of(sw, "stall_ms"));
+    json_array_foreach(json_object_get(sw, "steps"), i, step)
+    {
+        fprintf(out, "  %-10s round %lld %9lld ms   slowest rank %.1f ms\n",
+                json_text_in(step, "step"), integer_of(step, "round"), integer_of(step, "ms"),
+                (double)integer_of(step, "max_rank_micros") / 1000.0);
+    }
+    json_array_foreach(json_object_get(sw, "left_out"), i, left)
+    {
+        fprintf(out, "  rank %lld (%s) goes on without %s: no message gets through\n",
+                integer_of(left, "rank"), json_text_in(left, "vm"),
+                json_text_in(left, "transports"));
+    }
+}
+
+static void print_transports(FILE *out, const char *when, json_t *jobs)
+{
+    size_t i, r;
+    json_t *job, *rank;
+    json_array_foreach(jobs, i, job)
+    {
+        fprintf(out, "Job %s %s:", json_text_in(job, "job"), when);
+        json_array_foreach(json_object_get(job, "ranks"), r, rank)
+        {
+            const char *name;
+            json_t *peers;
+            fprintf(out, "%s %lld (%s)", r ? "," : " rank", integer_of(rank, "rank"),
+                    json_text_in(rank, "vm"));
+            json_object_foreach(json_object_get(rank, "transports"), name, peers)
+            {
+                fprintf(out, " %s:%lld", name, (long long)json_integer_value(peers));
+            }
+        }
+        fprintf(out, "\n");
+    }
+}
+
+void report_print(FILE *out, json_t *report)
+{
+    size_t i;
+    json_t *entry;
+    fprintf(out, "Migration %s (%s) from %s to %s: %s\n", json_text_in(report, "id"),
+            json_text_in(report, "mode"), json_text_in(report, "from"), json_text_in(report, "to"),
+            json_text_in(report, "outcome"));
+    if (json_text_in(report, "reason")[0] != '\0') {
+        fprintf(out, "Reason: %s\n", json_text_in(report, "reason"));
+    }
+    fprintf(out, "Begin %s, end %s\n\nState            start ms        ms\n",
+            json_text_in(report, "begin"), json_text_in(report, "end"));
+    json_array_foreach(json_object_get(report, "states"), i, entry)
+    {
+        fprintf(out, "  %-13s %9lld %9lld\n", json_text_in(entry, "state"),
+                integer_of(entry, "start_ms"), integer_of(entry, "ms"));
+    }
+    print_stages(out, json_object_get(report, "vms"));
+    fprintf(out, "\n");
+    json_array_foreach(json_object_get(report, "switches"), i, entry)
+    {
+        report_print_switch(out, entry);
+    }
+    print_transports(out, "before", json_object_get(report, "jobs_before"));
+    print_transports(out, "after", json_object_get(report, "jobs_after"));
+    fprintf(out, "Jobs stood still for %lld ms in all, %lld ms at a time\n",
+            integer_of(report, "stall_total_ms"), integer_of(report, "stall_longest_ms"));
+}

@@ -1,0 +1,507 @@
+/*
+ * One attempt is: jobs query, stop, then rounds of drain and settle until no count changes, then
+ * release, open, connect, verify, resume. switch_start_step() gives a step to every agent that has
+ * ranks of a job (a "part"), and switch_step_over() runs when all parts reported or failed.
+ *
+ *     stop --> drain --> settle --> release --> [held] --> open --> connect --> verify --> resume
+ *               ^ counts   |                                ^  |      |           |
+ *               +- changed +                                +--+------+-----------+ with a fallback
+ *     any failure up to settle: resume, pause, next attempt
+ *     ranks found in the middle of a switch, whose coordinator ended:
+ *         one of them has released: begin with release, in a new epoch; if jobs run that have no
+ *             part in it, begin again at the end with all
+ *         otherwise: resume, and begin again
+ *     a failed release: once more
+ *     any failure from release on: noted; open, connect, verify and resume all the same
+ *     no list left to fall back to: all are tried again for a while; then the jobs that they do not
+ *     reach stay as they are, and others resume
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/log.h"
+#include "host/base/json_text.h"
+#include "host/switch/switch_private.h"
+
+#define MAX_ROUNDS     10000
+#define MAX_TAKE_OVERS 20
+#define MAX_STALE      24
+
+static void begin_attempt(struct transport_switch *sw);
+
+void switch_tell_phase(struct transport_switch *sw, enum switch_phase phase)
+{
+    if (sw->handler->phase != NULL) {
+        sw->handler->phase(sw->arg, phase);
+    }
+}
+
+/* ---- the end of an attempt ---- */
+
+static void forget_jobs(struct transport_switch *sw)
+{
+    for (int i = 0; i < sw->n_parts; i++) {
+        agent_forget(sw->agents[sw->parts[i].vm], &sw->parts[i]);
+        timer_free(&sw->parts[i].again);
+    }
+    for (int i = 0; sw->jobs != NULL && i < sw->jobs->n; i++) {
+        counts_free(sw->switched[i].sent);
+        counts_free(sw->switched[i].held);
+        json_decref(sw->switched[i].addresses);
+        free(sw->switched[i].micros);
+    }
+    free(sw->parts);
+    free(sw->switched);
+    jobs_free(sw->jobs);
+    sw->parts = NULL;
+    sw->switched = NULL;
+    sw->jobs = NULL;
+    sw->n_parts = 0;
+}
+
+static void finish(struct transport_switch *sw)
+{
+    sw->ended = true;
+    timer_free(&sw->deadline);
+    sw->handler->done(sw->arg, ninja_error_is_set(&sw->err) ? &sw->err : NULL);
+}
+
+static void on_next_attempt(evutil_socket_t fd, short what, void *arg)
+{
+    struct transport_switch *sw = arg;
+    timer_free(&sw->next);
+    begin_attempt(sw);
+}
+
+static bool may_try_again(const struct transport_switch *sw)
+{
+    static const char *const final[] = {"Refused", "Protocol", "Aborted"};
+    for (size_t i = 0; i < sizeof(final) / sizeof(final[0]); i++) {
+        if (strcmp(sw->err.class, final[i]) == 0) {
+            return false;
+        }
+    }
+    return !sw->aborted && sw->attempt < sw->options.cluster->quiesce_attempts;
+}
+
+/*
+ * The job has had higher epochs than anybody said. They are looked for ever further up, and it is
+ * no attempt.
+ */
+static void look_for_a_higher_epoch(struct transport_switch *sw)
+{
+    if (strcmp(sw->err.class, "StaleEpoch") == 0 && sw->n_stale < MAX_STALE) {
+        sw->n_stale++;
+        sw->attempt--;
+        sw->given_epochs *= 2;
+    }
+}
+
+static void attempt_given_up(struct transport_switch *sw)
+{
+    json_array_append_new(sw->given_up,
+                          json_pack("{s:o, s:i, s:o, s:I, s:I}", "reason",
+                                    json_text(sw->err.message), "rounds", sw->round, "start_ms",
+                                    switch_stall_start(sw), "stall_ms", (json_int_t)sw->stall_ms,
+                                    "stopped_at_us", (json_int_t)sw->stopped_at_us));
+    look_for_a_higher_epoch(sw);
+    if (!may_try_again(sw)) {
+        finish(sw);
+        return;
+    }
+    int doublings = sw->attempt < 1 ? 0 : sw->attempt - 1 < 6 ? sw->attempt - 1 : 6;
+    int pause = sw->options.cluster->quiesce_pause_ms << doublings;
+    ninja_log_warning("quiesce attempt %d of %d was given up: %s; next one in %d ms", sw->attempt,
+                      sw->options.cluster->quiesce_attempts, sw->err.message, pause);
+    sw->err = (struct ninja_error)NINJA_ERROR_INIT;
+    sw->giving_up = false;
+    sw->next = timer_start(sw->base, pause, on_next_attempt, sw);
+}
+
+void switch_give_up_attempt(struct transport_switch *sw)
+{
+    sw->giving_up = true;
+    if (sw->stopped) {
+        switch_start_step(sw, RESUME);
+    } else {
+        attempt_given_up(sw);
+    }
+}
+
+/* ---- from step to step ---- */
+
+static bool any_stuck(const struct transport_switch *sw)
+{
+    bool any = false;
+    for (int i = 0; i < sw->jobs->n; i++) {
+        any |= sw->switched[i].stuck;
+    }
+    return any;
+}
+
+/*
+ * The job stood still from when the first rank was at rest. Until then all computed, however long
+ * they were waited for; if none ever was, it did not stand still.
+ */
+static void take_stall(struct transport_switch *sw)
+{
+    int64_t now = now_ms();
+    int64_t since = sw->step_failed ? sw->stopped_at : sw->at_rest_since;
+    bool stood = since <= now;
+    sw->stall_ms = stood ? now - since : 0;
+    sw->stopped_at_us = stood ? wall_clock_us() - sw->stall_ms * 1000 : 0;
+    sw->stopped_at = since;
+}
+
+static void ranks_run_again(struct transport_switch *sw)
+{
+    sw->stopped = false;
+    take_stall(sw);
+    sw->ranks_run |= !sw->step_failed && !any_stuck(sw);
+    bool taken_over = sw->taking_over || (sw->left_out && !sw->aborted);
+    taken_over &= !ninja_error_is_set(&sw->err);
+    if (taken_over && sw->attempt >= MAX_TAKE_OVERS) {
+        ninja_error_set(&sw->err, "Resume", "ranks were told to run %d times, and do not",
+                        sw->attempt);
+        finish(sw);
+    } else if (taken_over) {
+        sw->taking_over = false;
+        begin_attempt(sw);
+    } else if (sw->giving_up || sw->taking_over) {
+        sw->taking_over = false;
+        attempt_given_up(sw);
+    } else {
+        finish(sw);
+    }
+}
+
+static bool any_changed(const struct transport_switch *sw)
+{
+    bool any = false;
+    for (int i = 0; i < sw->jobs->n; i++) {
+        any |= sw->switched[i].changed;
+    }
+    return any;
+}
+
+static void next_round(struct transport_switch *sw)
+{
+    if (++sw->round > MAX_ROUNDS) {
+        ninja_error_set(&sw->err, "Timeout", "the drain did not end in %d rounds", MAX_ROUNDS);
+        switch_give_up_attempt(sw);
+        return;
+    }
+    switch_start_step(sw, DRAIN);
+}
+
+static void after_settle(struct transport_switch *sw)
+{
+    bool all_quiet = true;
+    for (int i = 0; i < sw->jobs->n; i++) {
+        struct switched_job *job = &sw->switched[i];
+        job->quiet = !job->changed;
+        all_quiet &= job->quiet;
+    }
+    if (!all_quiet) {
+        next_round(sw);
+    } else if (now_ms() >= sw->lease_end) {
+        ninja_error_set(&sw->err, "Timeout", "the quiesce took longer than its lease");
+        switch_give_up_attempt(sw);
+    } else {
+        switch_tell_phase(sw, SWITCH_RELEASING);
+        sw->released = sw->has_released = true;
+        switch_start_step(sw, RELEASE);
+    }
+}
+
+/* A rank that did not release while others did must not stay so, and a report may have been lost.
+ */
+static void release_again(struct transport_switch *sw)
+{
+    ninja_log_warning("%s; once more", sw->err.message);
+    sw->err = (struct ninja_error)NINJA_ERROR_INIT;
+    sw->released_again = true;
+    sw->round++;
+    switch_start_step(sw, RELEASE);
+}
+
+static void after_release(struct transport_switch *sw)
+{
+    if (ninja_error_is_set(&sw->err) && !sw->released_again) {
+        release_again(sw);
+        return;
+    }
+    if (ninja_error_is_set(&sw->err)) {
+        snprintf(sw->err.class, sizeof(sw->err.class), "Release");
+        switch_set_reselect(sw, SWITCH_PREVIOUS);
+    } else if (sw->options.hold && !sw->aborted && !sw->left_out) {
+        sw->handler->held(sw->arg);
+        return;
+    }
+    switch_begin_reselect(sw);
+}
+
+static void record_step(struct transport_switch *sw)
+{
+    json_array_append_new(
+        sw->steps,
+        json_pack("{s:s, s:i, s:I, s:I, s:I}", "step", switch_step_names[sw->step], "round",
+                  sw->round, "start_ms", (json_int_t)(sw->step_began - sw->options.since_ms), "ms",
+                  (json_int_t)(now_ms() - sw->step_began), "max_rank_micros", sw->step_micros));
+}
+
+/* All parts reported; failed: one of them in this step. */
+void switch_step_over(struct transport_switch *sw, bool failed)
+{
+    timer_free(&sw->deadline);
+    for (int i = 0; i < sw->n_parts; i++) {
+        sw->parts[i].waiting = false;
+        agent_forget(sw->agents[sw->parts[i].vm], &sw->parts[i]);
+        timer_free(&sw->parts[i].again);
+    }
+    record_step(sw);
+    if (failed && sw->step <= SETTLE) {
+        switch_give_up_attempt(sw);
+        return;
+    }
+    switch (sw->step) {
+    case STOP:
+        next_round(sw);
+        break;
+    case DRAIN:
+        if (any_changed(sw)) {
+            next_round(sw);
+        } else {
+            switch_start_step(sw, SETTLE);
+        }
+        break;
+    case SETTLE:
+        after_settle(sw);
+        break;
+    case RELEASE:
+        after_release(sw);
+        break;
+    case OPEN:
+    case CONNECT:
+    case VERIFY:
+        switch_after_reselect(sw, failed);
+        break;
+    case RESUME:
+        ranks_run_again(sw);
+        break;
+    }
+}
+
+/* ---- an attempt ---- */
+
+/* What the ranks are at says with what step to begin. */
+static enum step first_step(const struct jobs *jobs)
+{
+    enum step first = STOP;
+    for (int j = 0; j < jobs->n; j++) {
+        if (job_has_released(&jobs->jobs[j])) {
+            return RELEASE;
+        }
+        if (!job_is_running(&jobs->jobs[j])) {
+            first = RESUME;
+        }
+    }
+    return first;
+}
+
+static void make_parts(struct transport_switch *sw, enum step begin_with)
+{
+    struct jobs *jobs = sw->jobs;
+    sw->switched = calloc((size_t)jobs->n, sizeof(*sw->switched));
+    sw->parts = calloc((size_t)jobs->n * (size_t)sw->n, sizeof(*sw->parts));
+    /* Above what its ranks know, and what an attempt before this one may have given to some of
+     * them. */
+    sw->given_epochs++;
+    for (int j = 0; j < jobs->n; j++) {
+        struct job *job = &jobs->jobs[j];
+        sw->switched[j].job = job;
+        sw->switched[j].sent = counts_new(job->size);
+        sw->switched[j].held = counts_new(job->size);
+        sw->switched[j].micros = calloc((size_t)job->size, sizeof(*sw->switched[j].micros));
+        sw->switched[j].epoch = job->epoch + sw->given_epochs;
+        if (sw->switched[j].epoch > sw->epoch) {
+            sw->epoch = sw->switched[j].epoch;
+        }
+        for (int vm = 0; vm < sw->n; vm++) {
+            bool takes_part = begin_with == STOP || !job_is_running(job);
+            sw->left_out |= !takes_part;
+            if (takes_part && switch_ranks_in(job, vm) > 0) {
+                struct part *part = &sw->parts[sw->n_parts++];
+                *part = (struct part){.sw = sw, .job = j, .vm = vm};
+                snprintf(part->instance, sizeof(part->instance), "%s",
+                         agent_instance(sw->agents[vm]));
+            }
+        }
+    }
+}
+
+static void begin_steps(struct transport_switch *sw, enum step first)
+{
+    make_parts(sw, first);
+    int quiesce_ms = sw->options.cluster->timeouts[TIMEOUT_QUIESCE];
+    sw->stopped = true;
+    sw->stopped_at = now_ms();
+    sw->stopped_at_us = wall_clock_us();
+    sw->at_rest_since = INT64_MAX;
+    sw->budget_end = sw->stopped_at + quiesce_ms;
+    sw->lease_end = sw->budget_end + LEASE_SLACK_MS;
+    if (first != STOP) {
+        ninja_log_warning("ranks are in the middle of a switch whose coordinator ended: %s",
+                          first == RELEASE ? "taking it to its end" : "taking it back");
+    }
+    sw->taking_over = first == RESUME;
+    sw->released = first == RELEASE;
+    sw->has_released |= sw->released;
+    sw->ranks_run |= first == STOP;
+    switch_tell_phase(sw, first == RELEASE ? SWITCH_RELEASING : SWITCH_QUIESCING);
+    switch_start_step(sw, first);
+}
+
+static void on_jobs(void *arg, struct jobs *jobs, const struct ninja_error *err)
+{
+    struct transport_switch *sw = arg;
+    if (err != NULL) {
+        sw->err = *err; /* the query has waited already: no further attempt */
+        finish(sw);
+        return;
+    }
+    sw->jobs = jobs;
+    if (jobs->n == 0) {
+        sw->ranks_run = true;
+        if (sw->options.hold) {
+            sw->handler->held(sw->arg);
+        } else {
+            finish(sw);
+        }
+        return;
+    }
+    if (!switch_ranks_fit(jobs, &sw->err)) {
+        finish(sw);
+        return;
+    }
+    begin_steps(sw, first_step(jobs));
+}
+
+static void begin_attempt(struct transport_switch *sw)
+{
+    struct jobs_query_options options = {
+        .command_ms = sw->options.cluster->timeouts[TIMEOUT_COMMAND],
+        .wait_ms = sw->options.cluster->timeouts[TIMEOUT_JOBS],
+        .unmanaged_in = sw->options.unmanaged_in,
+    };
+    forget_jobs(sw);
+    jobs_query_free(sw->query);
+    json_array_clear(sw->steps);
+    sw->attempt++;
+    sw->round = 0;
+    sw->stall_ms = sw->stopped_at_us = 0;
+    sw->released = sw->released_again = sw->left_out = false;
+    sw->query = jobs_query_start(sw->base, sw->agents, sw->n, &options, on_jobs, sw);
+}
+
+/* ---- the object ---- */
+
+struct transport_switch *switch_start(struct event_base *base, struct agent *const *agents, int n,
+                                      const struct switch_options *options,
+                                      const struct switch_handler *handler, void *arg)
+{
+    struct transport_switch *sw = calloc(1, sizeof(*sw));
+    sw->base = base;
+    sw->agents = agents;
+    sw->n = n;
+    sw->options = *options;
+    sw->release = strdup(options->release);
+    sw->reselect = strdup(options->reselect);
+    sw->handler = handler;
+    sw->arg = arg;
+    sw->steps = json_array();
+    sw->given_up = json_array();
+    sw->dropped = json_array();
+    sw->traffic_before = switch_traffic(sw);
+    for (int i = 0; i < n; i++) {
+        agent_listen(agents[i], switch_on_event, sw);
+    }
+    begin_attempt(sw);
+    return sw;
+}
+
+void switch_continue(struct transport_switch *sw, const char *reselect)
+{
+    if (reselect != NULL) {
+        switch_set_reselect(sw, reselect);
+    }
+    if (sw->n_parts == 0) {
+        finish(sw);
+    } else {
+        switch_begin_reselect(sw);
+    }
+}
+
+static void on_abort(evutil_socket_t fd, short what, void *arg)
+{
+    struct transport_switch *sw = arg;
+    timer_free(&sw->next);
+    /* The step that was going on may have ended in the meantime. */
+    if (sw->released || sw->giving_up || sw->ended) {
+        return;
+    }
+    ninja_error_set(&sw->err, "Aborted", "aborted before anything was released");
+    switch_give_up_attempt(sw);
+}
+
+void switch_abort(struct transport_switch *sw)
+{
+    if (sw->ended || sw->aborted) {
+        return;
+    }
+    sw->aborted = true;
+    if (sw->released || sw->giving_up) {
+        return;
+    }
+    jobs_query_free(sw->query);
+    sw->query = NULL;
+    timer_free(&sw->next);
+    sw->next = timer_start(sw->base, 0, on_abort, sw);
+}
+
+bool switch_has_released(const struct transport_switch *sw)
+{
+    return sw->has_released;
+}
+
+bool switch_left_ranks_running(const struct transport_switch *sw)
+{
+    return sw->ranks_run;
+}
+
+int switch_jobs(const struct transport_switch *sw)
+{
+    return sw->jobs ? sw->jobs->n : 0;
+}
+
+void switch_free(struct transport_switch *sw)
+{
+    if (sw == NULL) {
+        return;
+    }
+    for (int i = 0; i < sw->n; i++) {
+        agent_unlisten(sw->agents[i], switch_on_event, sw);
+    }
+    forget_jobs(sw);
+    jobs_query_free(sw->query);
+    timer_free(&sw->deadline);
+    timer_free(&sw->next);
+    json_decref(sw->steps);
+    json_decref(sw->given_up);
+    json_decref(sw->dropped);
+    free(sw->release);
+    free(sw->reselect);
+    free(sw->wanted);
+    free(sw);
+}

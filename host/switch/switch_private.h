@@ -1,0 +1,123 @@
+/*
+ * Inside a switch: its state, and what switch.c (from step to step), switch_reselect.c (the
+ * lists of transports) and switch_steps.c (one step: giving it and taking the reports) need of each
+ * other.
+ */
+#ifndef NINJA_SWITCH_PRIVATE_H
+#define NINJA_SWITCH_PRIVATE_H
+
+#include "host/base/timer.h"
+#include "host/switch/counts.h"
+#include "host/switch/switch.h"
+#include "host/switch/switch_steps.h"
+
+/* Beyond the quiesce, for release to be given within the lease. */
+#define LEASE_SLACK_MS 5000
+
+/* The ranks of one job in one VM. */
+struct part {
+    struct transport_switch *sw;
+    int job, vm;
+    bool waiting;
+    bool accepted; /* the agent has the step, and will report */
+    bool gone;     /* the job has ended */
+    /* the agent that knew of the ranks, or does again */
+    char instance[AGENT_INSTANCE_SIZE];
+    int64_t back_by; /* when ranks that another agent lost have to be back; 0: none were lost */
+    struct event *again;
+};
+
+struct switched_job {
+    struct job *job;
+    uint32_t epoch; /* of this attempt: that of one job is nothing to another */
+    struct counts *sent, *held;
+    json_t *addresses;        /* by rank, of the last `open`; NULL: none yet */
+    int64_t (*micros)[STEPS]; /* by rank: how long it took for each step, in all rounds */
+    bool changed, quiet;
+    bool stuck; /* after `release`: no transports work for it, so it must not resume */
+};
+
+struct transport_switch {
+    struct event_base *base;
+    struct agent *const *agents;
+    int n;
+    struct switch_options options;
+    char *release, *reselect;
+    char *wanted;       /* the first list that was tried; NULL: none yet */
+    size_t n_fallbacks; /* that were tried after it */
+    int64_t retry_end;  /* until when all lists are tried again; 0: none has failed yet */
+    const struct switch_handler *handler;
+    void *arg;
+
+    struct jobs_query *query;
+    struct jobs *jobs;
+    struct switched_job *switched; /* jobs->n of them */
+    struct part *parts;
+    int n_parts;
+
+    enum step step;
+    int round, attempt, n_stale;
+    uint32_t given_epochs; /* of every job */
+    uint32_t epoch;        /* the highest, for the report */
+    bool released_again, taking_over, stopped, aborted, giving_up, ended, step_failed;
+    bool released;     /* in this attempt */
+    bool has_released; /* in any */
+    bool left_out;     /* a job that runs has no part in what is taken over */
+    bool ranks_run;    /* all were found running, or were given `resume` and said that they do */
+    struct ninja_error err;
+    struct json_traffic traffic_before;
+    int64_t budget_end, lease_end, step_began;
+    int64_t stopped_at;    /* before the first rank can have been stopped */
+    int64_t at_rest_since; /* of the first rank that was at rest, as `resume` found */
+    json_int_t step_micros;
+    struct event *deadline, *next;
+    json_t *steps, *given_up;
+    json_t *dropped; /* what carries nothing, by the ranks' own words */
+    int64_t stall_ms;
+    int64_t stopped_at_us; /* wall clock; 0: this attempt stopped nobody */
+};
+
+/* switch_steps.c */
+
+/** Gives a step to every agent that has ranks of a job; switch_step_over() follows. */
+void switch_start_step(struct transport_switch *sw, enum step step);
+/** For agent_listen(). */
+void switch_on_event(void *arg, struct agent *agent, const char *name, json_t *data);
+/** Whether addresses of so many ranks can be carried; false with err, class "Refused". */
+bool switch_ranks_fit(const struct jobs *jobs, struct ninja_error *err);
+/** Whether those that the ranks reported can. */
+bool switch_addresses_fit(const struct transport_switch *sw, struct ninja_error *err);
+/** How many ranks of a job are in a VM. */
+int switch_ranks_in(const struct job *job, int vm);
+
+/* switch.c */
+
+/** All parts reported, or one failed where one is enough to know how it ends. */
+void switch_step_over(struct transport_switch *sw, bool failed);
+/** Resumes what was stopped, and tries again or ends. */
+void switch_give_up_attempt(struct transport_switch *sw);
+
+/** Says to who began the switch what comes now. */
+void switch_tell_phase(struct transport_switch *sw, enum switch_phase phase);
+
+/* switch_reselect.c */
+
+/* What the ranks used before `release`. */
+#define SWITCH_PREVIOUS "@previous"
+
+/** The list to choose from. */
+void switch_set_reselect(struct transport_switch *sw, const char *btl);
+/** Goes on with `open`. */
+void switch_begin_reselect(struct transport_switch *sw);
+/** After `open`, `connect` or `verify`. */
+void switch_after_reselect(struct transport_switch *sw, bool failed);
+
+/* switch_report.c */
+
+/** When this attempt stopped the ranks, by the report's clock; null: it stopped nobody. */
+json_t *switch_stall_start(const struct transport_switch *sw);
+
+/** What was said to all agents so far, and by them. */
+struct json_traffic switch_traffic(const struct transport_switch *sw);
+
+#endif

@@ -1,0 +1,80 @@
+/* What a switch says of itself. */
+#include <jansson.h>
+
+#include "host/base/json_text.h"
+#include "host/switch/switch_private.h"
+
+json_t *switch_stall_start(const struct transport_switch *sw)
+{
+    return sw->stopped_at_us ? json_integer(sw->stopped_at - sw->options.since_ms) : json_null();
+}
+
+struct json_traffic switch_traffic(const struct transport_switch *sw)
+{
+    struct json_traffic all = {0};
+    for (int i = 0; i < sw->n; i++) {
+        all.lines += agent_traffic(sw->agents[i])->lines;
+        all.bytes += agent_traffic(sw->agents[i])->bytes;
+    }
+    return all;
+}
+
+/* Of one job: for each step that was run a list by rank. */
+static json_t *micros_to_json(const struct switched_job *it)
+{
+    json_t *steps = json_object();
+    for (int s = 0; s < STEPS; s++) {
+        json_t *list = json_array();
+        int64_t all = 0;
+        for (int r = 0; r < it->job->size; r++) {
+            all += it->micros[r][s];
+            json_array_append_new(list, json_integer(it->micros[r][s]));
+        }
+        if (all > 0) {
+            json_object_set(steps, switch_step_names[s], list);
+        }
+        json_decref(list);
+    }
+    return json_pack("{s:s, s:o}", "job", it->job->name, "micros", steps);
+}
+
+/* What the ranks of all jobs use now: for each transport by how many. */
+static json_t *transports_to_json(const struct jobs *jobs)
+{
+    json_t *all = json_object(), *peers;
+    const char *name;
+    for (int j = 0; jobs != NULL && j < jobs->n; j++) {
+        for (int r = 0; r < jobs->jobs[j].size; r++) {
+            json_object_foreach(jobs->jobs[j].ranks[r].transports, name, peers)
+            {
+                json_int_t n = json_integer_value(json_object_get(all, name));
+                json_object_set_new(all, name, json_integer(n + 1));
+            }
+        }
+    }
+    return all;
+}
+
+json_t *switch_report(const struct transport_switch *sw)
+{
+    bool failed = ninja_error_is_set(&sw->err);
+    struct json_traffic now = switch_traffic(sw);
+    json_t *report =
+        json_pack("{s:s, s:s, s:s, s:o, s:i, s:i, s:I, s:I, s:O, s:O, s:O, s:o}", "release",
+                  sw->release, "reselect", sw->reselect, "outcome", failed ? sw->err.class : "done",
+                  "reason", json_text(failed ? sw->err.message : ""), "attempts", sw->attempt,
+                  "rounds", sw->round, "epoch", (json_int_t)sw->epoch, "stall_ms",
+                  (json_int_t)sw->stall_ms, "steps", sw->steps, "given_up", sw->given_up,
+                  "left_out", sw->dropped, "jobs", jobs_to_json(sw->jobs, sw->agents));
+    json_t *ranks = json_array();
+    for (int j = 0; sw->switched != NULL && j < sw->jobs->n; j++) {
+        json_array_append_new(ranks, micros_to_json(&sw->switched[j]));
+    }
+    json_object_set_new(report, "ranks", ranks);
+    json_object_set_new(report, "transports", transports_to_json(sw->jobs));
+    json_object_set_new(report, "start_ms", switch_stall_start(sw));
+    json_object_set_new(report, "stopped_at_us", json_integer(sw->stopped_at_us));
+    json_object_set_new(report, "lines", json_integer(now.lines - sw->traffic_before.lines));
+    json_object_set_new(report, "bytes", json_integer(now.bytes - sw->traffic_before.bytes));
+    return report;
+}

@@ -1,0 +1,141 @@
+/*
+ * From `release` to `resume`: choosing other transports.
+ *
+ *     open --> connect --> verify --> resume
+ *      ^          |           |
+ *      +----------+-----------+  with the next list: the wanted one, what was before, standby
+ *
+ * If none of them works, all are tried again for a while, as what is in the way may pass. Then the
+ * jobs that they do not reach stay as they are, and the others resume.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/log.h"
+#include "host/switch/switch_private.h"
+
+#define RETRY_PAUSE_MS 1000
+
+/* What is tried in turn when a list does not connect all: what the jobs were on; what always works.
+ */
+static const char *const fallbacks[] = {SWITCH_PREVIOUS, "@standby"};
+#define N_FALLBACKS (sizeof(fallbacks) / sizeof(fallbacks[0]))
+
+void switch_set_reselect(struct transport_switch *sw, const char *btl)
+{
+    char *copy = strdup(btl);
+    free(sw->reselect);
+    sw->reselect = copy;
+}
+
+void switch_begin_reselect(struct transport_switch *sw)
+{
+    json_array_clear(sw->dropped);
+    free(sw->wanted);
+    sw->wanted = strdup(sw->reselect);
+    switch_tell_phase(sw, SWITCH_RESELECTING);
+    switch_start_step(sw, OPEN);
+}
+
+/* The next list to try; NULL: there is none. */
+static const char *next_fallback(struct transport_switch *sw)
+{
+    while (sw->n_fallbacks < N_FALLBACKS) {
+        const char *list = fallbacks[sw->n_fallbacks++];
+        if (strcmp(list, sw->wanted) != 0) {
+            return list;
+        }
+    }
+    return NULL;
+}
+
+static void append(struct ninja_error *err, const char *text, const char *name)
+{
+    size_t len = strlen(err->message);
+    snprintf(err->message + len, sizeof(err->message) - len, "%s%s", text, name);
+}
+
+/* No list led to the end. Those for whom the last one did go on. */
+static void leave_stuck_jobs(struct transport_switch *sw)
+{
+    for (int i = 0; i < sw->jobs->n; i++) {
+        sw->switched[i].stuck |= sw->step != VERIFY;
+    }
+    snprintf(sw->err.class, sizeof(sw->err.class), "Resume");
+    append(&sw->err, "; no other transports work either, so the job waits for ninjactl switch", "");
+}
+
+static void resume(struct transport_switch *sw, bool failed)
+{
+    if (failed) {
+        leave_stuck_jobs(sw);
+    } else if (sw->n_fallbacks == 0 && strcmp(sw->err.class, "Reselect") == 0) {
+        sw->err = (struct ninja_error)NINJA_ERROR_INIT; /* it worked when it was tried again */
+    } else if (sw->n_fallbacks > 0) {
+        append(&sw->err, "; fell back to ", sw->reselect);
+    }
+    switch_tell_phase(sw, SWITCH_RESUMING);
+    switch_start_step(sw, RESUME);
+}
+
+static void open_list(struct transport_switch *sw, const char *list)
+{
+    switch_set_reselect(sw, list);
+    json_array_clear(sw->dropped);
+    sw->round++;
+    switch_start_step(sw, OPEN);
+}
+
+static void on_lists_again(evutil_socket_t fd, short what, void *arg)
+{
+    struct transport_switch *sw = arg;
+    timer_free(&sw->next);
+    sw->n_fallbacks = 0;
+    open_list(sw, sw->wanted);
+}
+
+/* Whether all lists are tried again: what is in the way may pass, as a port that is held up does.
+ */
+static bool try_lists_again(struct transport_switch *sw)
+{
+    if (sw->aborted || now_ms() + RETRY_PAUSE_MS >= sw->retry_end) {
+        return false;
+    }
+    ninja_log_warning("%s; no list of transports works, trying again", sw->err.message);
+    sw->next = timer_start(sw->base, RETRY_PAUSE_MS, on_lists_again, sw);
+    return true;
+}
+
+/* Of the first list that failed. */
+static void note_reselect_failed(struct transport_switch *sw)
+{
+    if (strcmp(sw->err.class, "Release") != 0) {
+        snprintf(sw->err.class, sizeof(sw->err.class), "Reselect");
+    }
+    if (sw->retry_end == 0) {
+        sw->retry_end = now_ms() + sw->options.cluster->timeouts[TIMEOUT_RETRY];
+    }
+}
+
+/* After `open`, `connect` or `verify`. */
+void switch_after_reselect(struct transport_switch *sw, bool failed)
+{
+    if (sw->step == OPEN && !failed) {
+        failed = !switch_addresses_fit(sw, &sw->err);
+    }
+    if (!failed && sw->step != VERIFY) {
+        switch_start_step(sw, sw->step == OPEN ? CONNECT : VERIFY);
+        return;
+    }
+    if (failed) {
+        note_reselect_failed(sw);
+    }
+    const char *list = failed ? next_fallback(sw) : NULL;
+    if (list != NULL) {
+        ninja_log_warning("%s; falling back to %s", sw->err.message, list);
+        open_list(sw, list);
+    } else if (!failed || !try_lists_again(sw)) {
+        resume(sw, failed);
+    }
+}

@@ -1,0 +1,568 @@
+/*
+ * One step of a switch: it is given to every agent that has ranks of a job (a "part"), and is over
+ * when all parts reported or failed.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/addresses.h"
+#include "common/base64.h"
+#include "common/fault.h"
+#include "common/log.h"
+#include "host/agent/guest_answer.h"
+#include "host/base/json_text.h"
+#include "host/base/json_lines.h"
+#include "host/switch/switch_private.h"
+
+/* What an agent and its channel may take beyond a step's own time-out. */
+#define GRACE_MS 3000
+
+/* Between two looks whether ranks have come back. */
+#define ASK_AGAIN_MS 200
+
+/* More than any step is waited for. */
+#define MAX_MICROS INT64_C(1000000000000)
+
+/* What a line with the addresses of a job holds beside them. */
+#define LINE_SLACK 1024
+
+/* Base64 of 256 bytes, several times what a rank's addresses take: a job with room for that is
+ * begun. */
+#define ROOM_OF_A_RANK 344
+
+const char *const switch_step_names[STEPS] = {
+    [STOP] = "stop", [DRAIN] = "drain",     [SETTLE] = "settle", [RELEASE] = "release",
+    [OPEN] = "open", [CONNECT] = "connect", [VERIFY] = "verify", [RESUME] = "resume",
+};
+
+/*
+ * The first error is the cause; but that ranks do not run again is what matters then. Before a
+ * release they do, whatever they say.
+ */
+static void note_error(struct transport_switch *sw, const struct ninja_error *err)
+{
+    if (!ninja_error_is_set(&sw->err)) {
+        sw->err = *err;
+    } else if (sw->step == RESUME && sw->released) {
+        snprintf(sw->err.class, sizeof(sw->err.class), "%s", err->class);
+    }
+}
+
+/* A part reported. Up to settle one failure is enough to know how it ends. */
+static void part_over(struct part *part, const struct ninja_error *err)
+{
+    struct transport_switch *sw = part->sw;
+    part->waiting = false;
+    if (err != NULL) {
+        struct ninja_error why = *err;
+        if (sw->step == RESUME) {
+            snprintf(why.class, sizeof(why.class), "Resume");
+        }
+        note_error(sw, &why);
+        sw->step_failed = true;
+        sw->switched[part->job].stuck |= sw->step > SETTLE;
+    }
+    bool waiting = false;
+    for (int i = 0; i < sw->n_parts; i++) {
+        waiting |= sw->parts[i].waiting;
+    }
+    if (!waiting || (sw->step_failed && sw->step <= SETTLE)) {
+        switch_step_over(sw, sw->step_failed);
+    }
+}
+
+static void await_ranks(struct part *part);
+
+/* ---- reports ---- */
+
+static struct ninja_error rank_error(const struct part *part, int rank, const char *status,
+                                     const char *text)
+{
+    static const char *const classes[][2] = {{"refused", "Refused"},
+                                             {"failed", "Failed"},
+                                             {"stale", "Stale"},
+                                             {"timeout", "Timeout"},
+                                             {"lost", "Lost"}};
+    static const char *const words[] = {"refused", "failed", "found stale", "was not done in time",
+                                        "was lost"};
+    struct ninja_error err = NINJA_ERROR_INIT;
+    const struct transport_switch *sw = part->sw;
+    for (size_t i = 0; i < sizeof(classes) / sizeof(classes[0]); i++) {
+        if (strcmp(classes[i][0], status) == 0) {
+            ninja_error_set(&err, classes[i][1], "rank %d of job %s in %s: %s %s%s%.300s", rank,
+                            sw->jobs->jobs[part->job].name, agent_vm(sw->agents[part->vm]),
+                            switch_step_names[sw->step], words[i], text[0] ? ": " : "", text);
+        }
+    }
+    ninja_error_set(&err, "Protocol", "rank %d of job %s: unknown status \"%.20s\"", rank,
+                    sw->jobs->jobs[part->job].name, status);
+    return err;
+}
+
+static bool take_counts(struct part *part, int rank, json_t *report, struct ninja_error *err)
+{
+    struct transport_switch *sw = part->sw;
+    struct switched_job *job = &sw->switched[part->job];
+    bool unused = false;
+    if (sw->step > SETTLE) {
+        return true;
+    }
+    bool *changed = sw->step == STOP ? &unused : &job->changed;
+    if (!counts_set_row(job->sent, rank, json_object_get(report, "a"), changed, err)) {
+        return false;
+    }
+    return sw->step != DRAIN ||
+           counts_set_row(job->held, rank, json_object_get(report, "b"), &unused, err);
+}
+
+/* The agents of all ranks will get it, so what a guest says is checked here, where it is known
+ * whose. */
+static bool take_addresses(struct part *part, int rank, json_t *report, struct ninja_error *err)
+{
+    const struct switched_job *job = &part->sw->switched[part->job];
+    json_t *text = json_object_get(report, "addresses");
+    if (part->sw->step != OPEN) {
+        return true;
+    }
+    if (!json_is_string(text) ||
+        ninja_base64_decode(json_string_value(text), NULL, NINJA_ADDRESSES_MAX_RANK) <= 0) {
+        return ninja_error_set(err, "Protocol", "rank %d of job %s in %s reported no addresses",
+                               rank, job->job->name, agent_vm(part->sw->agents[part->vm]));
+    }
+    json_array_set(job->addresses, (size_t)rank, text);
+    return true;
+}
+
+/* The sum of all rounds. */
+static void take_micros(int64_t *of_rank, enum step step, int64_t micros)
+{
+    if (micros > 0 && micros < MAX_MICROS - of_rank[step]) {
+        of_rank[step] += micros;
+    }
+}
+
+/* Since when a rank that runs again was at rest. Where its agent does not know, it may be long. */
+static void take_rest(struct transport_switch *sw, json_t *report)
+{
+    json_t *json = json_object_get(report, "stood-ms");
+    json_int_t stood = json_integer_value(json), longest = now_ms() - sw->stopped_at;
+    bool known = json_is_integer(json) && stood >= 0 && stood < longest;
+    int64_t since = known ? now_ms() - stood : sw->stopped_at;
+    if (!(known && stood == 0) && since < sw->at_rest_since) {
+        sw->at_rest_since = since;
+    }
+}
+
+/* What a rank says that it goes on without, though it was in the list. */
+static void take_left_out(struct part *part, int rank, const char *text)
+{
+    struct transport_switch *sw = part->sw;
+    if (sw->step != VERIFY || text == NULL || text[0] == '\0') {
+        return;
+    }
+    const char *vm = agent_vm(sw->agents[part->vm]), *job = sw->jobs->jobs[part->job].name;
+    ninja_log_vm(NINJA_LOG_WARNING, vm,
+                 "rank %d of job %s goes on without %.300s: no message gets through", rank, job,
+                 text);
+    json_array_append_new(sw->dropped, json_pack("{s:s, s:i, s:s, s:o}", "job", job, "rank", rank,
+                                                 "vm", vm, "transports", json_text(text)));
+}
+
+static bool take_rank(struct part *part, json_t *report, int *n, struct ninja_error *err)
+{
+    struct transport_switch *sw = part->sw;
+    struct job *job = sw->switched[part->job].job;
+    json_t *rank_json = json_object_get(report, "rank");
+    json_int_t rank = json_is_integer(rank_json) ? json_integer_value(rank_json) : -1;
+    const char *status = json_string_value(json_object_get(report, "status"));
+    const char *text = json_string_value(json_object_get(report, "text"));
+    json_int_t micros = json_integer_value(json_object_get(report, "micros"));
+    json_t *transports = json_object_get(report, "transports");
+    if (rank < 0 || rank >= job->size || job->ranks[rank].vm != part->vm || status == NULL ||
+        job->ranks[rank].reported) {
+        return ninja_error_set(err, "Protocol", "%s: a malformed report of step %s",
+                               agent_vm(sw->agents[part->vm]), switch_step_names[sw->step]);
+    }
+    job->ranks[rank].reported = true;
+    if (strcmp(status, "ok") != 0) {
+        *err = rank_error(part, (int)rank, status, text ? text : "");
+        return false;
+    }
+    if (micros > sw->step_micros) {
+        sw->step_micros = micros;
+    }
+    take_micros(sw->switched[part->job].micros[rank], sw->step, micros);
+    if (sw->step == RESUME) {
+        take_rest(sw, report);
+    }
+    take_left_out(part, (int)rank, text);
+    if (sw->step == CONNECT && json_is_object(transports)) {
+        json_decref(job->ranks[rank].transports);
+        job->ranks[rank].transports = guest_transports(transports);
+    }
+    (*n)++;
+    return take_counts(part, (int)rank, report, err) &&
+           take_addresses(part, (int)rank, report, err);
+}
+
+int switch_ranks_in(const struct job *job, int vm)
+{
+    int n = 0;
+    for (int r = 0; r < job->size; r++) {
+        n += job->ranks[r].vm == vm;
+    }
+    return n;
+}
+
+static void on_step_event(struct part *part, json_t *data)
+{
+    struct ninja_error err = NINJA_ERROR_INIT;
+    const struct job *job = part->sw->switched[part->job].job;
+    size_t i;
+    json_t *report;
+    int n = 0;
+    for (int r = 0; r < job->size; r++) {
+        job->ranks[r].reported = false;
+    }
+    json_array_foreach(json_object_get(data, "ranks"), i, report)
+    {
+        struct ninja_error one = NINJA_ERROR_INIT;
+        if (!take_rank(part, report, &n, &one) && !ninja_error_is_set(&err)) {
+            err = one;
+        }
+    }
+    int expected = switch_ranks_in(job, part->vm);
+    if (!ninja_error_is_set(&err) && n != expected) {
+        ninja_error_set(&err, "Lost", "%s: %d of %d ranks of job %s reported for step %s",
+                        agent_vm(part->sw->agents[part->vm]), n, expected,
+                        part->sw->jobs->jobs[part->job].name, switch_step_names[part->sw->step]);
+    }
+    part_over(part, ninja_error_is_set(&err) ? &err : NULL);
+}
+
+/* What it had accepted is forgotten; what it had not is given to the new one anyway. */
+static void on_restart(struct transport_switch *sw, const struct agent *agent)
+{
+    for (int i = 0; i < sw->n_parts; i++) {
+        struct part *part = &sw->parts[i];
+        if (!part->waiting || !part->accepted || sw->agents[part->vm] != agent) {
+            continue;
+        }
+        part->accepted = false;
+        if (sw->step > SETTLE) {
+            await_ranks(part);
+            continue;
+        }
+        struct ninja_error err = NINJA_ERROR_INIT;
+        ninja_error_set(&err, "Lost", "%s: its agent was started again in the midst of step %s",
+                        agent_vm(agent), switch_step_names[sw->step]);
+        part_over(part, &err);
+        return; /* that ends the step */
+    }
+}
+
+void switch_on_event(void *arg, struct agent *agent, const char *name, json_t *data)
+{
+    struct transport_switch *sw = arg;
+    if (strcmp(name, AGENT_RESTARTED) == 0 && !sw->ended) {
+        on_restart(sw, agent);
+        return;
+    }
+    const char *job = json_string_value(json_object_get(data, "job"));
+    const char *step = json_string_value(json_object_get(data, "step"));
+    json_t *epoch = json_object_get(data, "epoch"), *round = json_object_get(data, "round");
+    if (strcmp(name, "NINJA_STEP") != 0 || sw->ended || job == NULL || step == NULL ||
+        strcmp(step, switch_step_names[sw->step]) != 0 || json_integer_value(round) != sw->round) {
+        return;
+    }
+    for (int i = 0; i < sw->n_parts; i++) {
+        struct part *part = &sw->parts[i];
+        if (part->waiting && sw->agents[part->vm] == agent &&
+            json_integer_value(epoch) == sw->switched[part->job].epoch &&
+            strcmp(sw->jobs->jobs[part->job].name, job) == 0) {
+            on_step_event(part, data);
+            return;
+        }
+    }
+}
+
+/* ---- giving a step ---- */
+
+static int step_timeout(const struct transport_switch *sw);
+static void give(struct part *part, int timeout_ms);
+static void on_deadline(evutil_socket_t fd, short what, void *arg);
+
+/* From release on, a job that has ended is no reason to keep back what is left to be done. */
+static void job_ended(struct part *part)
+{
+    const struct transport_switch *sw = part->sw;
+    ninja_log_vm(NINJA_LOG_WARNING, agent_vm(sw->agents[part->vm]),
+                 "job %s ended in the middle of the switch", sw->jobs->jobs[part->job].name);
+    part->gone = true;
+    part_over(part, NULL);
+}
+
+/*
+ * An agent that was started again does not know the job until its ranks have come back to it. They
+ * wait for this step, so it is given when they are there.
+ */
+static void ask_for_ranks(evutil_socket_t fd, short what, void *arg);
+
+static void on_ranks(void *arg, json_t *result, const struct ninja_error *error)
+{
+    struct part *part = arg;
+    const struct transport_switch *sw = part->sw;
+    const struct job *job = &sw->jobs->jobs[part->job];
+    struct agent *agent = sw->agents[part->vm];
+    struct ninja_error err = NINJA_ERROR_INIT;
+    struct jobs *jobs = calloc(1, sizeof(*jobs));
+    if (!part->waiting) {
+        jobs_free(jobs);
+        return;
+    }
+    if (error != NULL) {
+        err = *error;
+    } else if (!jobs_add(jobs, part->vm, result, &err)) {
+        ninja_error_where(&err, "%s", agent_vm(agent));
+    }
+    int back = jobs_ranks_in(jobs, job->name, part->vm), expected = switch_ranks_in(job, part->vm);
+    jobs_free(jobs);
+    if (ninja_error_is_set(&err)) {
+        part_over(part, &err);
+    } else if (back == expected) {
+        snprintf(part->instance, sizeof(part->instance), "%s", agent_instance(agent));
+        give(part, step_timeout(sw));
+    } else if (now_ms() < part->back_by) {
+        part->again = timer_start(sw->base, ASK_AGAIN_MS, ask_for_ranks, part);
+    } else {
+        ninja_error_set(&err, "Lost",
+                        "%s: its agent was started again, and %d of %d ranks of job %s have come "
+                        "back to it in time; if the job has not ended, give ninjactl switch when "
+                        "they have",
+                        agent_vm(agent), back, expected, job->name);
+        part_over(part, &err);
+    }
+}
+
+static void ask_for_ranks(evutil_socket_t fd, short what, void *arg)
+{
+    struct part *part = arg;
+    timer_free(&part->again);
+    agent_execute(part->sw->agents[part->vm], "ninja-jobs", NULL,
+                  part->sw->options.cluster->timeouts[TIMEOUT_COMMAND], on_ranks, part);
+}
+
+static void await_ranks(struct part *part)
+{
+    struct transport_switch *sw = part->sw;
+    const int *timeouts = sw->options.cluster->timeouts;
+    if (part->back_by == 0) {
+        ninja_log_vm(NINJA_LOG_WARNING, agent_vm(sw->agents[part->vm]),
+                     "its agent was started again; waiting for the ranks of job %s",
+                     sw->jobs->jobs[part->job].name);
+        part->back_by = now_ms() + timeouts[TIMEOUT_JOBS];
+    }
+    int64_t left = part->back_by > now_ms() ? part->back_by - now_ms() : 0;
+    timer_free(&sw->deadline);
+    sw->deadline =
+        timer_start(sw->base, left + timeouts[TIMEOUT_COMMAND] + step_timeout(sw) + 2 * GRACE_MS,
+                    on_deadline, sw);
+    ask_for_ranks(-1, 0, part);
+}
+
+/* {} is not the end of the step; an error is. */
+static void on_accepted(void *arg, json_t *result, const struct ninja_error *err)
+{
+    struct part *part = arg;
+    part->accepted = err == NULL;
+    if (err == NULL || !part->waiting) {
+        return;
+    }
+    if (part->sw->step <= SETTLE || strcmp(err->class, "NoSuchJob") != 0) {
+        part_over(part, err);
+    } else if (strcmp(part->instance, agent_instance(part->sw->agents[part->vm])) == 0) {
+        job_ended(part);
+    } else {
+        await_ranks(part);
+    }
+}
+
+static void on_deadline(evutil_socket_t fd, short what, void *arg)
+{
+    struct transport_switch *sw = arg;
+    struct ninja_error err = NINJA_ERROR_INIT;
+    bool waiting = false;
+    for (int i = 0; i < sw->n_parts; i++) {
+        const struct part *part = &sw->parts[i];
+        waiting |= part->waiting;
+        if (part->waiting) {
+            sw->switched[part->job].stuck |= sw->step > SETTLE;
+            ninja_error_set(&err, "Timeout",
+                            "%s: the agent did not report step %s of job %s in time",
+                            agent_vm(sw->agents[part->vm]), switch_step_names[sw->step],
+                            sw->jobs->jobs[part->job].name);
+        }
+    }
+    if (!waiting) { /* all jobs have ended */
+        switch_step_over(sw, false);
+        return;
+    }
+    if (sw->step == RESUME) {
+        snprintf(err.class, sizeof(err.class), "Resume");
+    }
+    note_error(sw, &err);
+    switch_step_over(sw, true);
+}
+
+static int step_timeout(const struct transport_switch *sw)
+{
+    const int *timeouts = sw->options.cluster->timeouts;
+    switch (sw->step) {
+    case RELEASE:
+        return timeouts[TIMEOUT_RELEASE];
+    case OPEN:
+    case CONNECT:
+    case VERIFY:
+        return timeouts[TIMEOUT_RESELECT];
+    case RESUME:
+        return timeouts[TIMEOUT_RESUME];
+    default:
+        return (int)(sw->budget_end - now_ms());
+    }
+}
+
+static void add_tables(json_t *arguments, const struct counts *counts, const struct job *job,
+                       int vm)
+{
+    json_t *tables = json_object();
+    for (int r = 0; r < job->size; r++) {
+        if (job->ranks[r].vm != vm) {
+            continue;
+        }
+        char key[16];
+        json_t *column = counts_column(counts, r);
+        snprintf(key, sizeof(key), "%d", r);
+        if (json_array_size(column) > 0) {
+            json_object_set(tables, key, column);
+        }
+        json_decref(column);
+    }
+    json_object_set_new(arguments, "tables", tables);
+}
+
+bool switch_addresses_fit(const struct transport_switch *sw, struct ninja_error *err)
+{
+    for (int i = 0; i < sw->jobs->n; i++) {
+        const struct switched_job *job = &sw->switched[i];
+        size_t size = LINE_SLACK, r;
+        json_t *text;
+        json_array_foreach(job->addresses, r, text)
+        {
+            size += json_string_length(text) + 3;
+        }
+        if (size > JSON_LINES_MAX_LINE) {
+            return ninja_error_set(err, "Refused",
+                                   "the addresses of the %d ranks of job %s take %zu bytes, and %u "
+                                   "can be carried: choose fewer transports",
+                                   job->job->size, job->job->name, size, JSON_LINES_MAX_LINE);
+        }
+    }
+    return true;
+}
+
+bool switch_ranks_fit(const struct jobs *jobs, struct ninja_error *err)
+{
+    const int most = (JSON_LINES_MAX_LINE - LINE_SLACK) / (ROOM_OF_A_RANK + 3);
+    for (int i = 0; i < jobs->n; i++) {
+        if (jobs->jobs[i].size > most) {
+            return ninja_error_set(
+                err, "Refused", "job %s has %d ranks; the addresses of at most %d can be carried",
+                jobs->jobs[i].name, jobs->jobs[i].size, most);
+        }
+    }
+    return true;
+}
+
+/* Room for the addresses that the ranks will report. */
+static void clear_addresses(struct switched_job *job)
+{
+    json_decref(job->addresses);
+    job->addresses = json_array();
+    for (int r = 0; r < job->job->size; r++) {
+        json_array_append_new(job->addresses, json_null());
+    }
+}
+
+static void give(struct part *part, int timeout_ms)
+{
+    struct transport_switch *sw = part->sw;
+    struct switched_job *job = &sw->switched[part->job];
+    json_t *arguments = json_pack("{s:s, s:I, s:i, s:s, s:i}", "job", job->job->name, "epoch",
+                                  (json_int_t)job->epoch, "round", sw->round, "step",
+                                  switch_step_names[sw->step], "timeout-ms", timeout_ms);
+    if (sw->step == STOP) {
+        json_object_set_new(
+            arguments, "lease-ms",
+            json_integer(sw->options.cluster->timeouts[TIMEOUT_QUIESCE] + LEASE_SLACK_MS));
+        json_object_set_new(arguments, "release", json_string(sw->release));
+        json_object_set_new(arguments, "open", json_string(sw->reselect));
+    } else if (sw->step == DRAIN || sw->step == SETTLE) {
+        add_tables(arguments, sw->step == DRAIN ? job->sent : job->held, job->job, part->vm);
+    } else if (sw->step == CONNECT) {
+        json_object_set(arguments, "addresses", job->addresses);
+    } else if (sw->step == RELEASE || sw->step == OPEN) {
+        json_object_set_new(arguments, "btl",
+                            json_string(sw->step == RELEASE ? sw->release : sw->reselect));
+    }
+    part->waiting = true;
+    part->accepted = false;
+    agent_execute(sw->agents[part->vm], "ninja-step", arguments, timeout_ms + GRACE_MS, on_accepted,
+                  part);
+}
+
+/* False if there is nobody to give it to. */
+static bool give_to_all(struct transport_switch *sw, int timeout_ms)
+{
+    bool given = false;
+    for (int i = 0; i < sw->n_parts; i++) {
+        const struct switched_job *job = &sw->switched[sw->parts[i].job];
+        bool done = (job->quiet && sw->step <= SETTLE) || (job->stuck && sw->step == RESUME);
+        if (!done && !sw->parts[i].gone) {
+            give(&sw->parts[i], timeout_ms);
+            given = true;
+        }
+    }
+    return given;
+}
+
+void switch_start_step(struct transport_switch *sw, enum step step)
+{
+    ninja_fault(NINJA_FAULT_STATE, "before %s of a switch", switch_step_names[step]);
+    sw->step = step;
+    sw->step_began = now_ms();
+    sw->step_micros = 0;
+    sw->step_failed = false;
+    for (int i = 0; i < sw->n_parts; i++) {
+        agent_forget(sw->agents[sw->parts[i].vm], &sw->parts[i]);
+        timer_free(&sw->parts[i].again);
+        sw->parts[i].waiting = false;
+    }
+    for (int i = 0; i < sw->jobs->n; i++) {
+        if (step == DRAIN) {
+            sw->switched[i].changed = false;
+        } else if (step == OPEN) {
+            clear_addresses(&sw->switched[i]);
+            sw->switched[i].stuck = false;
+        }
+    }
+    int timeout_ms = step_timeout(sw);
+    timer_free(&sw->deadline);
+    if (timeout_ms <= 0) {
+        ninja_error_set(&sw->err, "Timeout", "the job did not become quiet in time");
+        switch_give_up_attempt(sw);
+        return;
+    }
+    sw->deadline = timer_start(sw->base, give_to_all(sw, timeout_ms) ? timeout_ms + GRACE_MS : 0,
+                               on_deadline, sw);
+}

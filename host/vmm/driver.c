@@ -1,0 +1,32 @@
+#include "host/vmm/driver.h"
+
+#include <string.h>
+
+static const struct vmm_driver *const drivers[] = {&driver_qmp, &driver_local};
+#define DRIVERS (sizeof(drivers) / sizeof(drivers[0]))
+
+const struct vmm_driver *driver_find(const char *name)
+{
+    for (size_t i = 0; i < DRIVERS; i++) {
+        if (strcmp(drivers[i]->in_file.name, name) == 0) {
+            return drivers[i];
+        }
+    }
+    return NULL;
+}
+
+const struct cluster_driver *driver_in_file(size_t i)
+{
+    return i < DRIVERS ? &drivers[i]->in_file : NULL;
+}
+
+void vmm_init(struct vmm *vmm, const struct vmm_driver *driver, struct event_base *base,
+              const struct cluster *cluster, int vm)
+{
+    vmm->driver = driver;
+    vmm->base = base;
+    vmm->cluster = cluster;
+    vmm->vm = vm;
+    vmm->site = vmm->from = vmm->to = -1;
+    vmm->progress.downtime_ms = -1;
+}

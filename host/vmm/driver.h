@@ -1,0 +1,133 @@
+/*
+ * A VMM driver: how a VM is unplugged, moved and plugged. One object for each VM.
+ *
+ * Operations are asynchronous. `done` is called exactly once, from the event loop (never before
+ * the operation returned), within the operation's time-out of the cluster file. A VM does one
+ * operation at a time, with one exception: cancel() may come at any time, and ends the running
+ * one with class "Cancelled" before it ends itself.
+ *
+ * The life of a VM that moves:
+ *
+ *     locate -> [unplug] -> prepare(site) -> migrate -> finish -> [plug]
+ *                   \__________\________________\___ cancel -> [plug]
+ *     adopt ---------------------^----------------^--------^
+ *
+ * The point of no return is where `moved` becomes true: the VM runs at the destination. With
+ * post-copy that is before migrate() ends. If migrate() fails then, with class "Operator", the VM
+ * stays `split`: both sides are to be left as they are until migrate() is called again, by whoever
+ * adopts it.
+ */
+#ifndef NINJA_DRIVER_H
+#define NINJA_DRIVER_H
+
+#include <event2/event.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/error.h"
+#include "host/config/cluster.h"
+
+struct vmm;
+
+typedef void (*vmm_done)(void *arg, const struct ninja_error *err);
+
+struct vmm_progress {
+    int64_t transferred, total, remaining; /* bytes; total is the RAM's size */
+    int64_t bytes_per_s, dirty_bytes_per_s;
+    int64_t downtime_ms; /* -1: not known */
+};
+
+struct vmm_driver {
+    struct cluster_driver in_file; /* its name there, and what it wants of it */
+
+    /** Makes the object; no I/O. */
+    struct vmm *(*open)(struct event_base *base, const struct cluster *cluster, int vm);
+
+    /** Finds out where the VM runs: sets `site` and `has_device`. */
+    void (*locate)(struct vmm *vmm, vmm_done done, void *arg);
+
+    /**
+     * In place of locate() for a VM whose move was interrupted: looks at both sides how far it is.
+     * Sets `site`, `from`, `to`, `moved` and `has_device`. From there cancel() leads back,
+     * prepare() and migrate() forward, also where its memory is on the way already. Class
+     * "Operator": it cannot be told at which side it is to run; nothing was touched.
+     *
+     * @param ran_there  it was seen to run at `to`
+     */
+    void (*adopt)(struct vmm *vmm, int from, int to, bool ran_there, vmm_done done, void *arg);
+
+    /** Takes the device of its site from the VM; ends when the guest let go of it. */
+    void (*unplug)(struct vmm *vmm, vmm_done done, void *arg);
+
+    /** Makes the receiving side at a site ready and checks that it can take the VM. */
+    void (*prepare)(struct vmm *vmm, int site, vmm_done done, void *arg);
+
+    /** Moves the VM there; `progress` is kept up to date. Ends when it runs at the destination. */
+    void (*migrate)(struct vmm *vmm, vmm_done done, void *arg);
+
+    /** Gives the VM the device of the site where it is. */
+    void (*plug)(struct vmm *vmm, vmm_done done, void *arg);
+
+    /**
+     * Takes back prepare() and migrate(). Afterwards the VM runs at its source, or, if it was too
+     * late, `moved` is set. Class "Operator": it is not safe to say which side is to run.
+     */
+    void (*cancel)(struct vmm *vmm, vmm_done done, void *arg);
+
+    /** Ends what is left of a VM that moved at its source. */
+    void (*finish)(struct vmm *vmm, vmm_done done, void *arg);
+
+    void (*close)(struct vmm *vmm);
+};
+
+/* The part that all drivers have; a driver's own struct begins with it. */
+struct vmm {
+    const struct vmm_driver *driver;
+    struct event_base *base;
+    const struct cluster *cluster;
+    int vm;          /* index in the cluster */
+    int site;        /* where it runs; -1: not known */
+    int from;        /* where it ran before it moved; -1: it did not */
+    int to;          /* as given to prepare(); -1 before */
+    bool has_device; /* whether it has the device of `site` now */
+    bool moved;
+    bool on_its_way; /* as adopt() found it: its memory is being sent, or was */
+    bool split;      /* it moved, but a part of its memory did not yet: migrate() goes on */
+
+    /* If set, called when `moved` becomes true in the middle of migrate(). */
+    void (*on_moved)(void *arg);
+    void *on_moved_arg;
+    struct vmm_progress progress;
+};
+
+extern const struct vmm_driver driver_qmp;
+extern const struct vmm_driver driver_local;
+
+/** The driver of that name, or NULL. */
+const struct vmm_driver *driver_find(const char *name);
+
+/** For cluster_read(): what each driver wants of the cluster file. */
+const struct cluster_driver *driver_in_file(size_t i);
+
+/** The VM's entry at its site; `site` must be known. */
+static inline const struct cluster_entry *vmm_entry(const struct vmm *vmm)
+{
+    return &vmm->cluster->sites[vmm->site].vms[vmm->vm];
+}
+
+/** Whether its site has a device for it that is not plugged. */
+static inline bool vmm_lacks_device(const struct vmm *vmm)
+{
+    return !vmm->has_device && vmm_entry(vmm)->device != NULL;
+}
+
+static inline const char *vmm_name(const struct vmm *vmm)
+{
+    return vmm->cluster->vms[vmm->vm];
+}
+
+/** For drivers: fills the common part. */
+void vmm_init(struct vmm *vmm, const struct vmm_driver *driver, struct event_base *base,
+              const struct cluster *cluster, int vm);
+
+#endif

@@ -1,0 +1,457 @@
+/*
+ * Moving a VM between two QEMUs.
+ *
+ * prepare: start the receiver, see that it is one (status inmigrate), set every migration
+ * capability on both sides (a former receiver keeps those it had), open its port. Nothing of this
+ * touches the running VM.
+ * migrate: the source says "completed" before the destination runs, and a device_add before that
+ * is lost, so the operation ends with the destination's "running": the point of no return. It also
+ * says so before it knows the downtime, and is asked once more for that.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/log.h"
+#include "host/config/device.h"
+#include "host/vmm/driver_qmp.h"
+
+#define RETRY_MS 100
+
+static struct qmp_vm *of(struct vmm *vmm)
+{
+    return (struct qmp_vm *)vmm;
+}
+
+/* ---- prepare ---- */
+
+static bool receiver_waits(struct qmp_vm *v, json_t *result, struct ninja_error *err)
+{
+    peer_set_status(destination_of(v), result);
+    if (strcmp(destination_of(v)->status, "inmigrate") != 0) {
+        return ninja_error_set(err, "Refused",
+                               "the QEMU there is \"%s\" and does not wait for a migration; start "
+                               "the receiving QEMU with -incoming defer",
+                               destination_of(v)->status);
+    }
+    v->receiver_is_ours = true;
+    return true;
+}
+
+static json_t *device_type(struct qmp_vm *v)
+{
+    const char *text = site_to(v)->vms[v->vmm.vm].device;
+    json_t *device = text ? device_parse(text, NULL) : NULL;
+    json_t *arguments = NULL;
+    if (device != NULL) {
+        arguments = json_pack("{s:O}", "typename", json_object_get(device, "driver"));
+        json_decref(device);
+    }
+    return arguments;
+}
+
+static bool wants(const struct cluster *cluster, const char *capability)
+{
+    return strcmp(capability, "events") == 0 ||
+           (strcmp(capability, "postcopy-ram") == 0 && cluster->post_copy_after >= 0) ||
+           (strcmp(capability, "multifd") == 0 && cluster->parallel > 0);
+}
+
+static bool keep_capabilities(struct qmp_vm *v, json_t *result, struct ninja_error *err)
+{
+    size_t i;
+    json_t *capability;
+    bool has_multifd = false;
+    json_decref(v->capabilities);
+    v->capabilities = json_array();
+    json_array_foreach(result, i, capability)
+    {
+        const char *name = json_string_value(json_object_get(capability, "capability"));
+        if (name != NULL) {
+            json_array_append_new(v->capabilities, json_pack("{s:s, s:b}", "capability", name,
+                                                             "state", wants(v->vmm.cluster, name)));
+            has_multifd |= strcmp(name, "multifd") == 0;
+        }
+    }
+    return has_multifd || v->vmm.cluster->parallel == 0 ||
+           ninja_error_set(err, "Refused",
+                           "the QEMU there cannot send memory over several connections (it lacks "
+                           "the capability multifd)");
+}
+
+static json_t *kept_capabilities(struct qmp_vm *v)
+{
+    return json_pack("{s:O}", "capabilities", v->capabilities);
+}
+
+/* Both sides have to agree. A former receiver keeps those it had. */
+static json_t *parameters_of_both(struct qmp_vm *v)
+{
+    const struct cluster *cluster = v->vmm.cluster;
+    return json_pack("{s:i, s:s}", "multifd-channels",
+                     cluster->parallel ? cluster->parallel : CLUSTER_PARALLEL,
+                     "multifd-compression", compress_name(cluster->compress));
+}
+
+static json_t *parameters(struct qmp_vm *v)
+{
+    const struct cluster *cluster = v->vmm.cluster;
+    /* Left alone, QEMU holds itself to 128 MiB/s. */
+    json_int_t bandwidth = cluster->bandwidth_mib ? cluster->bandwidth_mib : 64 * 1024;
+    json_t *json = json_pack("{s:I, s:i}", "max-bandwidth", bandwidth * 1024 * 1024,
+                             "downtime-limit", cluster->downtime_limit_ms);
+    if (cluster->post_copy_after >= 0) {
+        json_object_set_new(
+            json, "max-postcopy-bandwidth",
+            json_integer((json_int_t)cluster->post_copy_bandwidth_mib * 1024 * 1024));
+    }
+    return json;
+}
+
+static json_t *receive_uri(struct qmp_vm *v)
+{
+    return json_pack("{s:s}", "uri", site_to(v)->vms[v->vmm.vm].receive);
+}
+
+static const struct prepare_step {
+    bool at_source;
+    bool may_lack_arguments; /* then it is left out */
+    const char *command;
+    json_t *(*arguments)(struct qmp_vm *v);
+    bool (*check)(struct qmp_vm *v, json_t *result, struct ninja_error *err);
+} prepare_steps[] = {
+    {false, false, "query-status", NULL, receiver_waits},
+    {false, true, "device-list-properties", device_type, NULL},
+    {false, false, "query-migrate-capabilities", NULL, keep_capabilities},
+    {false, false, "migrate-set-capabilities", kept_capabilities, NULL},
+    {true, false, "query-migrate-capabilities", NULL, keep_capabilities},
+    {true, false, "migrate-set-capabilities", kept_capabilities, NULL},
+    {false, false, "migrate-set-parameters", parameters_of_both, NULL},
+    {true, false, "migrate-set-parameters", parameters_of_both, NULL},
+    {true, false, "migrate-set-parameters", parameters, NULL},
+    {false, false, "migrate-incoming", receive_uri, NULL},
+};
+#define PREPARE_STEPS (sizeof(prepare_steps) / sizeof(prepare_steps[0]))
+
+static void next_prepare_step(struct qmp_vm *v);
+
+static void on_prepare_reply(void *arg, json_t *result, const struct ninja_error *err)
+{
+    struct peer *peer = arg;
+    struct qmp_vm *v = peer->owner;
+    struct ninja_error wrong = NINJA_ERROR_INIT;
+    if (v->op != OP_PREPARE) {
+        return;
+    }
+    const struct prepare_step *step = &prepare_steps[v->step];
+    if (err != NULL) {
+        op_end(v, peer->site, err);
+    } else if (step->check != NULL && !step->check(v, result, &wrong)) {
+        op_end(v, peer->site, &wrong);
+    } else {
+        v->step++;
+        next_prepare_step(v);
+    }
+}
+
+static void next_prepare_step(struct qmp_vm *v)
+{
+    for (; v->step < PREPARE_STEPS; v->step++) {
+        const struct prepare_step *step = &prepare_steps[v->step];
+        json_t *arguments = step->arguments ? step->arguments(v) : NULL;
+        if (arguments == NULL && step->may_lack_arguments) {
+            continue;
+        }
+        peer_execute(step->at_source ? source_of(v) : destination_of(v), step->command, arguments,
+                     on_prepare_reply);
+        return;
+    }
+    op_end(v, v->vmm.to, NULL);
+}
+
+static void on_receiver_ready(struct peer *peer)
+{
+    timer_free(&peer->owner->poll);
+    peer->owner->step = 0;
+    next_prepare_step(peer->owner);
+}
+
+/* A reply that is awaited brings the loss itself; this is for one before the greeting. */
+static void on_receiver_lost(struct peer *peer, const struct ninja_error *err)
+{
+    if (peer->owner->op == OP_PREPARE) {
+        op_end(peer->owner, peer->site, err);
+    }
+}
+
+static void connect_receiver(evutil_socket_t fd, short what, void *arg)
+{
+    struct qmp_vm *v = arg;
+    struct ninja_error err = NINJA_ERROR_INIT;
+    if (peer_connect(destination_of(v), &err)) {
+        return;
+    }
+    if (site_to(v)->prepare != NULL && now_ms() < v->give_up_at) {
+        op_poll(v, RETRY_MS, connect_receiver, v);
+        return;
+    }
+    struct ninja_error why = NINJA_ERROR_INIT;
+    ninja_error_set(&why, err.class, "no QEMU waits there (%s); %s", err.message,
+                    site_to(v)->prepare ? "does the command \"prepare\" start one?"
+                                        : "start one with -incoming defer, or give the site a "
+                                          "command \"prepare\"");
+    op_end(v, v->vmm.to, &why);
+}
+
+static void begin_connecting(struct qmp_vm *v)
+{
+    v->give_up_at = now_ms() + qmp_vm_timeout(v, TIMEOUT_CONNECT);
+    op_wait(v, v->vmm.to,
+            qmp_vm_timeout(v, TIMEOUT_CONNECT) +
+                (int)PREPARE_STEPS * qmp_vm_timeout(v, TIMEOUT_COMMAND),
+            "the receiving QEMU was not ready in time");
+    op_poll(v, 0, connect_receiver, v);
+}
+
+static void on_prepare_command(void *arg, const struct ninja_error *err)
+{
+    struct qmp_vm *v = arg;
+    if (err != NULL) {
+        op_end(v, v->vmm.to, err);
+        return;
+    }
+    v->prepared = true;
+    begin_connecting(v);
+}
+
+static void on_prepared_already(evutil_socket_t fd, short what, void *arg)
+{
+    struct qmp_vm *v = arg;
+    op_end(v, v->vmm.to, NULL);
+}
+
+void qmp_vm_prepare(struct vmm *vmm, int site, vmm_done done, void *arg)
+{
+    struct qmp_vm *v = of(vmm);
+    if (v->copying && vmm->to == site) { /* adopted */
+        op_begin(v, OP_PREPARE, done, arg);
+        op_poll(v, 0, on_prepared_already, v);
+        return;
+    }
+    vmm->to = site;
+    vmm->moved = false;
+    v->prepared = v->receiver_is_ours = v->receiver_stays = v->copying = false;
+    v->receiver_ended = v->post_copy_begun = false;
+    v->reconnect_at = 0;
+    op_begin(v, OP_PREPARE, done, arg);
+    v->peer_ready = on_receiver_ready;
+    v->peer_ended = on_receiver_lost;
+    if (site_to(v)->prepare == NULL) {
+        begin_connecting(v);
+        return;
+    }
+    v->command =
+        host_command_start(vmm->base, vmm->cluster, site_to(v)->prepare, vmm->vm, site, vmm->site,
+                           qmp_vm_timeout(v, TIMEOUT_PREPARE), on_prepare_command, v);
+}
+
+/* ---- migrate ---- */
+
+/* Above all that a VM can have, and small enough to calculate with. */
+#define MAX_FIGURE 1e15
+
+/* No figure is believed that cannot be. */
+static int64_t figure(double value)
+{
+    return value > 0 && value <= MAX_FIGURE ? (int64_t)value : 0;
+}
+
+static int64_t figure_in(json_t *object, const char *name)
+{
+    return figure(json_number_value(json_object_get(object, name)));
+}
+
+/* The figures of query-migrate; QEMU leaves out what it does not know yet. */
+static void take_progress(struct vmm_progress *progress, json_t *result)
+{
+    json_t *ram = json_object_get(result, "ram");
+    if (ram != NULL) {
+        progress->transferred = figure_in(ram, "transferred");
+        progress->total = figure_in(ram, "total");
+        progress->remaining = figure_in(ram, "remaining");
+        double mbps = json_number_value(json_object_get(ram, "mbps"));
+        progress->bytes_per_s = figure(mbps * 1e6 / 8);
+        progress->dirty_bytes_per_s = figure((double)figure_in(ram, "dirty-pages-rate") *
+                                             (double)figure_in(ram, "page-size"));
+    }
+    if (json_object_get(result, "downtime") != NULL) {
+        progress->downtime_ms = figure_in(result, "downtime");
+    }
+}
+
+void qmp_vm_arrived(struct qmp_vm *v)
+{
+    v->vmm.from = v->vmm.site;
+    v->vmm.site = v->vmm.to;
+    v->vmm.moved = true;
+    v->vmm.has_device = false;
+    v->copying = false;
+}
+
+static void on_last_figures(void *arg, json_t *result, const struct ninja_error *err)
+{
+    struct peer *peer = arg;
+    struct qmp_vm *v = peer->owner;
+    if (v->op != OP_MIGRATE) {
+        return;
+    }
+    if (err == NULL) {
+        take_progress(&v->vmm.progress, result);
+    }
+    op_end(v, v->vmm.to, NULL);
+}
+
+static void end_with_figures(struct qmp_vm *v)
+{
+    if (v->vmm.progress.downtime_ms != 0) {
+        op_end(v, v->vmm.to, NULL);
+        return;
+    }
+    op_wait(v, v->vmm.from, 2 * qmp_vm_timeout(v, TIMEOUT_COMMAND), "no answer came in time");
+    peer_execute(source_of(v), "query-migrate", NULL, on_last_figures);
+}
+
+static void ask_whether_it_runs(evutil_socket_t fd, short what, void *arg);
+
+static void on_start_status(void *arg, json_t *result, const struct ninja_error *err)
+{
+    struct peer *peer = arg;
+    struct qmp_vm *v = peer->owner;
+    if (v->op != OP_MIGRATE) {
+        return;
+    }
+    if (err != NULL) {
+        op_end(v, peer->site, err);
+        return;
+    }
+    peer_set_status(peer, result);
+    if (strcmp(peer->status, "running") == 0) {
+        qmp_vm_arrived(v);
+        end_with_figures(v);
+    } else {
+        op_poll(v, START_MS, ask_whether_it_runs, v);
+    }
+}
+
+static void ask_whether_it_runs(evutil_socket_t fd, short what, void *arg)
+{
+    struct qmp_vm *v = arg;
+    timer_free(&v->poll);
+    peer_execute(destination_of(v), "query-status", NULL, on_start_status);
+}
+
+static void ask_progress(evutil_socket_t fd, short what, void *arg)
+{
+    struct qmp_vm *v = arg;
+    timer_free(&v->poll);
+    qmp_vm_ask_progress(v);
+}
+
+void qmp_vm_ask_progress_in(struct qmp_vm *v, int ms)
+{
+    op_poll(v, ms, ask_progress, v);
+}
+
+static void on_progress(void *arg, json_t *result, const struct ninja_error *err)
+{
+    struct peer *peer = arg;
+    struct qmp_vm *v = peer->owner;
+    struct ninja_error failed = NINJA_ERROR_INIT;
+    if (v->op != OP_MIGRATE) {
+        return;
+    }
+    if (err != NULL) {
+        if (!post_copy_ended(v, err)) {
+            op_end(v, peer->site, err);
+        }
+        return;
+    }
+    take_progress(&v->vmm.progress, result);
+    peer_set_migration(peer, result);
+    const char *status = peer->migration;
+    if (post_copy_is_on(peer)) {
+        post_copy_progress(v);
+    } else if (strcmp(status, "completed") == 0) {
+        if (post_copy_ended(v, NULL)) {
+            return;
+        }
+        op_wait(v, v->vmm.to, qmp_vm_timeout(v, TIMEOUT_START),
+                "the memory was copied, but the VM did not begin to run there in time");
+        ask_whether_it_runs(-1, 0, v);
+    } else if (strcmp(status, "failed") == 0 || strcmp(status, "cancelled") == 0) {
+        const char *why = json_string_value(json_object_get(result, "error-desc"));
+        v->copying = false;
+        ninja_error_set(&failed, "Copy", "the migration of the memory %s: %s",
+                        status[0] == 'f' ? "failed" : "was cancelled",
+                        why ? why : "QEMU does not say why (see its log at the destination)");
+        if (!post_copy_ended(v, &failed)) {
+            op_end(v, peer->site, &failed);
+        }
+    } else {
+        post_copy_begin_if_due(v, result);
+        qmp_vm_ask_progress_in(v, PROGRESS_MS);
+    }
+}
+
+void qmp_vm_ask_progress(struct qmp_vm *v)
+{
+    peer_execute(source_of(v), "query-migrate", NULL, on_progress);
+}
+
+/* Events only make us look sooner. */
+static void on_migrate_event(struct peer *peer, const char *name, json_t *data)
+{
+    struct qmp_vm *v = peer->owner;
+    if (v->poll == NULL) {
+        return;
+    }
+    const char *status = json_string_value(json_object_get(data, "status"));
+    if (peer == source_of(v) && strcmp(name, "MIGRATION") == 0 && status != NULL &&
+        (strcmp(status, "completed") == 0 || strcmp(status, "failed") == 0)) {
+        event_active(v->poll, EV_TIMEOUT, 0);
+    } else if (peer == destination_of(v) && strcmp(name, "RESUME") == 0) {
+        event_active(v->poll, EV_TIMEOUT, 0);
+    }
+}
+
+static void on_migrate(void *arg, json_t *result, const struct ninja_error *err)
+{
+    struct peer *peer = arg;
+    struct qmp_vm *v = peer->owner;
+    if (v->op != OP_MIGRATE) {
+        return;
+    }
+    if (err != NULL) {
+        v->copying = strcmp(err->class, "Timeout") == 0;
+        op_end(v, peer->site, err);
+        return;
+    }
+    qmp_vm_ask_progress(v);
+}
+
+void qmp_vm_migrate(struct vmm *vmm, vmm_done done, void *arg)
+{
+    struct qmp_vm *v = of(vmm);
+    op_begin(v, OP_MIGRATE, done, arg);
+    op_wait(v, vmm->site, qmp_vm_timeout(v, TIMEOUT_COPY),
+            "the migration of the memory did not end in time");
+    v->peer_event = on_migrate_event;
+    v->heard_at = now_ms();
+    v->recover_by = 0;
+    if (v->copying) { /* adopted */
+        qmp_vm_ask_progress(v);
+        return;
+    }
+    v->copying = true;
+    peer_execute(source_of(v), "migrate", receive_uri(v), on_migrate);
+}
