@@ -36,7 +36,7 @@ there_and_back() {
     for ((run = 1; run <= RUNS; run++)); do
         facts="\"run\": $run, \"memory_mib\": $1, \"rate\": $2, \"reached\": $(written)"
         move live ib2 "{$facts, \"transfer\": \"pre-copy\"}"
-        # without KVM nothing is to be copied before a VM changes sides, see examples/testbed/ninja.sh
+        # without KVM nothing is to be copied before a VM changes sides, see testbed/ninja.sh
         sed 's/^migration = .*/migration = { post-copy = 0; };/' "$CLUSTER" >"$RUN/postcopy.conf"
         grep -q post-copy "$RUN/postcopy.conf" || echo 'migration = { post-copy = 0; };' >>"$RUN/postcopy.conf"
         CLUSTER=$RUN/postcopy.conf move live ib "{$facts, \"transfer\": \"post-copy\"}"

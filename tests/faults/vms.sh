@@ -5,7 +5,7 @@
 # this side gives; nothing is interrupted any more; and the job, which is started anew when it has come to its
 # end, goes on or has the result of a run that never moved.
 # shellcheck source=/dev/null
-. "$(dirname "${BASH_SOURCE[0]}")/../../examples/testbed/testbed.sh"
+. "$(dirname "${BASH_SOURCE[0]}")/../../testbed/testbed.sh"
 
 ITERATIONS=2500
 FAULT_OF_RANK=()

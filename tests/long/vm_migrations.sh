@@ -2,7 +2,7 @@
 # One job through many migrations there and back: vm_migrations.sh [ROUNDS] [live|paused]
 set -euo pipefail
 # shellcheck source=/dev/null
-. "$(dirname "$0")/../../examples/testbed/testbed.sh"
+. "$(dirname "$0")/../../testbed/testbed.sh"
 ROUNDS=${1:-10}
 MODE=${2:-live}
 # shellcheck disable=SC2034

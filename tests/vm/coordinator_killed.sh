@@ -3,7 +3,7 @@
 # the VMs run on exactly one side, the device is where it should be, the job goes on.
 set -euo pipefail
 # shellcheck source=/dev/null
-. "$(dirname "$0")/../../examples/testbed/testbed.sh"
+. "$(dirname "$0")/../../testbed/testbed.sh"
 ITERATIONS=1000000
 
 last_journal() {

@@ -3,7 +3,7 @@
 # with a coordinator that is killed then.
 set -euo pipefail
 # shellcheck source=/dev/null
-. "$(dirname "$0")/../../examples/testbed/testbed.sh"
+. "$(dirname "$0")/../../testbed/testbed.sh"
 ITERATIONS=1000000
 
 network() {

@@ -8,7 +8,7 @@
 # The last shows that the test bed really tests something.
 set -euo pipefail
 # shellcheck source=/dev/null
-. "$(dirname "$0")/../../examples/testbed/testbed.sh"
+. "$(dirname "$0")/../../testbed/testbed.sh"
 ITERATIONS=900
 
 # expect WANTED WHAT COMMAND...: its exit status must be that. Output goes to $RUN/output, $RUN/errors.

@@ -6,7 +6,7 @@
 # shellcheck shell=bash disable=SC2034
 
 TESTBED=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-TREE=$(cd "$TESTBED/../.." && pwd)
+TREE=$(cd "$TESTBED/.." && pwd)
 CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/ninja-migration
 RUN=
 RUN_ID=$$
