@@ -1,6 +1,6 @@
 # A virtual cluster as a part of the study wants it, a job in it that measures itself, and migrations of both.
 #
-# The job is examples/jacobi.c with one rank a VM, preloaded with examples/npb/stall.c. What a migration did to it is
+# The job is examples/jacobi.c with one rank a VM, preloaded with bench/npb/stall.c. What a migration did to it is
 # taken from four places: ninjactl's report; the job's own MPI calls, by the guest's clock; the times at which its
 # lines of progress came out of the VM, by the host's clock; and how much the guest's clock lost, which is how
 # long the VM stood still. A guest's clock stands still with the VM, so neither the calls nor anything else
@@ -16,7 +16,7 @@ STEADY=15           # iterations between two migrations
 job_build() {
     JOB_PROGRAM=$RUN/jacobi
     mpicc -O2 -ffp-contract=off -o "$JOB_PROGRAM" "$TREE/examples/jacobi.c" -lm
-    quietly "$RUN/npb.log" "$TREE/examples/npb/build" "$RUN/npb"
+    quietly "$RUN/npb.log" "$TREE/bench/npb/build" "$RUN/npb"
     gcc -O2 -Wall -Wextra -Werror -o "$RUN/writer" "$TREE/bench/study.d/writer.c"
     IMAGE_PROGRAMS=("$RUN/npb/libstall.so" "$RUN/writer")
 }

@@ -2,7 +2,7 @@
 # The NAS kernels: they verify, they notice wrong results, and so does what runs them.
 # shellcheck source=tests/mpi/lib.sh
 . "$(dirname "$0")/lib.sh"
-NPB=$TOP/examples/npb
+NPB=$TOP/bench/npb
 
 npb() {
     NINJA_BUILD=$BUILD "$NPB/run" --json "$@" >"$DIR/results.json"
