@@ -9,8 +9,8 @@ cd "$(dirname "$0")/../.."
 install_packages build browser
 make -s -C "$BUILD/tests/unit" fake_vms
 export NINJACTL=$BUILD/host/ninjactl FAKE_VMS=$BUILD/tests/unit/fake_vms
-# shellcheck source=tests/unit/vms.sh
-. tests/unit/vms.sh
+# shellcheck source=tests/ctl/vms.sh
+. tests/ctl/vms.sh
 
 # browse PAGE OPTION...: what it becomes goes to $DIR/dom, what it complains of to $DIR/console.
 browse() {

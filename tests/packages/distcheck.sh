@@ -16,4 +16,4 @@ NINJA_BUILD=$BUILD "$DIR/tree/tests/run" static || die "the tests do not run fro
 cd "$DIR/build"
 "$DIR/tree/configure" >configure.log || die "$(tail -20 configure.log)"
 make -j2 distcheck DISTCHECK_CONFIGURE_FLAGS=--enable-werror >distcheck.log 2>&1 ||
-    die "$(grep -E '^(FAIL|ERROR)|\*\*\*|error:' distcheck.log; tail -20 distcheck.log; cat ninja-*/_build/sub/tests/unit/test-suite.log)"
+    die "$(grep -E '^(FAIL|ERROR)|\*\*\*|error:' distcheck.log; tail -20 distcheck.log; cat ninja-*/_build/sub/tests/*/test-suite.log)"

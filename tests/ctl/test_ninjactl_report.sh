@@ -1,6 +1,6 @@
 #!/bin/bash
 # report: as text, as JSON, as a page, and two side by side.
-# shellcheck source=tests/unit/vms.sh
+# shellcheck source=tests/ctl/vms.sh
 . "$(dirname "$0")/vms.sh"
 
 # Samples of a copy come as often as looks at it, however slow this machine is.

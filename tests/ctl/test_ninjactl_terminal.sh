@@ -1,6 +1,6 @@
 #!/bin/bash
 # What is really on the screen while VMs are copied: in tmux, at several widths.
-# shellcheck source=tests/unit/vms.sh
+# shellcheck source=tests/ctl/vms.sh
 . "$(dirname "$0")/vms.sh"
 command -v tmux >/dev/null || { echo "needs tmux"; exit 77; }
 

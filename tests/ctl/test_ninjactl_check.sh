@@ -1,6 +1,6 @@
 #!/bin/bash
 # check, devices, plan: what ninjactl finds out before a migration.
-# shellcheck source=tests/unit/vms.sh
+# shellcheck source=tests/ctl/vms.sh
 . "$(dirname "$0")/vms.sh"
 
 # item ABOUT ITEM: of the last check.

@@ -1,6 +1,6 @@
 #!/bin/bash
 # ninjad as a resource manager uses it: looks, migrations, keys, its end in the middle of a migration.
-# shellcheck source=tests/unit/ninjad.sh
+# shellcheck source=tests/ninjad/ninjad.sh
 . "$(dirname "$0")/ninjad.sh"
 
 id_of_answer() {

@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # For tests of ninjad as a whole: the scripted VMs of vms.sh, a daemon, and its answers.
-# shellcheck source=tests/unit/vms.sh
-. "$(dirname "${BASH_SOURCE[0]}")/vms.sh"
+# shellcheck source=tests/ctl/vms.sh
+. "$(dirname "${BASH_SOURCE[0]}")/../ctl/vms.sh"
 
 SOCKET=$DIR/ninjad.sock
 LOG=$DIR/ninjad.log

@@ -1,6 +1,6 @@
 #!/bin/bash
 # Hook scripts: what they are told, what a veto leaves behind, and what they cannot do.
-# shellcheck source=tests/unit/vms.sh
+# shellcheck source=tests/ctl/vms.sh
 . "$(dirname "$0")/vms.sh"
 
 HOOKS=$NINJA_HOOKS_DIR

@@ -6,7 +6,7 @@ set -euo pipefail
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 NINJACTL=${NINJACTL:-$HERE/../../host/ninjactl}
 NINJAD=${NINJAD:-$HERE/../../ninjad/ninjad}
-FAKE_VMS=${FAKE_VMS:-$HERE/fake_vms}
+FAKE_VMS=${FAKE_VMS:-$HERE/../unit/fake_vms}
 DIR=$(mktemp -d "${TMPDIR:-/tmp}/ninja-ctl.XXXXXX")
 STATE=$DIR/state
 VMS=

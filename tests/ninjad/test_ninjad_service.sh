@@ -1,6 +1,6 @@
 #!/bin/bash
 # ninjad as a systemd service: its units, activation by a socket, notifications, and its metrics.
-# shellcheck source=tests/unit/ninjad.sh
+# shellcheck source=tests/ninjad/ninjad.sh
 . "$(dirname "$0")/ninjad.sh"
 
 TREE=$HERE/../..

@@ -1,6 +1,6 @@
 #!/bin/bash
 # ninjad and clients that are wrong, slow, many, or not to be let in: the others are served meanwhile.
-# shellcheck source=tests/unit/ninjad.sh
+# shellcheck source=tests/ninjad/ninjad.sh
 . "$(dirname "$0")/ninjad.sh"
 
 start_vms 1

@@ -1,6 +1,6 @@
 #!/bin/bash
 # Where messages go: standard error, the journal with its fields, and one file a migration.
-# shellcheck source=tests/unit/vms.sh
+# shellcheck source=tests/ctl/vms.sh
 . "$(dirname "$0")/vms.sh"
 
 last_log() {

@@ -1,6 +1,6 @@
 #!/bin/bash
 # ninjactl's settings: their layers, what is wrong in a file, and what --dump-config says of it.
-# shellcheck source=tests/unit/vms.sh
+# shellcheck source=tests/ctl/vms.sh
 . "$(dirname "$0")/vms.sh"
 
 mkdir -p "$DIR/home/.config/ninja" "$DIR/xdg/ninja"

@@ -1,6 +1,6 @@
 #!/bin/bash
 # Standard output that cannot be written: every command says so, and does not count it as success.
-# shellcheck source=tests/unit/vms.sh
+# shellcheck source=tests/ctl/vms.sh
 . "$(dirname "$0")/vms.sh"
 
 [ -c /dev/full ] || { echo "needs /dev/full"; exit 77; }

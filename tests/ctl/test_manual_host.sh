@@ -1,6 +1,6 @@
 #!/bin/bash
 # The manual pages of the host side, and the completion, know all that ninjactl can do.
-# shellcheck source=tests/unit/vms.sh
+# shellcheck source=tests/ctl/vms.sh
 . "$(dirname "$0")/vms.sh"
 
 TREE=$HERE/../..

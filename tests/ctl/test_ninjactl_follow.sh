@@ -1,6 +1,6 @@
 #!/bin/bash
 # list, watch, wait, and migrate --detach: migrations seen from outside.
-# shellcheck source=tests/unit/vms.sh
+# shellcheck source=tests/ctl/vms.sh
 . "$(dirname "$0")/vms.sh"
 
 expect 1 list

@@ -1,6 +1,6 @@
 #!/bin/bash
 # The example clients and hooks, with scripted stand-ins for scontrol, sinfo and cmk.
-# shellcheck source=tests/unit/ninjad.sh
+# shellcheck source=tests/ninjad/ninjad.sh
 . "$(dirname "$0")/ninjad.sh"
 
 TREE=$HERE/../..
