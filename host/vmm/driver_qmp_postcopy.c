@@ -51,7 +51,8 @@ static void lost(struct qmp_vm *v, struct peer *peer, const struct ninja_error *
 {
     struct ninja_error err = NINJA_ERROR_INIT;
     const struct cluster *cluster = v->vmm.cluster;
-    const char *from = cluster->sites[v->vmm.from].name, *to = cluster->sites[v->vmm.to].name;
+    const char *from = cluster->sites[source_of(v)->site].name;
+    const char *to = cluster->sites[v->vmm.to].name;
     ninja_error_set(
         &err, "Operator",
         "%s runs at %s, a part of its memory is still at %s, and the QEMU at %s does not answer "
@@ -75,7 +76,7 @@ static void on_destination_status(void *arg, json_t *result, const struct ninja_
     if (err == NULL) {
         peer_set_status(peer, result);
     }
-    if (strcmp(peer->status, "running") == 0) {
+    if (strcmp(peer->status, "running") == 0 && !v->vmm.moved) {
         qmp_vm_arrived(v);
         v->vmm.split = v->copying = true;
         v->heard_at = now_ms();
@@ -101,10 +102,12 @@ static bool is_silent(struct qmp_vm *v)
 void post_copy_progress(struct qmp_vm *v)
 {
     struct peer *source = source_of(v);
-    if (!v->vmm.moved) {
-        peer_execute(destination_of(v), "query-status", NULL, on_destination_status);
-    } else if (strcmp(source->migration, "postcopy-paused") == 0) {
+    if (strcmp(source->migration, "postcopy-paused") == 0) {
         recover(v);
+    } else if (!v->vmm.moved) {
+        peer_execute(destination_of(v), "query-status", NULL, on_destination_status);
+        /* if the connection breaks now, that may never be answered */
+        qmp_vm_ask_progress_in(v, RECOVER_MS);
     } else if (is_silent(v)) {
         v->heard_at = now_ms();
         peer_execute(source, "migrate-pause", NULL, NULL);
@@ -181,13 +184,13 @@ static void on_receiver_paused(void *arg, json_t *result, const struct ninja_err
 static void recover(struct qmp_vm *v)
 {
     struct ninja_error err = NINJA_ERROR_INIT;
-    const struct cluster *cluster = v->vmm.cluster;
+    const char *from = v->vmm.cluster->sites[source_of(v)->site].name;
     if (v->recover_by == 0) {
         v->recover_by = now_ms() + qmp_vm_timeout(v, TIMEOUT_RECOVER);
         ninja_log_vm(NINJA_LOG_WARNING, vmm_name(&v->vmm),
                      "the connection between %s and %s broke while its memory was on both "
                      "sides; it is being made anew",
-                     cluster->sites[v->vmm.from].name, site_to(v)->name);
+                     from, site_to(v)->name);
     }
     if (now_ms() > v->recover_by) {
         ninja_error_set(
@@ -196,7 +199,7 @@ static void recover(struct qmp_vm *v)
             "connection between them could not be made again in time. It stands "
             "still, and nothing is lost: mend the network and give \"ninjactl resume\". "
             "End none of the two QEMUs",
-            vmm_name(&v->vmm), cluster->sites[v->vmm.from].name, site_to(v)->name);
+            vmm_name(&v->vmm), from, site_to(v)->name);
         op_end(v, -1, &err);
         return;
     }

@@ -139,6 +139,19 @@ static void a_receiver_that_hangs_is_told_out_of_band(void **state)
     assert_there(world);
 }
 
+/* Before anybody could ask whether it runs there. */
+static void a_receiver_that_hangs_at_once_is_told_out_of_band(void **state)
+{
+    struct world *world = *state;
+    locate_and_prepare(world);
+    world->qemus[IB].breaks = 1;
+    world->qemus[IB].rest_ms = 1;
+    world->qemus[ETH].hangs_when_paused = true;
+    world->cluster->timeouts[TIMEOUT_RECOVER] = 20000;
+    assert_string_equal(go_on(world), "");
+    assert_there(world);
+}
+
 /* Two attempts at a time would end QEMU. */
 static void one_attempt_to_connect_is_made_at_a_time(void **state)
 {
@@ -249,6 +262,7 @@ int main(void)
         POST_COPY(a_connection_that_breaks_is_made_anew),
         POST_COPY(a_receiver_that_has_not_seen_it_is_told),
         POST_COPY(a_receiver_that_hangs_is_told_out_of_band),
+        POST_COPY(a_receiver_that_hangs_at_once_is_told_out_of_band),
         POST_COPY(one_attempt_to_connect_is_made_at_a_time),
         POST_COPY(a_connection_that_stays_broken_is_for_the_operator),
         POST_COPY(a_side_that_ends_is_for_the_operator),
