@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -33,33 +34,51 @@ static void add_line(struct text *text, const char *fmt, ...)
     }
 }
 
+bool evidence_for_each_descriptor(void (*visit)(int fd, const char *target, void *arg), void *arg)
+{
+    DIR *dir = opendir("/proc/self/fd");
+    for (struct dirent *entry; dir != NULL && (entry = readdir(dir)) != NULL;) {
+        char target[256];
+        ssize_t n = readlinkat(dirfd(dir), entry->d_name, target, sizeof(target) - 1);
+        if (n > 0) {
+            target[n] = '\0';
+            visit(atoi(entry->d_name), target, arg);
+        }
+    }
+    if (dir != NULL) {
+        closedir(dir);
+    }
+    return dir != NULL;
+}
+
+struct found {
+    struct text *text;
+    size_t n;
+};
+
+static void note_bypass(int fd, const char *target, void *arg)
+{
+    struct found *found = arg;
+    if (is_bypass_device(target)) {
+        add_line(found->text, "descriptor %d -> %s\n", fd, target);
+        found->n++;
+    }
+}
+
 static size_t look_at_descriptors(struct text *text)
 {
-    size_t found = 0;
-    DIR *dir = opendir("/proc/self/fd");
-    if (dir == NULL) {
+    struct found found = {text, 0};
+    if (!evidence_for_each_descriptor(note_bypass, &found)) {
         add_line(text, "cannot read /proc/self/fd: %m\n");
         return 1; /* no evidence is not evidence of nothing */
     }
-    for (struct dirent *entry; (entry = readdir(dir)) != NULL;) {
-        char target[256];
-        ssize_t n = readlinkat(dirfd(dir), entry->d_name, target, sizeof(target) - 1);
-        if (n <= 0) {
-            continue;
-        }
-        target[n] = '\0';
-        if (is_bypass_device(target)) {
-            add_line(text, "descriptor %s -> %s\n", entry->d_name, target);
-            found++;
-        }
-    }
-    closedir(dir);
-    return found;
+    return found.n;
 }
 
 /* "/dev/infiniband/uverbs0" */
-static void add_device(char ***devices, const char *path)
+static void add_device(int fd, const char *path, void *arg)
 {
+    char ***devices = arg;
     const char *uverbs = strstr(path, "/dev/infiniband/uverbs");
     char name_file[128], name[64];
     FILE *file = NULL;
@@ -80,18 +99,7 @@ static void add_device(char ***devices, const char *path)
 char **evidence_devices(void)
 {
     char **devices = NULL;
-    DIR *dir = opendir("/proc/self/fd");
-    for (struct dirent *entry; dir != NULL && (entry = readdir(dir)) != NULL;) {
-        char target[256];
-        ssize_t n = readlinkat(dirfd(dir), entry->d_name, target, sizeof(target) - 1);
-        if (n > 0) {
-            target[n] = '\0';
-            add_device(&devices, target);
-        }
-    }
-    if (dir != NULL) {
-        closedir(dir);
-    }
+    evidence_for_each_descriptor(add_device, &devices);
     return devices;
 }
 

@@ -111,7 +111,7 @@ static bool add_ip_interfaces(const char *value, char ***values)
 }
 
 /* The name may be followed by a port, as in "mlx5_0:1". */
-static bool is_rdma_device(const char *value)
+bool interfaces_has_rdma_device(const char *value)
 {
     char path[128];
     snprintf(path, sizeof(path), "/sys/class/infiniband/%.*s", (int)strcspn(value, ":/"), value);
@@ -128,7 +128,7 @@ static bool add_interfaces(const char *component, const char *value, char ***val
         return add_ip_interfaces(value, values);
     }
     opal_argv_append_nosize(values, value);
-    return strcmp(component, "openib") != 0 || is_rdma_device(value);
+    return strcmp(component, "openib") != 0 || interfaces_has_rdma_device(value);
 }
 
 static bool set_variable(const char *component, const char *name, char *value,

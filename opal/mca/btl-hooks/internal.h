@@ -5,6 +5,7 @@
 #include "btl_hooks.h"
 
 #include <net/if.h>
+#include <time.h>
 
 #include "ompi_config.h"
 #include "ompi/mca/bml/base/base.h"
@@ -17,6 +18,13 @@
 static inline const char *btl_name(const mca_btl_base_module_t *btl)
 {
     return btl->btl_component->btl_version.mca_component_name;
+}
+
+static inline int64_t now_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
 /* --- selection.c --- */
@@ -43,6 +51,12 @@ void selection_remember(void);
 bool selection_is_previous(const char *list);
 
 /* --- evidence.c --- */
+/**
+ * Visits each open descriptor with what it is open on.
+ *
+ * @return false, with errno: they cannot be listed
+ */
+bool evidence_for_each_descriptor(void (*visit)(int fd, const char *target, void *arg), void *arg);
 /** The RDMA devices that this process has open, to be freed with opal_argv_free(). */
 char **evidence_devices(void);
 
@@ -53,6 +67,8 @@ bool interfaces_choose(char **entries, char *why, size_t size);
 const char *interfaces_entry(const char *component);
 /** A component is going to be closed. */
 void interfaces_forget(const char *component);
+/** Whether there is an RDMA device of that name, which may be followed by a port ("mlx5_0:1"). */
+bool interfaces_has_rdma_device(const char *value);
 /** Reads which there are. known_only: less those that are not remembered. */
 void interfaces_refresh(bool known_only);
 /** Remembers those that there are to choose from, less those that tcp turned out not to use. */
@@ -137,7 +153,7 @@ void notes_forget(void);
  * Sends one.
  *
  * @param ways     as its kind wants it
- * @param on_sent  called when it has been sent, perhaps before this returns
+ * @param on_sent  called when it has been sent, perhaps before this returns; NULL: nobody waits
  * @return OPAL_SUCCESS; OPAL_ERR_OUT_OF_RESOURCE: try again later; else it cannot be sent
  */
 int notes_send(mca_bml_base_btl_t *by, enum note_kind kind, uint64_t ways,

@@ -94,6 +94,11 @@ void notes_listen(void)
     mca_bml.bml_register(TAG, on_note, NULL);
 }
 
+static void nobody_waits(mca_btl_base_module_t *btl, struct mca_btl_base_endpoint_t *endpoint,
+                         mca_btl_base_descriptor_t *descriptor, int status)
+{
+}
+
 int notes_send(mca_bml_base_btl_t *by, enum note_kind kind, uint64_t ways,
                mca_btl_base_completion_fn_t on_sent, void *arg)
 {
@@ -106,7 +111,7 @@ int notes_send(mca_bml_base_btl_t *by, enum note_kind kind, uint64_t ways,
         return OPAL_ERR_OUT_OF_RESOURCE;
     }
     memcpy(descriptor->des_segments[0].seg_addr.pval, &note, sizeof(note));
-    descriptor->des_cbfunc = on_sent;
+    descriptor->des_cbfunc = on_sent != NULL ? on_sent : nobody_waits;
     descriptor->des_cbdata = arg;
     int rc = mca_bml_base_send(by, descriptor, TAG);
     if (rc < 0) {
@@ -119,11 +124,6 @@ enum note_kind notes_answer(uint32_t rank)
 {
     const struct heard *from = heard_of(rank);
     return from != NULL ? from->answer : NOTE_NONE;
-}
-
-static void on_answered(mca_btl_base_module_t *btl, struct mca_btl_base_endpoint_t *endpoint,
-                        mca_btl_base_descriptor_t *descriptor, int status)
-{
 }
 
 /* What is asked for again is done again, and that changes nothing. */
@@ -139,7 +139,7 @@ static void answer(uint32_t rank, struct heard *from)
     }
     bool ok = endpoints_narrow(rank, kept, n);
     if (endpoints_way_to(rank, &by) &&
-        notes_send(&by, ok ? NOTE_KEPT : NOTE_REFUSED, 0, on_answered, NULL) == OPAL_SUCCESS) {
+        notes_send(&by, ok ? NOTE_KEPT : NOTE_REFUSED, 0, NULL, NULL) == OPAL_SUCCESS) {
         from->keep = 0;
     }
 }

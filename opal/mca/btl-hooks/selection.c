@@ -3,7 +3,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "opal/mca/base/mca_base_component_repository.h"
 #include "opal/util/argv.h"
@@ -174,9 +173,7 @@ static char **devices_still_there(void)
 {
     char **there = NULL;
     for (char **device = devices; device != NULL && *device != NULL; device++) {
-        char path[128];
-        snprintf(path, sizeof(path), "/sys/class/infiniband/%s", *device);
-        if (access(path, F_OK) == 0) {
+        if (interfaces_has_rdma_device(*device)) {
             opal_argv_append_nosize(&there, *device);
         }
     }

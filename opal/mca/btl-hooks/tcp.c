@@ -19,7 +19,6 @@
  */
 #include "internal.h"
 
-#include <dirent.h>
 #include <ifaddrs.h>
 #include <net/if.h>
 #include <netinet/tcp.h>
@@ -27,7 +26,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 
 #include "gate.h"
 #include "opal/util/argv.h"
@@ -187,17 +185,11 @@ struct hang_up {
     size_t n_accepted;
 };
 
-static void find_listening(struct hang_up *all)
+static void note_listening(int fd, const char *target, void *arg)
 {
-    DIR *dir = opendir("/proc/self/fd");
-    for (struct dirent *entry; dir != NULL && (entry = readdir(dir)) != NULL;) {
-        int fd = atoi(entry->d_name);
-        if (is_listening(fd) && all->n_listening < sizeof(all->listening) / sizeof(in_port_t)) {
-            all->listening[all->n_listening++] = port_of(fd);
-        }
-    }
-    if (dir != NULL) {
-        closedir(dir);
+    struct hang_up *all = arg;
+    if (is_listening(fd) && all->n_listening < sizeof(all->listening) / sizeof(in_port_t)) {
+        all->listening[all->n_listening++] = port_of(fd);
     }
 }
 
@@ -239,13 +231,6 @@ static void hang_up_or_wait(mca_bml_base_btl_t *by, void *arg)
     }
 }
 
-static int64_t now_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 static void wait_for_all(struct pollfd *fds, size_t n)
 {
     const int64_t end = now_ms() + HANG_UP_MS;
@@ -265,7 +250,7 @@ void tcp_hang_up(void)
 {
     struct hang_up all = {0};
     end_accepts();
-    find_listening(&all);
+    evidence_for_each_descriptor(note_listening, &all);
     endpoints_for_each(hang_up_or_wait, &all);
     wait_for_all(all.accepted, all.n_accepted);
     free(all.accepted);

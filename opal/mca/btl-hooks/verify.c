@@ -22,7 +22,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 /* A rank may have thousands of peers, and all ranks begin at once. */
 #define MOST_AT_A_TIME 64
@@ -62,13 +61,6 @@ static void note_wrong(const char *what, const mca_btl_base_module_t *btl, const
         snprintf(verify.wrong, sizeof(verify.wrong), "%s %s%s%s", what, btl_name(btl),
                  detail != NULL ? ": " : "", detail != NULL ? detail : "");
     }
-}
-
-static int64_t now_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
 static void set_probe(struct probe *probe, enum probe_state state)
@@ -293,11 +285,6 @@ static enum btl_verdict of_probes(void)
     return BTL_WAITING;
 }
 
-static void on_told(mca_btl_base_module_t *btl, struct mca_btl_base_endpoint_t *endpoint,
-                    mca_btl_base_descriptor_t *descriptor, int status)
-{
-}
-
 static void tell(struct probe *first, size_t n)
 {
     uint64_t ways = 0;
@@ -308,7 +295,7 @@ static void tell(struct probe *first, size_t n)
             by = &first[i];
         }
     }
-    first->told = by != NULL && notes_send(&by->by, NOTE_KEEP, ways, on_told, NULL) == OPAL_SUCCESS;
+    first->told = by != NULL && notes_send(&by->by, NOTE_KEEP, ways, NULL, NULL) == OPAL_SUCCESS;
 }
 
 static void narrow(struct probe *first, size_t n)
