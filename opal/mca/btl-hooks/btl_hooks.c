@@ -290,7 +290,7 @@ bool btl_connect(struct ninja_addresses *addresses, char *why, size_t size)
 {
     modex_take(addresses);
     notes_listen();
-    tcp_forget_shared();
+    tcp_read_own_addresses();
     bool ok = endpoints_refill(why, size);
     if (set_aside_shared_modules()) {
         endpoints_vacate_refilled();

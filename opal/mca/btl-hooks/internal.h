@@ -137,7 +137,8 @@ bool tcp_interface(const mca_btl_base_module_t *btl, char name[IF_NAMESIZE]);
 uint32_t tcp_drop_own_addresses(uint8_t *data, uint32_t size);
 /** Whether a module is of tcp, and its interface was found to have such an address. */
 bool tcp_is_shared(const mca_btl_base_module_t *btl);
-void tcp_forget_shared(void);
+/** Before peers are connected: reads which addresses this node has, for all of them. */
+void tcp_read_own_addresses(void);
 /** Before connections are closed: sees that no port on which tcp will listen is held up by that. */
 void tcp_hang_up(void);
 

@@ -54,27 +54,30 @@ bool tcp_interface(const mca_btl_base_module_t *btl, char name[IF_NAMESIZE])
 
 /* --- addresses ---------------------------------------------------------------------------- */
 
+static struct ifaddrs *own; /* the addresses of this node, when peers were connected last */
+
 /* The interfaces of this node that have an address which another node has, too. */
 static char **shared;
 
 static bool has_address(const struct ifaddrs *ifa, const struct tcp_address *address)
 {
-    const struct sockaddr *own = ifa->ifa_addr;
-    if (own == NULL) {
+    const struct sockaddr *here = ifa->ifa_addr;
+    if (here == NULL) {
         return false;
     }
-    if (own->sa_family == AF_INET) {
+    if (here->sa_family == AF_INET) {
         return address->family == TCP_ADDRESS_INET &&
-               memcmp(&((const struct sockaddr_in *)own)->sin_addr, &address->inet,
+               memcmp(&((const struct sockaddr_in *)here)->sin_addr, &address->inet,
                       sizeof(struct in_addr)) == 0;
     }
-    return own->sa_family == AF_INET6 && address->family == TCP_ADDRESS_INET6 &&
-           memcmp(&((const struct sockaddr_in6 *)own)->sin6_addr, &address->inet,
+    return here->sa_family == AF_INET6 && address->family == TCP_ADDRESS_INET6 &&
+           memcmp(&((const struct sockaddr_in6 *)here)->sin6_addr, &address->inet,
                   sizeof(struct in6_addr)) == 0;
 }
 
-static const struct ifaddrs *owner_of(const struct ifaddrs *all, const struct tcp_address *address)
+static const struct ifaddrs *owner_of(const struct tcp_address *address)
 {
+    const struct ifaddrs *all = own;
     while (all != NULL && !has_address(all, address)) {
         all = all->ifa_next;
     }
@@ -82,13 +85,13 @@ static const struct ifaddrs *owner_of(const struct ifaddrs *all, const struct tc
 }
 
 /* Returns the bytes left. The data may have any alignment. */
-static uint32_t drop(uint8_t *data, uint32_t size, const struct ifaddrs *own)
+static uint32_t drop(uint8_t *data, uint32_t size)
 {
     struct tcp_address address;
     uint32_t kept = 0;
     for (uint32_t at = 0; at < size; at += (uint32_t)sizeof(address)) {
         memcpy(&address, data + at, sizeof(address));
-        const struct ifaddrs *owner = owner_of(own, &address);
+        const struct ifaddrs *owner = owner_of(&address);
         if (owner != NULL) {
             opal_argv_append_unique_nosize(&shared, owner->ifa_name, false);
         } else {
@@ -99,26 +102,23 @@ static uint32_t drop(uint8_t *data, uint32_t size, const struct ifaddrs *own)
     return kept;
 }
 
-static bool are_all_own(const uint8_t *data, uint32_t size, const struct ifaddrs *own)
+static bool are_all_own(const uint8_t *data, uint32_t size)
 {
     struct tcp_address address;
     bool all = true;
     for (uint32_t at = 0; all && at < size; at += (uint32_t)sizeof(address)) {
         memcpy(&address, data + at, sizeof(address));
-        all = owner_of(own, &address) != NULL;
+        all = owner_of(&address) != NULL;
     }
     return all;
 }
 
 uint32_t tcp_drop_own_addresses(uint8_t *data, uint32_t size)
 {
-    struct ifaddrs *own;
-    if (size % sizeof(struct tcp_address) != 0 || getifaddrs(&own) != 0) {
+    if (size % sizeof(struct tcp_address) != 0 || are_all_own(data, size)) {
         return size;
     }
-    uint32_t kept = are_all_own(data, size, own) ? size : drop(data, size, own);
-    freeifaddrs(own);
-    return kept;
+    return drop(data, size);
 }
 
 bool tcp_is_shared(const mca_btl_base_module_t *btl)
@@ -133,10 +133,15 @@ bool tcp_is_shared(const mca_btl_base_module_t *btl)
     return found;
 }
 
-void tcp_forget_shared(void)
+/* They are kept to the very end: MPI_Finalize may still make a first contact. */
+void tcp_read_own_addresses(void)
 {
     opal_argv_free(shared);
     shared = NULL;
+    freeifaddrs(own);
+    if (getifaddrs(&own) != 0) {
+        own = NULL;
+    }
 }
 
 /* --- connections -------------------------------------------------------------------------- */
