@@ -12,7 +12,7 @@ start_ninjad() {
         --ninjactl "$BUILD/host/ninjactl" >>"$DIR/switch.log" 2>&1 &
     DAEMON=$!
     PIDS+=("$DAEMON")
-    wait_for 20 test -S "$DIR/ninjad.sock"
+    wait_for 20 answers "$DIR/ninjad.sock"
 }
 call() {
     timeout 100 "$TOP/examples/api/ninja-call" --socket "$DIR/ninjad.sock" "$@"
