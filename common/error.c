@@ -6,12 +6,31 @@
 
 #include "common/printable.h"
 
-bool ninja_error_set(struct ninja_error *err, const char *class, const char *fmt, ...)
+#define NAME_OF(class, name) [class] = name,
+
+static const char *const names[] = {[ERR_NONE] = "", NINJA_ERROR_CLASSES(NAME_OF)};
+
+const char *ninja_error_class_name(enum ninja_error_class class)
+{
+    return names[class];
+}
+
+enum ninja_error_class ninja_error_class_of(const char *name)
+{
+    for (size_t i = ERR_NONE + 1; name != NULL && i < sizeof(names) / sizeof(names[0]); i++) {
+        if (strcmp(names[i], name) == 0) {
+            return (enum ninja_error_class)i;
+        }
+    }
+    return ERR_GENERIC;
+}
+
+bool ninja_error_set(struct ninja_error *err, enum ninja_error_class class, const char *fmt, ...)
 {
     if (err == NULL || ninja_error_is_set(err)) {
         return false;
     }
-    snprintf(err->class, sizeof(err->class), "%s", class);
+    err->class = class;
     va_list ap;
     va_start(ap, fmt);
     vsnprintf(err->message, sizeof(err->message), fmt, ap);

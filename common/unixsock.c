@@ -17,7 +17,7 @@ static bool make_directory_of(const char *path, struct ninja_error *err)
     }
     *slash = '\0';
     if (mkdir(dir, 0755) != 0 && errno != EEXIST) {
-        return ninja_error_set(err, "Io", "cannot make the directory %s: %m", dir);
+        return ninja_error_set(err, ERR_IO, "cannot make the directory %s: %m", dir);
     }
     return true;
 }
@@ -29,25 +29,25 @@ static bool clear_path(const struct sockaddr_un *addr, int type, bool *replaced,
     const char *path = addr->sun_path;
     struct stat st;
     if (lstat(path, &st) != 0) {
-        return errno == ENOENT || ninja_error_set(err, "Io", "%s: %m", path);
+        return errno == ENOENT || ninja_error_set(err, ERR_IO, "%s: %m", path);
     }
     if (!S_ISSOCK(st.st_mode)) {
-        return ninja_error_set(err, "InUse", "%s exists and is not a socket: remove it", path);
+        return ninja_error_set(err, ERR_IN_USE, "%s exists and is not a socket: remove it", path);
     }
     int fd = socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0) {
-        return ninja_error_set(err, "Io", "socket: %m");
+        return ninja_error_set(err, ERR_IO, "socket: %m");
     }
     int rc = connect(fd, (const struct sockaddr *)addr, sizeof(*addr));
     int error = rc == 0 ? 0 : errno;
     close(fd);
     if (error != ECONNREFUSED && error != ENOENT) {
         return ninja_error_set(
-            err, "InUse", "another program listens on %s: end it, or choose another path", path);
+            err, ERR_IN_USE, "another program listens on %s: end it, or choose another path", path);
     }
     *replaced = true;
     if (unlink(path) != 0 && errno != ENOENT) {
-        return ninja_error_set(err, "Io", "cannot remove the stale socket %s: %m", path);
+        return ninja_error_set(err, ERR_IO, "cannot remove the stale socket %s: %m", path);
     }
     return true;
 }
@@ -58,7 +58,7 @@ bool unixsock_listen(struct unixsock *sock, const char *path, int type, mode_t m
     *sock = (struct unixsock){.fd = -1};
     struct sockaddr_un addr = {.sun_family = AF_UNIX};
     if (path[0] == '\0' || strlen(path) >= sizeof(addr.sun_path)) {
-        return ninja_error_set(err, "Usage", "socket path '%s' is empty or longer than %zu bytes",
+        return ninja_error_set(err, ERR_USAGE, "socket path '%s' is empty or longer than %zu bytes",
                                path, sizeof(addr.sun_path) - 1);
     }
     strcpy(addr.sun_path, path);
@@ -67,13 +67,13 @@ bool unixsock_listen(struct unixsock *sock, const char *path, int type, mode_t m
     }
     int fd = socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0) {
-        return ninja_error_set(err, "Io", "socket: %m");
+        return ninja_error_set(err, ERR_IO, "socket: %m");
     }
     /* Nobody can connect before listen(), so the mode holds from the first connection on. */
     struct stat st;
     if (bind(fd, (struct sockaddr *)&addr, sizeof(addr)) != 0 || chmod(path, mode) != 0 ||
         lstat(path, &st) != 0 || listen(fd, 128) != 0) {
-        ninja_error_set(err, "Io", "cannot listen on %s: %m", path);
+        ninja_error_set(err, ERR_IO, "cannot listen on %s: %m", path);
         close(fd);
         return false;
     }

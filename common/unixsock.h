@@ -22,7 +22,7 @@ struct unixsock {
  *
  * @param type  SOCK_STREAM or SOCK_SEQPACKET
  * @param mode  of the socket file
- * @return false with an error: class "InUse" when somebody answers on the socket already
+ * @return false with an error: class ERR_IN_USE when somebody answers on the socket already
  */
 bool unixsock_listen(struct unixsock *sock, const char *path, int type, mode_t mode,
                      struct ninja_error *err);

@@ -54,7 +54,7 @@ static bool open_parts(struct agent *agent, struct ninja_error *err)
 {
     const struct agent_config *config = agent->config;
     if (!new_instance(agent->instance)) {
-        return ninja_error_set(err, "Io", "no random bytes: %m");
+        return ninja_error_set(err, ERR_IO, "no random bytes: %m");
     }
     agent->base = event_base_new();
     agent->events = events_new();
@@ -64,11 +64,11 @@ static bool open_parts(struct agent *agent, struct ninja_error *err)
         agent->watch = linkwatch_new(agent->base, agent->events, config->sys);
     }
     if (agent->jobs == NULL || agent->scripts == NULL || agent->watch == NULL) {
-        return ninja_error_set(err, "Memory", "out of memory");
+        return ninja_error_set(err, ERR_NO_MEMORY, "out of memory");
     }
     agent->ops = deviceops_new(agent->base, agent->events, agent->scripts, config->proc);
     if (agent->ops == NULL) {
-        return ninja_error_set(err, "Memory", "out of memory");
+        return ninja_error_set(err, ERR_NO_MEMORY, "out of memory");
     }
     return open_sockets(agent, err);
 }
@@ -77,7 +77,7 @@ struct agent *agent_new(const struct agent_config *config, struct ninja_error *e
 {
     struct agent *agent = calloc(1, sizeof(*agent));
     if (agent == NULL) {
-        ninja_error_set(err, "Memory", "out of memory");
+        ninja_error_set(err, ERR_NO_MEMORY, "out of memory");
         return NULL;
     }
     agent->config = config;

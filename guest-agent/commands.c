@@ -35,7 +35,7 @@ static json_t *guest_sync(struct agent *agent, struct channel *ch, json_t *args,
 {
     json_t *id = json_object_get(args, "id");
     if (!json_is_integer(id)) {
-        ninja_error_set(err, "GenericError", "Parameter 'id' is missing or not an integer");
+        ninja_error_set(err, ERR_GENERIC, "Parameter 'id' is missing or not an integer");
         return NULL;
     }
     return json_incref(id);
@@ -57,12 +57,12 @@ static json_t *ninja_hello(struct agent *agent, struct channel *ch, json_t *args
     char host[256];
 
     if (json_unpack(args, "{s:I, s?:s}", "protocol", &protocol, "version", &version) != 0) {
-        ninja_error_set(err, "GenericError",
+        ninja_error_set(err, ERR_GENERIC,
                         "ninja-hello needs 'protocol', a number, and 'version', a string");
         return NULL;
     }
     if (protocol != AGENT_PROTOCOL) {
-        ninja_error_set(err, "ProtocolMismatch",
+        ninja_error_set(err, ERR_PROTOCOL_MISMATCH,
                         "the host speaks protocol %lld, the agent (%s) protocol %d: install the "
                         "same version on both sides",
                         (long long)protocol, PACKAGE_VERSION, AGENT_PROTOCOL);
@@ -85,7 +85,7 @@ static json_t *ninja_events(struct agent *agent, struct channel *ch, json_t *arg
     json_int_t after;
     bool lost;
     if (json_unpack(args, "{s:I}", "after", &after) != 0 || after < 0) {
-        ninja_error_set(err, "GenericError", "ninja-events needs 'after', a number from 0");
+        ninja_error_set(err, ERR_GENERIC, "ninja-events needs 'after', a number from 0");
         return NULL;
     }
     json_t *list = events_after(agent->events, (uint64_t)after, &lost);
@@ -177,7 +177,7 @@ static bool only_known(json_t *object, const char *known, const char *what, stru
         int n = snprintf(word, sizeof(word), " %s ", key);
         if (n < 0 || (size_t)n >= sizeof(word) || strchr(key, ' ') != NULL ||
             strstr(known, word) == NULL) {
-            return ninja_error_set(err, "GenericError", "%s '%.64s' is unexpected", what, key);
+            return ninja_error_set(err, ERR_GENERIC, "%s '%.64s' is unexpected", what, key);
         }
     }
     return true;
@@ -190,27 +190,27 @@ static const struct command *check(struct channel *ch, json_t *request, struct n
     const char *name = json_string_value(json_object_get(request, "execute"));
 
     if (name == NULL) {
-        ninja_error_set(err, "GenericError", "'execute' is missing or not a string");
+        ninja_error_set(err, ERR_GENERIC, "'execute' is missing or not a string");
         return NULL;
     }
     if (!only_known(request, " execute arguments id ", "Member", err)) {
         return NULL;
     }
     if (args != NULL && !json_is_object(args)) {
-        ninja_error_set(err, "GenericError", "'arguments' must be an object");
+        ninja_error_set(err, ERR_GENERIC, "'arguments' must be an object");
         return NULL;
     }
     const struct command *command = find_command(name);
     if (command == NULL) {
-        ninja_error_set(err, "CommandNotFound", "The command %.128s has not been found", name);
+        ninja_error_set(err, ERR_COMMAND_NOT_FOUND, "The command %.128s has not been found", name);
         return NULL;
     }
     if (!only_known(args, command->arguments, "Parameter", err)) {
         return NULL;
     }
     if ((command->flags & BEFORE_HELLO) == 0 && !channel_greeted(ch)) {
-        ninja_error_set(err, "GenericError",
-                        "%s before ninja-hello on this channel: say that first", name);
+        ninja_error_set(err, ERR_GENERIC, "%s before ninja-hello on this channel: say that first",
+                        name);
         return NULL;
     }
     return command;
@@ -224,27 +224,27 @@ void commands_run(void *ctx, struct channel *ch, json_t *request, const char *wr
     json_t *answer = NULL;
 
     if (request == NULL) {
-        ninja_error_set(&err, "GenericError", "%s", wrong);
+        ninja_error_set(&err, ERR_GENERIC, "%s", wrong);
     } else {
         command = check(ch, request, &err);
     }
     if (command != NULL && ninja_fault(NINJA_FAULT_STEP, "%s", command->name) != NINJA_FAULT_NONE) {
-        ninja_error_set(&err, "GenericError", "made to fail by a fault point");
+        ninja_error_set(&err, ERR_GENERIC, "made to fail by a fault point");
         command = NULL;
     }
     if (command != NULL) {
         answer = command->run(agent, ch, json_object_get(request, "arguments"), &err);
     }
     if (answer == NULL) {
-        ninja_error_set(&err, "GenericError", "the agent is out of memory");
+        ninja_error_set(&err, ERR_GENERIC, "the agent is out of memory");
     }
     json_t *line;
     if (answer != NULL) {
         line = json_pack("{s:o}", "return", answer);
     } else {
-        ninja_log_debug("refused: %s: %s", err.class, err.message);
-        line = json_pack("{s:{s:s, s:o}}", "error", "class", err.class, "desc",
-                         text_json(err.message, strlen(err.message)));
+        ninja_log_debug("refused: %s: %s", ninja_error_class_name(err.class), err.message);
+        line = json_pack("{s:{s:s, s:o}}", "error", "class", ninja_error_class_name(err.class),
+                         "desc", text_json(err.message, strlen(err.message)));
     }
     json_t *id = json_object_get(request, "id");
     if (id != NULL) {

@@ -204,7 +204,7 @@ static bool add(struct deviceops *ops, enum deviceop what, json_int_t token, con
                 uint32_t timeout_ms, struct ninja_error *err)
 {
     if (ops->n_waiting >= MAX_WAITING) {
-        return ninja_error_set(err, "GenericError",
+        return ninja_error_set(err, ERR_GENERIC,
                                "%d operations wait already: try again when one has ended",
                                MAX_WAITING);
     }
@@ -213,7 +213,7 @@ static bool add(struct deviceops *ops, enum deviceop what, json_int_t token, con
     if (op == NULL || copy == NULL) {
         free(op);
         free(copy);
-        return ninja_error_set(err, "GenericError", "out of memory");
+        return ninja_error_set(err, ERR_GENERIC, "out of memory");
     }
     *op = (struct op){.what = what, .token = token, .device = copy, .timeout_ms = timeout_ms};
     STAILQ_INSERT_TAIL(&ops->waiting, op, entry);
@@ -231,7 +231,7 @@ bool deviceops_give(struct deviceops *ops, enum deviceop what, json_t *args,
     if (json_unpack(args, "{s:I, s:s%, s:I}", "token", &token, "device", &device, &len,
                     "timeout-ms", &timeout_ms) != 0 ||
         token < 0 || len > MAX_DEVICE || timeout_ms < 1 || timeout_ms > MAX_MS) {
-        return ninja_error_set(err, "GenericError",
+        return ninja_error_set(err, ERR_GENERIC,
                                "needs 'token' (a number from 0), 'device' (at most %d bytes) and "
                                "'timeout-ms' (1 to %d)",
                                MAX_DEVICE, MAX_MS);
@@ -241,7 +241,7 @@ bool deviceops_give(struct deviceops *ops, enum deviceop what, json_t *args,
         old = find(&ops->waiting, what, token);
     }
     if (old != NULL && strcmp(old->device, device) != 0) {
-        return ninja_error_set(err, "GenericError",
+        return ninja_error_set(err, ERR_GENERIC,
                                "token %lld was used for another device: choose a new one",
                                (long long)token);
     }

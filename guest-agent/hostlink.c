@@ -220,7 +220,7 @@ static struct hostlink *link_new(struct event_base *base, hostlink_request *requ
         link->timer = evtimer_new(base, on_timer, link);
     }
     if (link == NULL || link->timer == NULL) {
-        ninja_error_set(err, "Memory", "out of memory");
+        ninja_error_set(err, ERR_NO_MEMORY, "out of memory");
         hostlink_free(link);
         return NULL;
     }
@@ -254,7 +254,7 @@ struct hostlink *hostlink_listen(struct event_base *base, const char *path,
         if (link->acceptable != NULL && event_add(link->acceptable, NULL) == 0) {
             return link;
         }
-        ninja_error_set(err, "Memory", "out of memory");
+        ninja_error_set(err, ERR_NO_MEMORY, "out of memory");
     }
     hostlink_free(link);
     return NULL;

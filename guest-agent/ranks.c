@@ -348,7 +348,7 @@ struct ranks *ranks_new(struct event_base *base, struct jobs *jobs, const char *
 {
     struct ranks *server = calloc(1, sizeof(*server));
     if (server == NULL) {
-        ninja_error_set(err, "Memory", "out of memory");
+        ninja_error_set(err, ERR_NO_MEMORY, "out of memory");
         return NULL;
     }
     server->base = base;
@@ -363,7 +363,7 @@ struct ranks *ranks_new(struct event_base *base, struct jobs *jobs, const char *
             event_add(server->acceptable, NULL) == 0) {
             return server;
         }
-        ninja_error_set(err, "Memory", "out of memory");
+        ninja_error_set(err, ERR_NO_MEMORY, "out of memory");
     }
     ranks_free(server);
     return NULL;

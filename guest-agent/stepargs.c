@@ -16,7 +16,7 @@ static bool take_number(json_t *json, const char *key, uint32_t min, uint32_t ma
     json_t *number = json_object_get(json, key);
     if (!json_is_integer(number) || json_integer_value(number) < min ||
         json_integer_value(number) > max) {
-        return ninja_error_set(err, "BadStep", "'%s' must be a number from %u to %u", key, min,
+        return ninja_error_set(err, ERR_BAD_STEP, "'%s' must be a number from %u to %u", key, min,
                                max);
     }
     *value = (uint32_t)json_integer_value(number);
@@ -29,12 +29,12 @@ static bool take_common(json_t *json, struct step_args *args, struct ninja_error
     args->job = json_string_value(json_object_get(json, "job"));
     const char *step = json_string_value(json_object_get(json, "step"));
     if (args->job == NULL) {
-        return ninja_error_set(err, "BadStep", "'job' must be the name of a job");
+        return ninja_error_set(err, ERR_BAD_STEP, "'job' must be the name of a job");
     }
     args->type = step != NULL ? ninja_rank_step_from_name(step) : 0;
     if (args->type == 0) {
         return ninja_error_set(
-            err, "BadStep",
+            err, ERR_BAD_STEP,
             "'step' must be one of stop, drain, settle, release, open, connect, verify, resume");
     }
     if (!take_number(json, "epoch", 0, UINT32_MAX, &args->epoch, err) ||
@@ -51,13 +51,13 @@ static bool take_list(json_t *json, const char *key, const char **list, struct n
     *list = json_string_value(json_object_get(json, key));
     size_t len = *list != NULL ? strlen(*list) : 0;
     if (len == 0 || len > MAX_LIST) {
-        return ninja_error_set(err, "BadStep",
+        return ninja_error_set(err, ERR_BAD_STEP,
                                "'%s' must be a comma-separated list of BTLs, at most %u bytes", key,
                                MAX_LIST);
     }
     for (size_t i = 0; i < len; i++) {
         if (!isgraph((unsigned char)(*list)[i])) {
-            return ninja_error_set(err, "BadStep", "'%s' holds a blank or unprintable character",
+            return ninja_error_set(err, ERR_BAD_STEP, "'%s' holds a blank or unprintable character",
                                    key);
         }
     }
@@ -103,14 +103,14 @@ bool step_args_parse(json_t *json, struct step_args *args, struct ninja_error *e
     case NINJA_RANK_SETTLE:
         args->tables = json_object_get(json, "tables");
         return json_is_object(args->tables) ||
-               ninja_error_set(err, "BadStep", "'tables' must be an object");
+               ninja_error_set(err, ERR_BAD_STEP, "'tables' must be an object");
     case NINJA_RANK_RELEASE:
     case NINJA_RANK_OPEN:
         return take_text(json, args, err);
     case NINJA_RANK_CONNECT:
         args->addresses = json_object_get(json, "addresses");
         return json_is_array(args->addresses) ||
-               ninja_error_set(err, "BadStep", "'addresses' must be an array");
+               ninja_error_set(err, ERR_BAD_STEP, "'addresses' must be an array");
     default:
         return true;
     }
@@ -147,19 +147,19 @@ static bool tables_fit(json_t *tables, uint32_t size, struct ninja_error *err)
     {
         uint32_t rank;
         if (!rank_of_key(key, &rank) || rank >= size) {
-            return ninja_error_set(err, "BadStep",
+            return ninja_error_set(err, ERR_BAD_STEP,
                                    "'tables' has the key '%.32s', which is no rank below %u", key,
                                    size);
         }
         if (!json_is_array(table) || json_array_size(table) > NINJA_RANK_MAX_PAIRS) {
-            return ninja_error_set(err, "BadStep",
+            return ninja_error_set(err, ERR_BAD_STEP,
                                    "the table of rank %u must be an array of at most %u pairs",
                                    rank, NINJA_RANK_MAX_PAIRS);
         }
         json_array_foreach(table, i, pair)
         {
             if (!is_pair(pair, size)) {
-                return ninja_error_set(err, "BadStep",
+                return ninja_error_set(err, ERR_BAD_STEP,
                                        "entry %zu of the table of rank %u must be [PEER, COUNT] "
                                        "with a peer below %u",
                                        i, rank, size);
@@ -175,14 +175,14 @@ static bool addresses_fit(json_t *addresses, uint32_t size, struct ninja_error *
     size_t i;
 
     if (json_array_size(addresses) != size) {
-        return ninja_error_set(err, "BadStep", "'addresses' has %zu entries, the job %u ranks",
+        return ninja_error_set(err, ERR_BAD_STEP, "'addresses' has %zu entries, the job %u ranks",
                                json_array_size(addresses), size);
     }
     json_array_foreach(addresses, i, text)
     {
         if (!json_is_string(text) ||
             ninja_base64_decode(json_string_value(text), NULL, NINJA_ADDRESSES_MAX_RANK) <= 0) {
-            return ninja_error_set(err, "BadStep",
+            return ninja_error_set(err, ERR_BAD_STEP,
                                    "entry %zu of 'addresses' must be base64 of 1 to %u bytes", i,
                                    NINJA_ADDRESSES_MAX_RANK);
         }
@@ -217,7 +217,7 @@ bool step_args_file(const struct step_args *args, int *file, struct ninja_error 
         *file = ninja_addresses_make(ends, (uint32_t)n, bytes);
     }
     if (*file < 0) {
-        ninja_error_set(err, "GenericError", "the addresses cannot be passed to the ranks: %m");
+        ninja_error_set(err, ERR_GENERIC, "the addresses cannot be passed to the ranks: %m");
     }
     free(ends);
     free(bytes);

@@ -405,26 +405,26 @@ static bool may_follow(const struct job *job, const struct step_args *args, stru
 
     if (args->epoch < job->epoch ||
         (args->type == NINJA_RANK_STOP && !is_new && job->phase != JOB_UNKNOWN)) {
-        return ninja_error_set(err, "StaleEpoch",
+        return ninja_error_set(err, ERR_STALE_EPOCH,
                                "%s of epoch %u, but the job %s has had epoch %u: choose a higher "
                                "one",
                                name, args->epoch, job->name, job->epoch);
     }
     if (args->type == NINJA_RANK_STOP && is_leaving(job)) {
-        return ninja_error_set(err, "JobNotReady", "ranks of the job %s are in MPI_Finalize",
+        return ninja_error_set(err, ERR_JOB_NOT_READY, "ranks of the job %s are in MPI_Finalize",
                                job->name);
     }
     if ((allowed & BIT(args->type)) == 0) {
         return ninja_error_set(
-            err, "BadStep", "%s of epoch %u cannot follow: the job %s is at %s of epoch %u", name,
-            args->epoch, job->name, job_phase_name(job->phase), job->epoch);
+            err, ERR_BAD_STEP, "%s of epoch %u cannot follow: the job %s is at %s of epoch %u",
+            name, args->epoch, job->name, job_phase_name(job->phase), job->epoch);
     }
     if (job->step.in_progress && !is_new && !about[args->type].may_interrupt) {
-        return ninja_error_set(err, "BadStep", "%s is still in progress for the job %s",
+        return ninja_error_set(err, ERR_BAD_STEP, "%s is still in progress for the job %s",
                                ninja_rank_type_name(job->step.type), job->name);
     }
     if (args->epoch == job->step.epoch && args->round < job->step.round) {
-        return ninja_error_set(err, "BadStep", "round %u, after round %u of the same epoch",
+        return ninja_error_set(err, ERR_BAD_STEP, "round %u, after round %u of the same epoch",
                                args->round, job->step.round);
     }
     return true;
@@ -520,7 +520,7 @@ static bool try_to_begin(struct job *job, const struct step_args *args, struct n
     int file = -1;
     bool ok = pairs != NULL && reports != NULL
                   ? args->addresses == NULL || step_args_file(args, &file, err)
-                  : ninja_error_set(err, "GenericError", "out of memory");
+                  : ninja_error_set(err, ERR_GENERIC, "out of memory");
     if (ok) {
         begin(job, args, pairs, reports, file);
     } else {
@@ -541,7 +541,7 @@ bool steps_give(struct jobs *jobs, json_t *json, struct ninja_error *err)
     }
     struct job *job = jobs_find(jobs, args.job);
     if (job == NULL) {
-        return ninja_error_set(err, "NoSuchJob", "no rank of the job %.300s is here", args.job);
+        return ninja_error_set(err, ERR_NO_SUCH_JOB, "no rank of the job %.300s is here", args.job);
     }
     if (is_repeated(job, &args)) {
         if (!job->step.in_progress) {

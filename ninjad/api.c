@@ -89,7 +89,8 @@ const size_t api_n_commands = sizeof(api_commands) / sizeof(api_commands[0]);
 void api_answer(struct client *client, json_t *id, json_t *result, const struct ninja_error *err)
 {
     json_t *line = err == NULL ? json_pack("{s:O}", "return", result)
-                               : json_pack("{s:{s:s, s:o}}", "error", "class", err->class, "desc",
+                               : json_pack("{s:{s:s, s:o}}", "error", "class",
+                                           ninja_error_class_name(err->class), "desc",
                                            json_text(err->message));
     if (id != NULL) {
         json_object_set(line, "id", id);
@@ -128,7 +129,7 @@ static bool only_known_members(json_t *request, struct ninja_error *err)
     {
         if (strcmp(key, "execute") != 0 && strcmp(key, "arguments") != 0 &&
             strcmp(key, "id") != 0) {
-            return ninja_error_set(err, "BadRequest",
+            return ninja_error_set(err, ERR_BAD_REQUEST,
                                    "there is no member \"%.60s\" in a request; there are: execute, "
                                    "arguments, id",
                                    key);
@@ -147,22 +148,22 @@ static const struct command *check(const struct client *client, json_t *request,
         return NULL;
     }
     if (name == NULL) {
-        ninja_error_set(err, "BadRequest", "\"execute\" must be the name of a command");
+        ninja_error_set(err, ERR_BAD_REQUEST, "\"execute\" must be the name of a command");
         return NULL;
     }
     if (args != NULL && !json_is_object(args)) {
-        ninja_error_set(err, "BadRequest", "\"arguments\" must be an object");
+        ninja_error_set(err, ERR_BAD_REQUEST, "\"arguments\" must be an object");
         return NULL;
     }
     const struct command *command = find_command(name);
     if (command == NULL) {
-        ninja_error_set(err, "CommandNotFound",
+        ninja_error_set(err, ERR_COMMAND_NOT_FOUND,
                         "there is no command \"%.60s\"; \"version\" tells those that there are",
                         name);
         return NULL;
     }
     if ((command->flags & TRUSTED) != 0 && !client_peer(client)->may_act) {
-        ninja_error_set(err, "Forbidden", "\"%s\" is not for a read-only connection", name);
+        ninja_error_set(err, ERR_FORBIDDEN, "\"%s\" is not for a read-only connection", name);
         return NULL;
     }
     return arguments_check(args, command->arguments, err) ? command : NULL;
@@ -202,7 +203,7 @@ void api_request(struct ninjad *ninjad, struct client *client, json_t *request, 
     const struct command *command = NULL;
     struct call *call = NULL;
     if (request == NULL) {
-        ninja_error_set(&err, "BadRequest", "%s", wrong);
+        ninja_error_set(&err, ERR_BAD_REQUEST, "%s", wrong);
     } else {
         command = check(client, request, &err);
     }

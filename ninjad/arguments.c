@@ -35,7 +35,7 @@ static bool is_choice(const char *text, const char *choices)
 
 static bool wrong(struct ninja_error *err, const char *name, const char *expected)
 {
-    return ninja_error_set(err, "BadArgument", "\"%s\" must be %s", name, expected);
+    return ninja_error_set(err, ERR_BAD_ARGUMENT, "\"%s\" must be %s", name, expected);
 }
 
 static bool is_number(json_t *value, json_int_t min, json_int_t max)
@@ -58,13 +58,13 @@ static bool check_timeouts(json_t *value, const char *name, struct ninja_error *
             i++;
         }
         if (i == TIMEOUTS) {
-            return ninja_error_set(err, "BadArgument",
+            return ninja_error_set(err, ERR_BAD_ARGUMENT,
                                    "\"%s\": there is no time-out \"%.40s\"; see ninja-cluster(5)",
                                    name, key);
         }
         if (!is_number(ms, 1, CLUSTER_MAX_TIMEOUT_MS)) {
             return ninja_error_set(
-                err, "BadArgument",
+                err, ERR_BAD_ARGUMENT,
                 "\"%s\": \"%s\" must be a whole number of milliseconds from 1 to "
                 "%d",
                 name, key, CLUSTER_MAX_TIMEOUT_MS);
@@ -116,8 +116,9 @@ static bool unknown(const char *key, const struct argument *table, struct ninja_
         size_t len = strlen(known);
         snprintf(known + len, sizeof(known) - len, "%s%s", len > 0 ? ", " : "", it->name);
     }
-    return ninja_error_set(err, "BadArgument", "there is no argument \"%.60s\" here; there are: %s",
-                           key, known[0] != '\0' ? known : "none");
+    return ninja_error_set(err, ERR_BAD_ARGUMENT,
+                           "there is no argument \"%.60s\" here; there are: %s", key,
+                           known[0] != '\0' ? known : "none");
 }
 
 bool arguments_check(json_t *given, const struct argument *table, struct ninja_error *err)
@@ -139,7 +140,8 @@ bool arguments_check(json_t *given, const struct argument *table, struct ninja_e
     }
     for (const struct argument *it = table; it->name != NULL; it++) {
         if (it->required && json_object_get(given, it->name) == NULL) {
-            return ninja_error_set(err, "BadArgument", "the argument \"%s\" is missing", it->name);
+            return ninja_error_set(err, ERR_BAD_ARGUMENT, "the argument \"%s\" is missing",
+                                   it->name);
         }
     }
     return true;

@@ -29,7 +29,7 @@ struct argument {
 };
 
 /** Whether the object (NULL: none was given) has only what the table has. False with err (class
- * "BadArgument"). */
+ * ERR_BAD_ARGUMENT). */
 bool arguments_check(json_t *given, const struct argument *table, struct ninja_error *err);
 
 /* The words of a command line, which are freed with it. */

@@ -84,12 +84,12 @@ static bool has_room(const struct calls *calls, const struct client *client,
         all++;
     }
     if (calls_of_client(calls, client) >= CALLS_MAX_CLIENT) {
-        return ninja_error_set(err, "Busy",
+        return ninja_error_set(err, ERR_BUSY,
                                "%d requests of this connection are not answered yet; wait for them",
                                CALLS_MAX_CLIENT);
     }
     if (all >= CALLS_MAX || (uid != 0 && of_user >= CALLS_MAX_USER)) {
-        return ninja_error_set(err, "Busy", "%d requests are not answered yet; ask again later",
+        return ninja_error_set(err, ERR_BUSY, "%d requests are not answered yet; ask again later",
                                all >= CALLS_MAX ? CALLS_MAX : CALLS_MAX_USER);
     }
     return true;
@@ -104,7 +104,7 @@ struct call *call_new(struct ninjad *ninjad, struct client *client, const struct
     }
     struct call *call = calloc(1, sizeof(*call));
     if (call == NULL) {
-        ninja_error_set(err, "Busy", "out of memory; ask again later");
+        ninja_error_set(err, ERR_BUSY, "out of memory; ask again later");
         return NULL;
     }
     *call = (struct call){
@@ -158,7 +158,8 @@ void call_fail(struct call *call, const struct ninja_error *err)
     metrics_count_request(call->ninjad->metrics, call->command->name, false);
     if ((call->command->flags & WORKS) != 0) {
         ninja_log_info("%s of uid %u (pid %d): %s: %s", call->command->name,
-                       (unsigned)call->peer.uid, (int)call->peer.pid, err->class, err->message);
+                       (unsigned)call->peer.uid, (int)call->peer.pid,
+                       ninja_error_class_name(err->class), err->message);
     }
     if (call->client != NULL) {
         api_answer(call->client, call->id, NULL, err);

@@ -89,7 +89,7 @@ int calls_of_client(const struct calls *calls, const struct client *client);
  *
  * @param client    NULL: it is our own, and nobody gets the answer
  * @param id, args  borrowed; NULL is allowed
- * @return NULL with err (class "Busy"): there are too many
+ * @return NULL with err (class ERR_BUSY): there are too many
  */
 struct call *call_new(struct ninjad *ninjad, struct client *client, const struct command *command,
                       json_t *id, json_t *args, struct ninja_error *err);
@@ -124,7 +124,7 @@ void work_next(struct ninjad *ninjad);
 /**
  * Finds the migration that the arguments "id" and "cluster" mean: the latest if there is no "id".
  *
- * @return its entry, borrowed, with call->migration set; or NULL with err (class "NotFound")
+ * @return its entry, borrowed, with call->migration set; or NULL with err (class ERR_NOT_FOUND)
  */
 json_t *tell_find_migration(struct call *call, struct ninja_error *err);
 

@@ -106,13 +106,13 @@ static int choose(const struct clusters *clusters, const char *name, struct ninj
     }
     tell_names(clusters, names, sizeof(names));
     if (name == NULL && n > 1) {
-        ninja_error_set(err, "BadArgument", "\"cluster\" must say which one is meant of: %s",
+        ninja_error_set(err, ERR_BAD_ARGUMENT, "\"cluster\" must say which one is meant of: %s",
                         names);
         return -1;
     }
     int i = name == NULL ? only : find(clusters, name);
     if (i < 0) {
-        ninja_error_set(err, "NotFound", "there is no cluster \"%s\"; there are: %s",
+        ninja_error_set(err, ERR_NOT_FOUND, "there is no cluster \"%s\"; there are: %s",
                         name ? name : "", names);
     }
     return i;
@@ -125,7 +125,7 @@ struct cluster *clusters_open(const struct clusters *clusters, const char *name,
     struct cluster *cluster =
         i >= 0 ? cluster_read(clusters->options->clusters[i], driver_in_file, err) : NULL;
     if (cluster != NULL && strcmp(cluster->name, clusters->names[i]) != 0) {
-        ninja_error_set(err, "ClusterFile",
+        ninja_error_set(err, ERR_CLUSTER_FILE,
                         "%s now describes the cluster \"%s\"; \"systemctl reload ninjad\" takes "
                         "that up",
                         cluster->file, cluster->name);

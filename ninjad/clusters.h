@@ -23,8 +23,8 @@ void clusters_read(struct clusters *clusters);
  * Reads the file of a cluster, as it is now.
  *
  * @param name  NULL: the only one that there is
- * @return the cluster, which the caller frees, or NULL with err: class "NotFound", "BadArgument"
- * (which one is meant?) or "ClusterFile"
+ * @return the cluster, which the caller frees, or NULL with err: class ERR_NOT_FOUND,
+ * ERR_BAD_ARGUMENT (which one is meant?) or ERR_CLUSTER_FILE
  */
 struct cluster *clusters_open(const struct clusters *clusters, const char *name,
                               struct ninja_error *err);

@@ -26,7 +26,7 @@ static bool begin(struct call *call, int64_t until_ms, struct ninja_error *err)
     }
     call->watch = watch_new(call->ninjad->options->state_dir, call->migration);
     if (call->watch == NULL) {
-        return ninja_error_set(err, "Busy", "out of memory; ask again later");
+        return ninja_error_set(err, ERR_BUSY, "out of memory; ask again later");
     }
     call->until_ms = until_ms;
     call_set_state(call, CALL_FOLLOWS);
@@ -78,7 +78,7 @@ static void tell_end(struct call *call)
     past_refresh(call->ninjad->past, NULL);
     json_t *entry = json_incref(past_find(call->ninjad->past, call->migration));
     if (entry == NULL) {
-        ninja_error_set(&err, "State", "the directory of migration %s was removed",
+        ninja_error_set(&err, ERR_STATE, "the directory of migration %s was removed",
                         call->migration);
     }
     if (is_watch(call)) {

@@ -236,7 +236,7 @@ void metrics_write(struct metrics *metrics)
     past_refresh(metrics->ninjad->past, NULL);
     char *text = make_text(metrics, &size);
     if (text == NULL) {
-        ninja_error_set(&err, "NoMemory", "%s: out of memory", path);
+        ninja_error_set(&err, ERR_NO_MEMORY, "%s: out of memory", path);
     } else {
         whole_file_write(path, MODE, text, size, &err);
     }

@@ -155,7 +155,7 @@ bool past_refresh(struct past *past, struct ninja_error *err)
         if (n >= 0) {
             free(ids);
         }
-        return ninja_error_set(err, "State", "%s: %m", past->state_dir);
+        return ninja_error_set(err, ERR_STATE, "%s: %m", past->state_dir);
     }
     for (int i = 0; i < n; i++) {
         known = take_known(past, &ones[i], ids[i], known);

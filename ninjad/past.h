@@ -28,7 +28,7 @@ struct past;
 struct past *past_new(const char *state_dir);
 void past_free(struct past *past);
 
-/** Looks at what is new, and at what had not ended. False with err (class "State"). */
+/** Looks at what is new, and at what had not ended. False with err (class ERR_STATE). */
 bool past_refresh(struct past *past, struct ninja_error *err);
 
 /**

@@ -169,15 +169,16 @@ static bool has_room(const struct server *server, uid_t uid)
 static void refuse(struct server *server, int fd, enum refusal refusal, const struct ucred *cred)
 {
     static const struct {
-        const char *class, *text;
+        enum ninja_error_class class;
+        const char *text;
     } words[] = {
-        [REFUSED_STRANGER] = {"Forbidden", "only root and members of the group of the socket may "
-                                           "connect here; ask an administrator"},
-        [REFUSED_TOO_MANY] = {"Busy", "there are too many connections; connect again later"},
+        [REFUSED_STRANGER] = {ERR_FORBIDDEN, "only root and members of the group of the socket may "
+                                             "connect here; ask an administrator"},
+        [REFUSED_TOO_MANY] = {ERR_BUSY, "there are too many connections; connect again later"},
     };
     char line[300];
     int n = snprintf(line, sizeof(line), "{\"error\":{\"class\":\"%s\",\"desc\":\"%s\"}}\n",
-                     words[refusal].class, words[refusal].text);
+                     ninja_error_class_name(words[refusal].class), words[refusal].text);
     ssize_t sent = send(fd, line, (size_t)n, MSG_DONTWAIT | MSG_NOSIGNAL);
     (void)sent;
     server->refused[refusal]++;
@@ -217,14 +218,14 @@ static bool add_listener(struct server *server, int fd, const struct unixsock *s
                          struct ninja_error *err)
 {
     if (server->n_listeners == MAX_SOCKETS) {
-        return ninja_error_set(err, "Usage", "there are more than %d sockets", MAX_SOCKETS);
+        return ninja_error_set(err, ERR_USAGE, "there are more than %d sockets", MAX_SOCKETS);
     }
     struct listener *listener = &server->listeners[server->n_listeners];
     *listener = (struct listener){.server = server, .read_only = read_only, .sock = {.fd = -1}};
     listener->acceptable =
         event_new(server->ninjad->base, fd, EV_READ | EV_PERSIST, on_acceptable, listener);
     if (listener->acceptable == NULL || event_add(listener->acceptable, NULL) != 0) {
-        return ninja_error_set(err, "Io", "a socket cannot be listened on: out of memory");
+        return ninja_error_set(err, ERR_IO, "a socket cannot be listened on: out of memory");
     }
     if (sock != NULL) {
         listener->sock = *sock;
@@ -241,7 +242,7 @@ static bool take_passed(struct server *server, struct ninja_error *err)
     for (int i = 0; i < n && ok; i++) {
         int fd = SD_LISTEN_FDS_START + i;
         if (sd_is_socket(fd, AF_UNIX, SOCK_STREAM, 1) <= 0) {
-            ok = ninja_error_set(err, "Usage",
+            ok = ninja_error_set(err, ERR_USAGE,
                                  "descriptor %d was passed, which is no listening UNIX "
                                  "stream socket",
                                  fd);
@@ -295,7 +296,7 @@ struct server *server_new(struct ninjad *ninjad, struct ninja_error *err)
     const struct options *options = ninjad->options;
     struct server *server = calloc(1, sizeof(*server));
     if (server == NULL) {
-        ninja_error_set(err, "Io", "out of memory");
+        ninja_error_set(err, ERR_IO, "out of memory");
         return NULL;
     }
     server->ninjad = ninjad;
@@ -306,7 +307,7 @@ struct server *server_new(struct ninjad *ninjad, struct ninja_error *err)
               (options->listen == NULL || open_socket(server, options->listen, false, err)) &&
               (options->listen_ro == NULL || open_socket(server, options->listen_ro, true, err));
     if (ok && server->n_listeners == 0) {
-        ok = ninja_error_set(err, "Usage",
+        ok = ninja_error_set(err, ERR_USAGE,
                              "there is no socket: start it by ninjad.socket, or with "
                              "--listen PATH");
     }

@@ -167,13 +167,13 @@ static bool open_all(struct service *service, struct ninja_error *err)
     ninjad->metrics = metrics_new(ninjad);
     if (ninjad->base == NULL || ninjad->clusters == NULL || ninjad->past == NULL ||
         ninjad->calls == NULL || ninjad->metrics == NULL) {
-        return ninja_error_set(err, "Failed", "out of memory");
+        return ninja_error_set(err, ERR_FAILED, "out of memory");
     }
     catch_signals(service);
     ninjad->server = server_new(ninjad, err);
     if (ninjad->server != NULL && ninjad->options->exit_idle_s > 0 &&
         !server_is_activated(ninjad->server)) {
-        return ninja_error_set(err, "Usage",
+        return ninja_error_set(err, ERR_USAGE,
                                "--exit-idle needs a socket of systemd's, which starts it again");
     }
     return ninjad->server != NULL;
@@ -219,7 +219,7 @@ int service_run(const struct options *options)
         sd_notify(0, "STOPPING=1");
     } else {
         ninja_log_error("cannot start: %s", err.message);
-        code = strcmp(err.class, "Usage") == 0 ? EX_USAGE : EX_UNAVAILABLE;
+        code = err.class == ERR_USAGE ? EX_USAGE : EX_UNAVAILABLE;
     }
     close_all(&service);
     return code;

@@ -77,15 +77,15 @@ json_t *tell_find_migration(struct call *call, struct ninja_error *err)
     }
     json_t *entry = id != NULL ? past_find(past, id) : past_latest(past, cluster);
     if (entry == NULL && id != NULL) {
-        ninja_error_set(err, "NotFound",
+        ninja_error_set(err, ERR_NOT_FOUND,
                         "there is no migration \"%s\"; \"list\" tells those that "
                         "there are",
                         id);
     } else if (entry == NULL) {
-        ninja_error_set(err, "NotFound", "there is no migration%s%s yet", cluster ? " of " : "",
+        ninja_error_set(err, ERR_NOT_FOUND, "there is no migration%s%s yet", cluster ? " of " : "",
                         cluster ? cluster : "");
     } else if (cluster != NULL && strcmp(json_text_in(entry, "cluster"), cluster) != 0) {
-        ninja_error_set(err, "NotFound", "%s is a migration of \"%s\", not of \"%s\"", id,
+        ninja_error_set(err, ERR_NOT_FOUND, "%s is a migration of \"%s\", not of \"%s\"", id,
                         json_text_in(entry, "cluster"), cluster);
         entry = NULL;
     } else {

@@ -29,10 +29,10 @@
 /* The exit codes of ninjactl as classes of errors. */
 static const struct {
     int code;
-    const char *class;
+    enum ninja_error_class class;
 } classes[] = {
-    {1, "Failed"},   {2, "Refused"},      {3, "RolledBack"},
-    {4, "Operator"}, {64, "BadArgument"}, {65, "ClusterFile"},
+    {1, ERR_FAILED},   {2, ERR_REFUSED},       {3, ERR_ROLLED_BACK},
+    {4, ERR_OPERATOR}, {64, ERR_BAD_ARGUMENT}, {65, ERR_CLUSTER_FILE},
 };
 
 /* ---- what a worker said ---- */
@@ -57,13 +57,13 @@ static void take_complaints(const char *text, char *out, size_t size)
 static void set_error(const struct call *call, const struct worker_result *result,
                       struct ninja_error *err)
 {
-    const char *class = "Failed";
+    enum ninja_error_class class = ERR_FAILED;
     char complaints[560];
     if (result->late) {
-        ninja_error_set(err, "Timeout", "ninjactl %s had not ended after %d s", call->command->name,
-                        call->command->limit_s);
+        ninja_error_set(err, ERR_TIMEOUT, "ninjactl %s had not ended after %d s",
+                        call->command->name, call->command->limit_s);
     } else if (result->too_much) {
-        ninja_error_set(err, "TooLarge", "ninjactl %s printed more than %u bytes",
+        ninja_error_set(err, ERR_TOO_LARGE, "ninjactl %s printed more than %u bytes",
                         call->command->name, WORKER_MAX_OUTPUT);
     }
     for (size_t i = 0; i < sizeof(classes) / sizeof(classes[0]); i++) {
@@ -73,7 +73,7 @@ static void set_error(const struct call *call, const struct worker_result *resul
     if (complaints[0] != '\0') {
         ninja_error_set(err, class, "%s", complaints);
     } else if (result->code < 0) {
-        ninja_error_set(err, "Failed", "ninjactl %s was ended by a signal", call->command->name);
+        ninja_error_set(err, ERR_FAILED, "ninjactl %s was ended by a signal", call->command->name);
     }
     ninja_error_set(err, class, "ninjactl %s ended with %d; its log may tell why",
                     call->command->name, result->code);
@@ -109,7 +109,7 @@ static bool key_conflict(const struct call *call, const char *cluster, const cha
                          struct ninja_error *err)
 {
     return ninja_error_set(
-        err, "Conflict",
+        err, ERR_CONFLICT,
         "the key \"%s\" is that of a migration of \"%.63s\" to \"%.63s\"; choose "
         "another",
         call_text(call, "key"), cluster, site);
@@ -274,7 +274,8 @@ static void on_queue_timeout(evutil_socket_t fd, short what, void *arg)
 {
     struct call *call = arg;
     struct ninja_error err = NINJA_ERROR_INIT;
-    ninja_error_set(&err, "Timeout", "other commands for \"%s\" have not ended for %d s; ask again",
+    ninja_error_set(&err, ERR_TIMEOUT,
+                    "other commands for \"%s\" have not ended for %d s; ask again",
                     call->cluster->name, QUEUE_S);
     finish(call, NULL, &err);
 }
@@ -294,7 +295,7 @@ static bool open_cluster(struct call *call, const char *name, struct ninja_error
     call->cluster = clusters_open(call->ninjad->clusters, name, err);
     if (call->cluster != NULL && site != NULL &&
         cluster_find_site(call->cluster, site, &unknown) < 0) {
-        return ninja_error_set(err, "NotFound", "%s", unknown.message);
+        return ninja_error_set(err, ERR_NOT_FOUND, "%s", unknown.message);
     }
     return call->cluster != NULL;
 }
@@ -341,10 +342,10 @@ json_t *work_recover(struct call *call, struct ninja_error *err)
     enum past_outcome outcome = past_outcome_of(entry);
     bool aborts = strcmp(call->command->name, "abort") == 0;
     if (outcome < PAST_OPERATOR) {
-        ninja_error_set(err, "Ended", "migration %s has ended: %s; there is nothing to %s",
+        ninja_error_set(err, ERR_ENDED, "migration %s has ended: %s; there is nothing to %s",
                         call->migration, json_text_in(entry, "outcome"), call->command->name);
     } else if (outcome == PAST_RUNNING && !aborts) {
-        ninja_error_set(err, "Busy", "migration %s is running; \"wait\" tells how it ends",
+        ninja_error_set(err, ERR_BUSY, "migration %s is running; \"wait\" tells how it ends",
                         call->migration);
     } else if (open_cluster(call, json_text_in(entry, "cluster"), err)) {
         queue(call);

@@ -220,7 +220,7 @@ struct worker *worker_start(struct event_base *base, char *const argv[], int tim
 {
     struct worker *worker = calloc(1, sizeof(*worker));
     if (worker == NULL) {
-        ninja_error_set(err, "Failed", "%s cannot be started: %m", argv[0]);
+        ninja_error_set(err, ERR_FAILED, "%s cannot be started: %m", argv[0]);
         return NULL;
     }
     worker->kind = kind;
@@ -228,7 +228,7 @@ struct worker *worker_start(struct event_base *base, char *const argv[], int tim
     worker->arg = arg;
     worker->pidfd = worker->output.fd = worker->complaints.fd = -1;
     if (!spawn_with_streams(worker, argv) || !wait_for_it(worker, base)) {
-        ninja_error_set(err, "Failed", "%s cannot be started: %m", argv[0]);
+        ninja_error_set(err, ERR_FAILED, "%s cannot be started: %m", argv[0]);
         worker->kind = WORKER_LOOKS;
         worker_free(worker);
         return NULL;

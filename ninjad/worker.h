@@ -37,7 +37,7 @@ typedef void (*worker_done)(void *arg, const struct worker_result *result);
  * Starts a program.
  *
  * @param argv  argv[0] is the path of the program
- * @return NULL with err (class "Failed"): it cannot be started
+ * @return NULL with err (class ERR_FAILED): it cannot be started
  */
 struct worker *worker_start(struct event_base *base, char *const argv[], int timeout_ms,
                             enum worker_kind kind, worker_done done, void *arg,

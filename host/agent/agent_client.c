@@ -79,14 +79,15 @@ static void on_deadline(evutil_socket_t fd, short what, void *arg)
     struct agent *agent = arg;
     struct ninja_error err = NINJA_ERROR_INIT;
     if (agent->state == SYNCING || agent->state == HELLO) {
-        ninja_error_set(&err, "Timeout",
+        ninja_error_set(&err, ERR_TIMEOUT,
                         "no agent answers at %s; is ninja-agent running in the VM, and nothing "
                         "else connected to its channel?",
                         agent->path);
     } else {
-        ninja_error_set(&err, agent->last_error.class[0] ? agent->last_error.class : "Timeout",
-                        "the agent's channel cannot be reached (%s)",
-                        agent->last_error.class[0] ? agent->last_error.message : agent->path);
+        ninja_error_set(
+            &err, ninja_error_is_set(&agent->last_error) ? agent->last_error.class : ERR_TIMEOUT,
+            "the agent's channel cannot be reached (%s)",
+            ninja_error_is_set(&agent->last_error) ? agent->last_error.message : agent->path);
     }
     give_up(agent, &err);
 }
@@ -224,8 +225,8 @@ static void on_hello(void *arg, json_t *result, const struct ninja_error *err)
     struct agent *agent = arg;
     struct ninja_error wrong = NINJA_ERROR_INIT;
     char instance[sizeof(agent->instance)];
-    if (err != NULL && strcmp(err->class, "ProtocolMismatch") == 0) {
-        ninja_error_set(&wrong, "ProtocolMismatch",
+    if (err != NULL && err->class == ERR_PROTOCOL_MISMATCH) {
+        ninja_error_set(&wrong, ERR_PROTOCOL_MISMATCH,
                         "its agent speaks another protocol than this ninjactl (%d); install the "
                         "same version on both sides. It said: %s",
                         AGENT_PROTOCOL, err->message);
@@ -240,7 +241,7 @@ static void on_hello(void *arg, json_t *result, const struct ninja_error *err)
     json_t *seq = json_object_get(result, "seq");
     if (json_integer_value(protocol) != AGENT_PROTOCOL || !json_is_integer(seq) ||
         json_integer_value(seq) < 0 || json_integer_value(seq) > MAX_SEQ) {
-        ninja_error_set(&wrong, "ProtocolMismatch",
+        ninja_error_set(&wrong, ERR_PROTOCOL_MISMATCH,
                         "its agent speaks protocol %lld and this ninjactl %d; install the same "
                         "version on both sides",
                         (long long)json_integer_value(protocol), AGENT_PROTOCOL);
@@ -286,7 +287,7 @@ static void on_opened(struct agent *agent)
 {
     struct ninja_error err = NINJA_ERROR_INIT;
     if (agent->state == READY) {
-        ninja_error_set(&err, "Closed", "its agent opened the port anew");
+        ninja_error_set(&err, ERR_CLOSED, "its agent opened the port anew");
         channel_broke(agent, &err);
     }
 }

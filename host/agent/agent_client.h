@@ -34,9 +34,9 @@ struct agent *agent_new(struct event_base *base, const char *vm, int connect_tim
 /**
  * Connects to a socket, leaving the one before; tries again until the time-out.
  *
- * @param done  called once from the event loop; classes "Absent", "Busy" and "Connect"
- *              (json_lines.h), "Timeout" (nobody answers),
- *              "ProtocolMismatch", "Protocol"
+ * @param done  called once from the event loop; classes ERR_ABSENT, ERR_BUSY and ERR_CONNECT
+ *              (json_lines.h), ERR_TIMEOUT (nobody answers),
+ *              ERR_PROTOCOL_MISMATCH, ERR_PROTOCOL
  */
 void agent_connect(struct agent *agent, const char *path, agent_done done, void *arg);
 

@@ -52,7 +52,7 @@ static void on_command_timeout(evutil_socket_t fd, short what, void *arg)
     struct command *command = arg;
     struct ninja_error err = NINJA_ERROR_INIT;
     const char *name = json_string_value(json_object_get(command->object, "execute"));
-    ninja_error_set(&err, "Timeout", "the agent did not answer %s in time%s%s", name,
+    ninja_error_set(&err, ERR_TIMEOUT, "the agent did not answer %s in time%s%s", name,
                     command->agent->state == READY ? "" : "; not connected: ",
                     command->agent->state == READY ? "" : command->agent->last_error.message);
     answer(command, NULL, &err);
@@ -63,7 +63,7 @@ static void on_down(evutil_socket_t fd, short what, void *arg)
     struct command *command = arg;
     struct ninja_error err = command->agent->last_error;
     if (!ninja_error_is_set(&err)) {
-        ninja_error_set(&err, "Closed", "not connected to the agent");
+        ninja_error_set(&err, ERR_CLOSED, "not connected to the agent");
     }
     answer(command, NULL, &err);
 }
@@ -179,7 +179,7 @@ void agent_on_answer(struct agent *agent, json_t *object)
     json_t *error = json_object_get(object, "error");
     agent_copy_text(class, sizeof(class), error, "class");
     agent_copy_text(desc, sizeof(desc), error, "desc");
-    ninja_error_set(&err, class[0] ? class : "GenericError", "the agent refused %s: %s",
+    ninja_error_set(&err, ninja_error_class_of(class), "the agent refused %s: %s",
                     json_string_value(json_object_get(command->object, "execute")), desc);
     answer(command, NULL, &err);
 }

@@ -33,7 +33,7 @@ static void on_event(void *arg, struct agent *agent, const char *name, json_t *d
     struct ninja_error err = NINJA_ERROR_INIT;
     json_t *token = json_object_get(data, "token");
     if (command->token != 0 && command->accepted && strcmp(name, AGENT_RESTARTED) == 0) {
-        ninja_error_set(&err, "Lost", "%s: its agent was started again in the midst of %s",
+        ninja_error_set(&err, ERR_LOST, "%s: its agent was started again in the midst of %s",
                         agent_vm(agent), command->name);
         end(command, NULL, &err);
         return;
@@ -47,7 +47,7 @@ static void on_event(void *arg, struct agent *agent, const char *name, json_t *d
         return;
     }
     const char *output = json_string_value(json_object_get(data, "output"));
-    ninja_error_set(&err, "Script", "%s: %s failed in the guest: %.300s", agent_vm(agent),
+    ninja_error_set(&err, ERR_SCRIPT, "%s: %s failed in the guest: %.300s", agent_vm(agent),
                     command->name, output && output[0] ? output : "it did not say why");
     end(command, data, &err);
 }
@@ -65,7 +65,7 @@ static void on_deadline(evutil_socket_t fd, short what, void *arg)
 {
     struct guest_command *command = arg;
     struct ninja_error err = NINJA_ERROR_INIT;
-    ninja_error_set(&err, "Timeout", "%s: %s did not end in time in the guest",
+    ninja_error_set(&err, ERR_TIMEOUT, "%s: %s did not end in time in the guest",
                     agent_vm(command->agent), command->name);
     end(command, NULL, &err);
 }
@@ -115,7 +115,7 @@ bool guest_holds_nothing(json_t *data, struct ninja_error *err)
 {
     json_t *users = json_object_get(data, "users");
     if (!json_is_array(users)) {
-        return ninja_error_set(err, "Protocol",
+        return ninja_error_set(err, ERR_PROTOCOL,
                                "the agent did not say which processes hold the device");
     }
     json_t *user = json_array_get(users, 0);
@@ -130,7 +130,7 @@ bool guest_holds_nothing(json_t *data, struct ninja_error *err)
     if (others > 0) {
         snprintf(more, sizeof(more), ", and %zu more", others);
     }
-    return ninja_error_set(err, "Held",
+    return ninja_error_set(err, ERR_HELD,
                            "process %d (%.60s)%s%.100s still has the bypass device open "
                            "(%.60s)%s; unplugging it now would hang or kill that process",
                            (int)json_integer_value(json_object_get(user, "pid")), name ? name : "?",

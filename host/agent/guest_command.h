@@ -31,7 +31,7 @@ struct guest_command *guest_command_start(struct event_base *base, struct agent 
 void guest_command_free(struct guest_command *command);
 
 /**
- * The evidence: false with err (class "Held") naming the processes if any still has the device
+ * The evidence: false with err (class ERR_HELD) naming the processes if any still has the device
  * open.
  *
  * @param data  of the event NINJA_DETACHED

@@ -53,18 +53,18 @@ static bool add_rank(struct job *job, int vm, json_t *json, struct ninja_error *
 {
     json_int_t rank, pid = 0, epoch = 0;
     if (!integer_between(json, "rank", 0, job->size - 1, &rank)) {
-        return ninja_error_set(err, "Protocol", "job %s: a rank is not from 0 to %d", job->name,
+        return ninja_error_set(err, ERR_PROTOCOL, "job %s: a rank is not from 0 to %d", job->name,
                                job->size - 1);
     }
     integer_between(json, "pid", 0, INT32_MAX, &pid);
     if (json_object_get(json, "epoch") != NULL &&
         !integer_between(json, "epoch", 0, NINJA_RANK_MAX_EPOCH, &epoch)) {
-        return ninja_error_set(err, "Protocol", "rank %d of job %s is in an impossible epoch",
+        return ninja_error_set(err, ERR_PROTOCOL, "rank %d of job %s is in an impossible epoch",
                                (int)rank, job->name);
     }
     struct job_rank *it = &job->ranks[rank];
     if (it->vm >= 0) {
-        return ninja_error_set(err, "Refused", "rank %d of job %s is there twice", (int)rank,
+        return ninja_error_set(err, ERR_REFUSED, "rank %d of job %s is there twice", (int)rank,
                                job->name);
     }
     it->vm = vm;
@@ -94,7 +94,7 @@ static bool take_epoch(struct job *job, json_t *json, struct ninja_error *err)
     json_int_t epoch = 0;
     if (json_object_get(json, "epoch") != NULL &&
         !integer_between(json, "epoch", 0, MAX_EPOCH, &epoch)) {
-        return ninja_error_set(err, "Protocol", "job %s is in an impossible epoch", job->name);
+        return ninja_error_set(err, ERR_PROTOCOL, "job %s is in an impossible epoch", job->name);
     }
     if (epoch > job->epoch) {
         job->epoch = (uint32_t)epoch;
@@ -107,17 +107,18 @@ static bool add_one_job(struct jobs *jobs, int vm, json_t *json, struct ninja_er
     const char *name = json_string_value(json_object_get(json, "job"));
     json_int_t size;
     if (!is_name(name) || !integer_between(json, "size", 1, JOBS_MAX_RANKS, &size)) {
-        return ninja_error_set(err, "Protocol", "a job without a name or with an impossible size");
+        return ninja_error_set(err, ERR_PROTOCOL,
+                               "a job without a name or with an impossible size");
     }
     struct job *job = find_job(jobs, name);
     if (job == NULL && jobs->n >= JOBS_MAX) {
-        return ninja_error_set(err, "Refused", "there are more than %d jobs", JOBS_MAX);
+        return ninja_error_set(err, ERR_REFUSED, "there are more than %d jobs", JOBS_MAX);
     }
     if (job == NULL) {
         job = add_job(jobs, name, (int)size);
     }
     if (job->size != size) {
-        return ninja_error_set(err, "Protocol", "job %s has %d ranks there and %d elsewhere",
+        return ninja_error_set(err, ERR_PROTOCOL, "job %s has %d ranks there and %d elsewhere",
                                job->name, (int)size, job->size);
     }
     if (!take_epoch(job, json, err)) {
@@ -157,7 +158,7 @@ bool jobs_add(struct jobs *jobs, int vm, json_t *answer, struct ninja_error *err
     size_t i;
     json_t *json;
     if (!json_is_array(json_object_get(answer, "jobs"))) {
-        return ninja_error_set(err, "Protocol", "the answer to ninja-jobs has no list of jobs");
+        return ninja_error_set(err, ERR_PROTOCOL, "the answer to ninja-jobs has no list of jobs");
     }
     json_array_foreach(json_object_get(answer, "jobs"), i, json)
     {
@@ -261,14 +262,14 @@ static bool job_is_complete(const struct job *job, struct ninja_error *err)
         }
     }
     if (n > 0) {
-        return ninja_error_set(err, "NotReady",
+        return ninja_error_set(err, ERR_NOT_READY,
                                "job %s is not ready: rank%s %s%s of %d did not say hello to an "
                                "agent (still in MPI_Init, outside of these VMs, or leaving)",
                                job->name, n == 1 ? "" : "s", missing, n > 8 ? ", ..." : "",
                                job->size);
     }
     if (job->finalizing && job_is_running(job)) {
-        return ninja_error_set(err, "NotReady", "job %s is in MPI_Finalize", job->name);
+        return ninja_error_set(err, ERR_NOT_READY, "job %s is in MPI_Finalize", job->name);
     }
     return true;
 }
@@ -292,7 +293,7 @@ bool jobs_none_unmanaged(const struct jobs *jobs, const bool *in_vm, struct agen
             continue;
         }
         return ninja_error_set(
-            err, "Refused",
+            err, ERR_REFUSED,
             "%s: process %d (%s)%s%s holds the bypass device (%s) and cannot be asked to let it "
             "go; %s",
             agent_vm(agents[it->vm]), it->pid, it->command, it->job[0] ? " of job " : "", it->job,
@@ -346,7 +347,7 @@ static int patience(struct jobs_query *query, struct ninja_error *err)
 {
     struct jobs *jobs = query->jobs;
     if (query->options.wait_ms > 0 && jobs->returning) {
-        ninja_error_set(err, "NotReady",
+        ninja_error_set(err, ERR_NOT_READY,
                         "ranks are still coming back to an agent that was "
                         "started again");
         return query->options.wait_ms;

@@ -56,7 +56,7 @@ json_t *jobs_to_json(const struct jobs *jobs, struct agent *const *agents);
 /**
  * Adds what one agent answered to ninja-jobs.
  *
- * @return false with err: class "Protocol", or "Refused" if two VMs claim the same rank
+ * @return false with err: class ERR_PROTOCOL, or ERR_REFUSED if two VMs claim the same rank
  */
 bool jobs_add(struct jobs *jobs, int vm, json_t *answer, struct ninja_error *err);
 
@@ -69,13 +69,13 @@ bool job_is_running(const struct job *job);
 bool job_has_released(const struct job *job);
 
 /**
- * False with err (class "NotReady") naming the job if one has ranks missing, or is finalizing and
- * not in the middle of a switch.
+ * False with err (class ERR_NOT_READY) naming the job if one has ranks missing, or is finalizing
+ * and not in the middle of a switch.
  */
 bool jobs_are_complete(const struct jobs *jobs, struct ninja_error *err);
 
 /**
- * False with err (class "Refused") naming process and job if one holds a device.
+ * False with err (class ERR_REFUSED) naming process and job if one holds a device.
  *
  * @param in_vm  only in VMs for which this is true; NULL: in any
  */

@@ -130,7 +130,7 @@ static void on_deadline(evutil_socket_t fd, short what, void *arg)
 {
     struct link_wait *wait = arg;
     struct ninja_error err = NINJA_ERROR_INIT;
-    ninja_error_set(&err, "Timeout",
+    ninja_error_set(&err, ERR_TIMEOUT,
                     "%s: no RDMA port became ACTIVE and no new network interface came up in time",
                     agent_vm(wait->agent));
     end(wait, LINK_NONE, "", &err);

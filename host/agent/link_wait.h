@@ -29,7 +29,7 @@ enum link_kind link_compare(json_t *before, json_t *now, bool *port_is_coming, c
 
 struct link_wait;
 
-/** @param err  class "Timeout" with LINK_NONE */
+/** @param err  class ERR_TIMEOUT with LINK_NONE */
 typedef void (*link_done)(void *arg, enum link_kind kind, const char *name,
                           const struct ninja_error *err);
 

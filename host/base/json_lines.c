@@ -27,7 +27,7 @@ struct json_lines {
     struct json_traffic *traffic; /* NULL: nobody counts */
 };
 
-static void end(struct json_lines *lines, const char *class, const char *what)
+static void end(struct json_lines *lines, enum ninja_error_class class, const char *what)
 {
     struct ninja_error err = NINJA_ERROR_INIT;
     if (lines->ended) {
@@ -91,14 +91,14 @@ static void one_line(struct json_lines *lines, const char *text, size_t len)
         return;
     }
     if (too_deep_or_many(text, len)) {
-        end(lines, "Protocol", "it sent JSON that is nested too deeply, or of too many objects");
+        end(lines, ERR_PROTOCOL, "it sent JSON that is nested too deeply, or of too many objects");
         return;
     }
     json_error_t error;
     json_t *object = json_loadb(text, len, 0, &error);
     if (!json_is_object(object)) {
         json_decref(object);
-        end(lines, "Protocol", "it sent a line that is not a JSON object");
+        end(lines, ERR_PROTOCOL, "it sent a line that is not a JSON object");
         return;
     }
     lines->handler->on_object(lines->arg, object);
@@ -144,14 +144,14 @@ static void on_read(struct bufferevent *bev, void *arg)
         }
         count(lines, len + 1);
         if (len > JSON_LINES_MAX_LINE) {
-            end(lines, "Protocol", "it sent a line of more than 4 MiB");
+            end(lines, ERR_PROTOCOL, "it sent a line of more than 4 MiB");
         } else {
             one_line(lines, line, len);
         }
         free(line);
     }
     if (!lines->dead && !lines->ended && evbuffer_get_length(in) > JSON_LINES_MAX_LINE) {
-        end(lines, "Protocol", "it sent a line of more than 4 MiB");
+        end(lines, ERR_PROTOCOL, "it sent a line of more than 4 MiB");
     }
     lines->busy = false;
     if (lines->dead) {
@@ -162,9 +162,9 @@ static void on_read(struct bufferevent *bev, void *arg)
 static void on_event(struct bufferevent *bev, short what, void *arg)
 {
     if (what & BEV_EVENT_EOF) {
-        end(arg, "Closed", "it closed the connection");
+        end(arg, ERR_CLOSED, "it closed the connection");
     } else if (what & BEV_EVENT_ERROR) {
-        end(arg, "Closed", strerror(errno));
+        end(arg, ERR_CLOSED, strerror(errno));
     }
 }
 
@@ -174,22 +174,22 @@ static void tell_why(const char *path, int why, struct ninja_error *err)
     struct stat status;
     bool is_there = stat(path, &status) == 0;
     if (why == ENOENT) {
-        ninja_error_set(err, "Absent", "%s: there is no such socket", path);
+        ninja_error_set(err, ERR_ABSENT, "%s: there is no such socket", path);
     } else if (why == EACCES || why == EPERM) {
-        ninja_error_set(err, "Connect", "%s: user %u has no permission to connect to it", path,
+        ninja_error_set(err, ERR_CONNECT, "%s: user %u has no permission to connect to it", path,
                         (unsigned)geteuid());
     } else if (why == ECONNREFUSED && is_there && !S_ISSOCK(status.st_mode)) {
-        ninja_error_set(err, "Connect", "%s: it is %s, not a socket", path,
+        ninja_error_set(err, ERR_CONNECT, "%s: it is %s, not a socket", path,
                         plain_file_kind(status.st_mode));
     } else if (why == ECONNREFUSED) {
-        ninja_error_set(err, "Absent", "%s: nobody listens at this socket", path);
+        ninja_error_set(err, ERR_ABSENT, "%s: nobody listens at this socket", path);
     } else if (why == EAGAIN) {
-        ninja_error_set(err, "Busy", "%s: others wait already to be connected to it", path);
+        ninja_error_set(err, ERR_BUSY, "%s: others wait already to be connected to it", path);
     } else if (why == EPROTOTYPE) {
-        ninja_error_set(err, "Connect", "%s: it is a socket of another type", path);
+        ninja_error_set(err, ERR_CONNECT, "%s: it is a socket of another type", path);
     } else {
         errno = why;
-        ninja_error_set(err, "Connect", "%s: %m", path);
+        ninja_error_set(err, ERR_CONNECT, "%s: %m", path);
     }
 }
 
@@ -197,7 +197,7 @@ static int open_socket(const char *path, struct ninja_error *err)
 {
     struct sockaddr_un addr = {.sun_family = AF_UNIX};
     if (strlen(path) > JSON_LINES_MAX_PATH) {
-        ninja_error_set(err, "Connect", "%s: a socket's path has at most %zu characters", path,
+        ninja_error_set(err, ERR_CONNECT, "%s: a socket's path has at most %zu characters", path,
                         JSON_LINES_MAX_PATH);
         return -1;
     }
@@ -224,7 +224,7 @@ struct json_lines *json_lines_connect(struct event_base *base, const char *path,
     struct json_lines *lines = calloc(1, sizeof(*lines));
     struct bufferevent *bev = bufferevent_socket_new(base, fd, BEV_OPT_CLOSE_ON_FREE);
     if (lines == NULL || bev == NULL) {
-        ninja_error_set(err, "NoMemory", "%s: out of memory", path);
+        ninja_error_set(err, ERR_NO_MEMORY, "%s: out of memory", path);
         if (bev != NULL) {
             bufferevent_free(bev);
         } else {

@@ -44,9 +44,9 @@ struct json_lines_handler {
  * reported as an error like any other.
  *
  * @param handler  borrowed for the life of the connection
- * @return the connection, or NULL with err set: class "Absent": nobody listens there, so far;
- *         "Busy": whoever does lets nobody in, so far;
- *         "Connect": it could not be even then, as there is something else, or it is not allowed
+ * @return the connection, or NULL with err set: class ERR_ABSENT: nobody listens there, so far;
+ *         ERR_BUSY: whoever does lets nobody in, so far;
+ *         ERR_CONNECT: it could not be even then, as there is something else, or it is not allowed
  */
 struct json_lines *json_lines_connect(struct event_base *base, const char *path,
                                       const struct json_lines_handler *handler, void *arg,

@@ -53,7 +53,7 @@ struct log_file *log_file_open(const char *dir, bool only)
     struct ninja_error err = NINJA_ERROR_INIT;
     struct log_file *file = calloc(1, sizeof(*file));
     snprintf(path, sizeof(path), "%s/log", dir);
-    file->fd = plain_file_open(path, O_WRONLY | O_CREAT | O_APPEND, 0644, "State", &err);
+    file->fd = plain_file_open(path, O_WRONLY | O_CREAT | O_APPEND, 0644, ERR_STATE, &err);
     if (file->fd < 0) {
         ninja_log_warning("%s; there is no log of this migration", err.message);
         free(file);

@@ -51,7 +51,7 @@ static bool to_journal(const char *program, struct ninja_error *err)
 {
     static const struct ninja_log_sink sink = {.write = write_line};
     if (access(SOCKET, W_OK) != 0) {
-        return ninja_error_set(err, "Config", "log: messages cannot go to the journal: %s: %m",
+        return ninja_error_set(err, ERR_CONFIG, "log: messages cannot go to the journal: %s: %m",
                                SOCKET);
     }
     identifier = program;

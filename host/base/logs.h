@@ -19,7 +19,7 @@ enum log_target {
  * Lets messages go there.
  *
  * @param program  SYSLOG_IDENTIFIER; borrowed for the life of the process
- * @return false with err, class "Config": the journal was asked for, and there is none
+ * @return false with err, class ERR_CONFIG: the journal was asked for, and there is none
  */
 bool log_to(enum log_target target, const char *program, struct ninja_error *err);
 

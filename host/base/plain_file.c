@@ -24,7 +24,7 @@ const char *plain_file_kind(mode_t mode)
     return "something unknown";
 }
 
-static int refuse(int fd, const char *path, const struct stat *status, const char *class,
+static int refuse(int fd, const char *path, const struct stat *status, enum ninja_error_class class,
                   struct ninja_error *err)
 {
     if (fd >= 0) {
@@ -36,7 +36,7 @@ static int refuse(int fd, const char *path, const struct stat *status, const cha
     return -1;
 }
 
-int plain_file_open(const char *path, int flags, mode_t mode, const char *class,
+int plain_file_open(const char *path, int flags, mode_t mode, enum ninja_error_class class,
                     struct ninja_error *err)
 {
     struct stat status;

@@ -20,7 +20,7 @@ const char *plain_file_kind(mode_t mode);
  * @param class  of err
  * @return a descriptor, or -1 with err and errno: EINVAL if it is no plain file
  */
-int plain_file_open(const char *path, int flags, mode_t mode, const char *class,
+int plain_file_open(const char *path, int flags, mode_t mode, enum ninja_error_class class,
                     struct ninja_error *err);
 
 #endif

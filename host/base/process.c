@@ -111,7 +111,7 @@ struct process *process_start(struct event_base *base, const struct process_opti
     int rc = process_spawn(options, &process->pid);
     if (rc != 0) {
         free(process);
-        ninja_error_set(err, "Command", "%s: cannot be run: %s", options->argv[0], strerror(rc));
+        ninja_error_set(err, ERR_COMMAND, "%s: cannot be run: %s", options->argv[0], strerror(rc));
         return NULL;
     }
     process->base = base;

@@ -42,7 +42,7 @@ int process_spawn(const struct process_options *options, pid_t *pid);
  * Starts it. When its time is over its group gets SIGTERM, a second later SIGKILL. Its end is that
  * of the process, not of its output: it may have left a daemon behind.
  *
- * @return NULL with err, class "Command"
+ * @return NULL with err, class ERR_COMMAND
  */
 struct process *process_start(struct event_base *base, const struct process_options *options,
                               process_done done, void *arg, struct ninja_error *err);

@@ -5,7 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
-char *text_file_read(int fd, const char *name, size_t max, const char *class,
+char *text_file_read(int fd, const char *name, size_t max, enum ninja_error_class class,
                      struct ninja_error *err)
 {
     char *text = malloc(max + 1);

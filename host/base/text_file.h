@@ -16,7 +16,7 @@
  * @param max   bytes; more are an error, as is a NUL
  * @return the text, which the caller frees, or NULL with err, of the class
  */
-char *text_file_read(int fd, const char *name, size_t max, const char *class,
+char *text_file_read(int fd, const char *name, size_t max, enum ninja_error_class class,
                      struct ninja_error *err);
 
 #endif

@@ -39,13 +39,13 @@ static bool write_as_it_is(const char *path, const char *data, size_t size, stru
     struct stat status;
     int fd = open(path, O_WRONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     if (fd < 0 && errno == ENXIO) {
-        return ninja_error_set(err, "State", "%s: nobody reads from it", path);
+        return ninja_error_set(err, ERR_STATE, "%s: nobody reads from it", path);
     }
     bool ok = fd >= 0 && fstat(fd, &status) == 0 && is_stream(&status) &&
               fcntl(fd, F_SETFL, O_WRONLY) == 0 && write_all(fd, data, size);
-    ok = ok || ninja_error_set(err, "State", "%s: %m", path);
+    ok = ok || ninja_error_set(err, ERR_STATE, "%s: %m", path);
     if (fd >= 0) {
-        ok = (close(fd) == 0 || ninja_error_set(err, "State", "%s: %m", path)) && ok;
+        ok = (close(fd) == 0 || ninja_error_set(err, ERR_STATE, "%s: %m", path)) && ok;
     }
     return ok;
 }
@@ -58,14 +58,15 @@ static bool follow_link(char path[PATH_MAX], int link, struct ninja_error *err)
     char target[PATH_MAX], joined[2 * PATH_MAX];
     ssize_t n = readlinkat(link, "", target, sizeof(target) - 1);
     if (n < 0) {
-        return ninja_error_set(err, "State", "%s: %m", path);
+        return ninja_error_set(err, ERR_STATE, "%s: %m", path);
     }
     target[n] = '\0';
     const char *slash = strrchr(path, '/');
     int dir = target[0] != '/' && slash != NULL ? (int)(slash - path) + 1 : 0;
     snprintf(joined, sizeof(joined), "%.*s%s", dir, path, target);
     if (strlen(joined) >= PATH_MAX) {
-        return ninja_error_set(err, "State", "%s: the link leads to a path that is too long", path);
+        return ninja_error_set(err, ERR_STATE, "%s: the link leads to a path that is too long",
+                               path);
     }
     strcpy(path, joined);
     return true;
@@ -82,14 +83,14 @@ static bool take_link(char path[PATH_MAX], bool *at_end, struct ninja_error *err
     }
     bool ok = fd >= 0 && fstat(fd, &status) == 0;
     if (!ok) {
-        ninja_error_set(err, "State", "%s: %m", path);
+        ninja_error_set(err, ERR_STATE, "%s: %m", path);
     } else if (!S_ISLNK(status.st_mode)) {
         *at_end = true;
         ok = S_ISREG(status.st_mode) ||
-             ninja_error_set(err, "State", "%s: it is %s, not a plain file", path,
+             ninja_error_set(err, ERR_STATE, "%s: it is %s, not a plain file", path,
                              plain_file_kind(status.st_mode));
     } else if (status.st_uid != 0 && status.st_uid != geteuid()) {
-        ok = ninja_error_set(err, "State", "%s: it is a link of user %u, which is not followed",
+        ok = ninja_error_set(err, ERR_STATE, "%s: it is a link of user %u, which is not followed",
                              path, (unsigned)status.st_uid);
     } else {
         ok = follow_link(path, fd, err);
@@ -104,15 +105,15 @@ static bool find_place(const char *path, char place[PATH_MAX], struct ninja_erro
 {
     bool at_end = false;
     if (snprintf(place, PATH_MAX, "%s", path) >= PATH_MAX) {
-        return ninja_error_set(err, "State", "%.80s...: the path is too long", path);
+        return ninja_error_set(err, ERR_STATE, "%.80s...: the path is too long", path);
     }
     for (int i = 0; i < MAX_LINKS && !at_end; i++) {
         if (!take_link(place, &at_end, err)) {
             return false;
         }
     }
-    return at_end || ninja_error_set(err, "State", "%s: more than %d links follow each other", path,
-                                     MAX_LINKS);
+    return at_end || ninja_error_set(err, ERR_STATE, "%s: more than %d links follow each other",
+                                     path, MAX_LINKS);
 }
 
 /* mkostemp() makes a new file or none. */
@@ -143,8 +144,8 @@ bool whole_file_write(const char *path, mode_t mode, const char *data, size_t si
         umask(mask);
         mode = 0666 & ~mask;
     }
-    return find_place(path, place, err) &&
-           (write_beside(place, mode, data, size) || ninja_error_set(err, "State", "%s: %m", path));
+    return find_place(path, place, err) && (write_beside(place, mode, data, size) ||
+                                            ninja_error_set(err, ERR_STATE, "%s: %m", path));
 }
 
 bool whole_file_write_to(const char *path, const char *data, size_t size, struct ninja_error *err)

@@ -21,7 +21,7 @@
  * Writes a plain file, or makes it.
  *
  * @param mode  that it has then
- * @return false with err, class "State"; what was there before is there still
+ * @return false with err, class ERR_STATE; what was there before is there still
  */
 bool whole_file_write(const char *path, mode_t mode, const char *data, size_t size,
                       struct ninja_error *err);

@@ -83,7 +83,7 @@ static bool wrong_at(const struct reader *reader, int line, const char *fmt, ...
     va_start(ap, fmt);
     vsnprintf(what, sizeof(what), fmt, ap);
     va_end(ap);
-    return ninja_error_set(reader->err, "ClusterFile", "%s:%d: %s", reader->file,
+    return ninja_error_set(reader->err, ERR_CLUSTER_FILE, "%s:%d: %s", reader->file,
                            line > 0 ? line : 1, what); /* the file as a whole has line 0 */
 }
 
@@ -471,13 +471,13 @@ static struct cluster *cluster_new(const char *file)
 static char *read_file(const struct reader *reader)
 {
     struct ninja_error why = NINJA_ERROR_INIT;
-    int fd = plain_file_open(reader->file, O_RDONLY, 0, "ClusterFile", &why);
+    int fd = plain_file_open(reader->file, O_RDONLY, 0, ERR_CLUSTER_FILE, &why);
     if (fd < 0) {
         ninja_error_set(reader->err, why.class, "%s; name the cluster file with --cluster FILE",
                         why.message);
         return NULL;
     }
-    char *text = text_file_read(fd, reader->file, CLUSTER_MAX_FILE, "ClusterFile", reader->err);
+    char *text = text_file_read(fd, reader->file, CLUSTER_MAX_FILE, ERR_CLUSTER_FILE, reader->err);
     close(fd);
     return text;
 }
@@ -552,8 +552,8 @@ int cluster_find_site(const struct cluster *cluster, const char *name, struct ni
         size_t len = strlen(known);
         snprintf(known + len, sizeof(known) - len, "%s%s", len ? ", " : "", cluster->sites[i].name);
     }
-    ninja_error_set(err, "NoSuchSite", "%s has no site \"%s\"; there are: %s", cluster->file, name,
-                    known);
+    ninja_error_set(err, ERR_NO_SUCH_SITE, "%s has no site \"%s\"; there are: %s", cluster->file,
+                    name, known);
     return -1;
 }
 

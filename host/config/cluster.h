@@ -100,7 +100,7 @@ struct cluster {
  * Reads and checks a cluster file.
  *
  * @param drivers  those that it may name; driver_in_file() of driver.h has all
- * @return the cluster, or NULL with err set: class "ClusterFile", "FILE:LINE: what was expected"
+ * @return the cluster, or NULL with err set: class ERR_CLUSTER_FILE, "FILE:LINE: what was expected"
  */
 struct cluster *cluster_read(const char *file, cluster_drivers drivers, struct ninja_error *err);
 void cluster_free(struct cluster *cluster);

@@ -42,14 +42,14 @@ bool cluster_set_timeout(struct cluster *cluster, const char *assignment, struct
         }
         long long ms = equals ? cluster_milliseconds(equals + 1) : 0;
         if (ms < 1 || ms > CLUSTER_MAX_TIMEOUT_MS) {
-            return ninja_error_set(err, "Usage",
+            return ninja_error_set(err, ERR_USAGE,
                                    "expected %s=MS with 1 to %d ms, or %s=30s, found \"%s\"", name,
                                    CLUSTER_MAX_TIMEOUT_MS, name, assignment);
         }
         cluster->timeouts[i] = (int)ms;
         return true;
     }
-    return ninja_error_set(err, "Usage", "there is no time-out \"%.*s\"; there are: %s", (int)len,
+    return ninja_error_set(err, ERR_USAGE, "there is no time-out \"%.*s\"; there are: %s", (int)len,
                            assignment, known);
 }
 
@@ -72,7 +72,7 @@ bool cluster_set_compress(struct cluster *cluster, const char *method, struct ni
             return true;
         }
     }
-    return ninja_error_set(err, "Usage",
+    return ninja_error_set(err, ERR_USAGE,
                            "expected none, zlib or zstd to compress with, found \"%s\"", method);
 }
 
@@ -82,7 +82,7 @@ bool cluster_check_transfer(struct cluster *cluster, struct ninja_error *err)
         cluster->parallel = CLUSTER_PARALLEL; /* QEMU compresses what goes over several only */
     }
     if (cluster->parallel > 0 && cluster->post_copy_after >= 0) {
-        return ninja_error_set(err, "Usage",
+        return ninja_error_set(err, ERR_USAGE,
                                "post-copy does not work over several connections, nor compressed; "
                                "leave out one of them");
     }

@@ -69,7 +69,7 @@ static int tell(const struct cluster *cluster, const struct use *a, const struct
         snprintf(also, sizeof(also), ", as %.140s,", b->path);
     }
     ninja_error_set(
-        err, "ClusterFile",
+        err, ERR_CLUSTER_FILE,
         "the socket %s is used twice: for %s of VM \"%s\" at \"%s\" (line %d) and%s for "
         "%s of VM \"%s\" at \"%s\"",
         a->path, user_of(a), cluster->vms[a->vm], cluster->sites[a->site].name, a->line, also,

@@ -24,14 +24,14 @@ static bool add_property(json_t *device, char *part, struct ninja_error *err)
 {
     char *equals = strchr(part, '=');
     if (equals == NULL || equals == part) {
-        return ninja_error_set(err, "Device", "expected key=value, found \"%s\"", part);
+        return ninja_error_set(err, ERR_DEVICE, "expected key=value, found \"%s\"", part);
     }
     *equals = '\0';
     if (strcmp(part, "driver") == 0 || json_object_get(device, part) != NULL) {
-        return ninja_error_set(err, "Device", "\"%s\" is given twice", part);
+        return ninja_error_set(err, ERR_DEVICE, "\"%s\" is given twice", part);
     }
     if (json_object_set_new(device, part, json_string(equals + 1)) != 0) {
-        return ninja_error_set(err, "Device", "the value of \"%s\" is not UTF-8", part);
+        return ninja_error_set(err, ERR_DEVICE, "the value of \"%s\" is not UTF-8", part);
     }
     return true;
 }
@@ -40,12 +40,12 @@ static bool fill(json_t *device, const char *text, char *part, struct ninja_erro
 {
     const char *rest = next_part(text, part);
     if (part[0] == '\0' || strchr(part, '=') != NULL) {
-        return ninja_error_set(err, "Device",
+        return ninja_error_set(err, ERR_DEVICE,
                                "expected the name of a QEMU device first, as in "
                                "\"vfio-pci,host=0000:3b:00.1,id=hca0,bus=rp1\"");
     }
     if (json_object_set_new(device, "driver", json_string(part)) != 0) {
-        return ninja_error_set(err, "Device", "the driver's name is not UTF-8");
+        return ninja_error_set(err, ERR_DEVICE, "the driver's name is not UTF-8");
     }
     while (rest != NULL) {
         rest = next_part(rest, part);
@@ -55,7 +55,7 @@ static bool fill(json_t *device, const char *text, char *part, struct ninja_erro
     }
     const char *id = json_string_value(json_object_get(device, "id"));
     if (id == NULL || id[0] == '\0') {
-        return ninja_error_set(err, "Device",
+        return ninja_error_set(err, ERR_DEVICE,
                                "expected an id (id=NAME), by which it is unplugged again");
     }
     return true;
@@ -66,7 +66,7 @@ json_t *device_parse(const char *text, struct ninja_error *err)
     char *part = malloc(strlen(text) + 1);
     json_t *device = json_object();
     if (part == NULL || device == NULL) {
-        ninja_error_set(err, "NoMemory", "out of memory");
+        ninja_error_set(err, ERR_NO_MEMORY, "out of memory");
     } else if (fill(device, text, part, err)) {
         free(part);
         return device;

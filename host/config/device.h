@@ -11,7 +11,7 @@
 /**
  * Turns the text into the arguments of QMP's device_add, all values as strings.
  *
- * @return a new object with "driver" and "id", or NULL with err (class "Device") saying what was
+ * @return a new object with "driver" and "id", or NULL with err (class ERR_DEVICE) saying what was
  *         expected
  */
 json_t *device_parse(const char *text, struct ninja_error *err);

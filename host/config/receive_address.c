@@ -31,22 +31,22 @@ static bool check_tcp(const char *text, const char *uri, struct ninja_error *err
 {
     char host[256], port[16], *end;
     if (!split(text, host, sizeof(host), port, sizeof(port))) {
-        return ninja_error_set(err, "Address", "\"%s\" is not tcp:HOST:PORT", uri);
+        return ninja_error_set(err, ERR_ADDRESS, "\"%s\" is not tcp:HOST:PORT", uri);
     }
     long number = strtol(port, &end, 10);
     if (end == port || *end != '\0' || number < 1 || number > 65535) {
-        return ninja_error_set(err, "Address", "\"%s\": \"%s\" is not a port from 1 to 65535", uri,
-                               port);
+        return ninja_error_set(err, ERR_ADDRESS, "\"%s\": \"%s\" is not a port from 1 to 65535",
+                               uri, port);
     }
     if (host[0] == '\0' || strcmp(host, "0.0.0.0") == 0 || strcmp(host, "::") == 0) {
-        return ninja_error_set(err, "Address",
+        return ninja_error_set(err, ERR_ADDRESS,
                                "\"%s\" names no host that the source could connect to", uri);
     }
     struct addrinfo *found = NULL, hints = {.ai_socktype = SOCK_STREAM};
     int code = getaddrinfo(host, port, &hints, &found);
     if (code != 0) {
-        return ninja_error_set(err, "Address", "\"%s\": the host \"%s\" is not known here: %s", uri,
-                               host, gai_strerror(code));
+        return ninja_error_set(err, ERR_ADDRESS, "\"%s\": the host \"%s\" is not known here: %s",
+                               uri, host, gai_strerror(code));
     }
     freeaddrinfo(found);
     return true;
@@ -57,12 +57,12 @@ static bool check_unix(const char *path, const char *uri, struct ninja_error *er
     char dir[256];
     const char *slash = strrchr(path, '/');
     if (slash == NULL || (size_t)(slash - path) >= sizeof(dir) - 1) {
-        return ninja_error_set(err, "Address", "\"%s\" is not unix:/PATH", uri);
+        return ninja_error_set(err, ERR_ADDRESS, "\"%s\" is not unix:/PATH", uri);
     }
     memcpy(dir, path, (size_t)(slash - path));
     dir[slash - path] = '\0';
     if (access(slash == path ? "/" : dir, F_OK) < 0) {
-        return ninja_error_set(err, "Address", "\"%s\": %s: %m", uri, dir);
+        return ninja_error_set(err, ERR_ADDRESS, "\"%s\": %s: %m", uri, dir);
     }
     return true;
 }
@@ -75,5 +75,5 @@ bool receive_address_check(const char *uri, struct ninja_error *err)
     if (strncmp(uri, "unix:", 5) == 0) {
         return check_unix(uri + 5, uri, err);
     }
-    return ninja_error_set(err, "Unknown", "\"%s\" is neither tcp:HOST:PORT nor unix:/PATH", uri);
+    return ninja_error_set(err, ERR_UNKNOWN, "\"%s\" is neither tcp:HOST:PORT nor unix:/PATH", uri);
 }

@@ -10,8 +10,8 @@
  * Looks whether QEMU could connect there, as far as that can be told without connecting: the form
  * is known, a host's name resolves, a port is one, a directory is there.
  *
- * @return false with err: class "Address": it cannot work; "Unknown": it is of a kind that has not
- *         been tried
+ * @return false with err: class ERR_ADDRESS: it cannot work; ERR_UNKNOWN: it is of a kind that has
+ * not been tried
  */
 bool receive_address_check(const char *uri, struct ninja_error *err);
 

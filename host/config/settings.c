@@ -112,7 +112,7 @@ const char *setting_expected(const struct setting_info *info, char *text, size_t
 }
 
 bool setting_take(struct setting *setting, const char *text, enum layer layer, const char *where,
-                  const char *class, struct ninja_error *err)
+                  enum ninja_error_class class, struct ninja_error *err)
 {
     char expected[200];
     int number = 0;
@@ -143,7 +143,7 @@ struct settings *settings_new(const char *program, const struct setting_info *ow
         struct setting *setting = &settings->all[i];
         setting->own = i >= settings_n_shared;
         setting->info = setting->own ? &own[i - settings_n_shared] : &settings_shared[i];
-        if (!setting_take(setting, setting->info->initial, LAYER_DEFAULT, "", "", NULL)) {
+        if (!setting_take(setting, setting->info->initial, LAYER_DEFAULT, "", ERR_NONE, NULL)) {
             abort();
         }
     }
@@ -173,7 +173,7 @@ bool settings_give(struct settings *settings, const char *name, const char *valu
                    const char *option, struct ninja_error *err)
 {
     struct setting *setting = settings_find(settings, name);
-    if (!setting_take(setting, value, LAYER_OPTION, option, "Usage", err)) {
+    if (!setting_take(setting, value, LAYER_OPTION, option, ERR_USAGE, err)) {
         return ninja_error_where(err, "%s", option);
     }
     return true;
@@ -207,7 +207,7 @@ static bool read_environment(struct settings *settings, struct ninja_error *err)
         variable_of(setting->info, variable, sizeof(variable));
         const char *text = getenv(variable);
         if (text != NULL && text[0] != '\0' &&
-            !setting_take(setting, text, LAYER_ENVIRONMENT, variable, "Config", err)) {
+            !setting_take(setting, text, LAYER_ENVIRONMENT, variable, ERR_CONFIG, err)) {
             return ninja_error_where(err, "%s", variable);
         }
     }

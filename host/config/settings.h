@@ -59,7 +59,7 @@ struct settings *settings_new(const char *program, const struct setting_info *ow
  * Takes a value from the command line, before or after settings_read().
  *
  * @param option  as it was given, "--mode"; borrowed
- * @return false with err, class "Usage"
+ * @return false with err, class ERR_USAGE
  */
 bool settings_give(struct settings *settings, const char *name, const char *value,
                    const char *option, struct ninja_error *err);
@@ -84,7 +84,7 @@ bool settings_give_option(struct settings *settings, const struct setting_option
  * passed over if it belongs to somebody else, as with sudo. NINJA_CONFIG names another file in
  * place of the system's; empty: none.
  *
- * @return false with err, class "Config": "FILE:LINE: ..." or "NINJA_X: ..."
+ * @return false with err, class ERR_CONFIG: "FILE:LINE: ..." or "NINJA_X: ..."
  */
 bool settings_read(struct settings *settings, struct ninja_error *err);
 

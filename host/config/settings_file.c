@@ -38,7 +38,7 @@ static bool wrong_at(const struct reader *reader, int line, const char *fmt, ...
     va_start(ap, fmt);
     vsnprintf(what, sizeof(what), fmt, ap);
     va_end(ap);
-    return ninja_error_set(reader->err, "Config", "%s:%d: %s", reader->file, line > 0 ? line : 1,
+    return ninja_error_set(reader->err, ERR_CONFIG, "%s:%d: %s", reader->file, line > 0 ? line : 1,
                            what);
 }
 
@@ -83,7 +83,7 @@ static bool read_value(const struct reader *reader, struct setting *setting,
                         setting_expected(setting->info, expected, sizeof(expected)));
     }
     snprintf(where, sizeof(where), "%s:%d", reader->file, line_of(value));
-    if (!setting_take(setting, text, reader->layer, where, "Config", &err)) {
+    if (!setting_take(setting, text, reader->layer, where, ERR_CONFIG, &err)) {
         return wrong_at(reader, line_of(value), "%s: %s", name, err.message);
     }
     return true;
@@ -196,7 +196,7 @@ static bool check_file(const struct reader *reader, struct settings_file *file, 
 {
     struct stat st;
     if (fstat(fd, &st) != 0) {
-        return ninja_error_set(reader->err, "Config", "%s: %m", reader->file);
+        return ninja_error_set(reader->err, ERR_CONFIG, "%s: %m", reader->file);
     }
     if (st.st_uid != 0 && st.st_uid != geteuid()) {
         if (reader->layer == LAYER_USER) {
@@ -205,13 +205,13 @@ static bool check_file(const struct reader *reader, struct settings_file *file, 
                      (unsigned)st.st_uid);
             return true;
         }
-        return ninja_error_set(reader->err, "Config",
+        return ninja_error_set(reader->err, ERR_CONFIG,
                                "%s: it belongs to user %u; it must belong to root or to who runs "
                                "the command",
                                reader->file, (unsigned)st.st_uid);
     }
     if ((st.st_mode & (S_IWGRP | S_IWOTH)) != 0) {
-        return ninja_error_set(reader->err, "Config",
+        return ninja_error_set(reader->err, ERR_CONFIG,
                                "%s: others may write to it (mode %03o); chmod go-w it",
                                reader->file, (unsigned)st.st_mode & 0777);
     }
@@ -225,7 +225,7 @@ static bool read_file(struct settings *settings, struct settings_file *file, enu
 {
     struct reader reader = {settings, file->path, layer, err};
     struct ninja_error why = NINJA_ERROR_INIT;
-    int fd = plain_file_open(file->path, O_RDONLY, 0, "Config", &why);
+    int fd = plain_file_open(file->path, O_RDONLY, 0, ERR_CONFIG, &why);
     if (fd < 0 && (errno == ENOENT || errno == ENOTDIR) && !must) {
         file->fate = FILE_MISSING;
         return true;
@@ -235,7 +235,7 @@ static bool read_file(struct settings *settings, struct settings_file *file, enu
     }
     bool ok = check_file(&reader, file, fd);
     if (ok && file->fate == FILE_READ) {
-        char *text = text_file_read(fd, file->path, SETTINGS_MAX_FILE, "Config", err);
+        char *text = text_file_read(fd, file->path, SETTINGS_MAX_FILE, ERR_CONFIG, err);
         ok = text != NULL && read_text(&reader, text);
         free(text);
     }
@@ -262,7 +262,7 @@ bool settings_read_files(struct settings *settings, struct ninja_error *err)
     const char *named = getenv("NINJA_CONFIG");
     int n = snprintf(system->path, sizeof(system->path), "%s", named ? named : SYSTEM_CONFIG);
     if (n < 0 || (size_t)n >= sizeof(system->path)) {
-        return ninja_error_set(err, "Config", "NINJA_CONFIG: the path is too long");
+        return ninja_error_set(err, ERR_CONFIG, "NINJA_CONFIG: the path is too long");
     }
     if (n > 0 && !read_file(settings, system, LAYER_SYSTEM, named != NULL, err)) {
         return false;

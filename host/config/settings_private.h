@@ -51,7 +51,7 @@ struct setting *settings_find(const struct settings *settings, const char *name)
  * @return false with err, of the class: what was expected and found, without a place
  */
 bool setting_take(struct setting *setting, const char *text, enum layer layer, const char *where,
-                  const char *class, struct ninja_error *err);
+                  enum ninja_error_class class, struct ninja_error *err);
 
 /** What the type may be, for messages: "a whole number from 1 to 9". */
 const char *setting_expected(const struct setting_info *info, char *text, size_t size);

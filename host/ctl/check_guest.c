@@ -119,9 +119,9 @@ static void check_agent(struct checks *checks, const char *name, const struct su
     const char *version = agent_version(vm->agent);
     if (ninja_error_is_set(&vm->agent_err)) {
         check_miss(checks, REQUIRED, "agent", name,
-                   strcmp(vm->agent_err.class, "ProtocolMismatch") == 0
+                   vm->agent_err.class == ERR_PROTOCOL_MISMATCH
                        ? "install the same version of ninja-agent in the VM as on the host"
-                   : strcmp(vm->agent_err.class, "Connect") == 0
+                   : vm->agent_err.class == ERR_CONNECT
                        ? "correct the key \"agent\" in the cluster file, or run ninjactl as a user "
                          "who may connect there"
                        : "start ninja-agent in the VM and give the VM a virtio-serial port "

@@ -58,7 +58,7 @@ static void check_address(const struct destination *to, int vm)
         check_ok(to->checks, "receive", to->site->name, "%s is received at %s", to->vm,
                  to->entry->receive);
     } else {
-        check_miss(to->checks, strcmp(err.class, "Unknown") == 0 ? OPTIONAL : REQUIRED, "receive",
+        check_miss(to->checks, err.class == ERR_UNKNOWN ? OPTIONAL : REQUIRED, "receive",
                    to->site->name, "correct \"receive\" in the cluster file, or the host's names",
                    "%s cannot be received: %s", to->vm, err.message);
     }
@@ -73,7 +73,7 @@ static void check_address(const struct destination *to, int vm)
 /* Whoever may listen there one day: he could not be reached. */
 static bool is_wrong(const struct ninja_error *err)
 {
-    return strcmp(err->class, "Connect") == 0;
+    return err->class == ERR_CONNECT;
 }
 
 static bool waits(const struct destination *to)

@@ -152,7 +152,7 @@ static int migrate(const struct args *args, struct detach *detach)
             code = run_migration(&session, &options, args, detach);
         } else {
             complain(&err);
-            code = strcmp(err.class, "Operator") == 0 ? EXIT_OPERATOR : EXIT_REFUSED;
+            code = err.class == ERR_OPERATOR ? EXIT_OPERATOR : EXIT_REFUSED;
         }
     }
     session_close(&session);

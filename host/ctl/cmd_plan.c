@@ -41,7 +41,7 @@ static json_t *plan_of_hooks(const struct session *session, const struct migrati
         const char *name = json_text_in(script, "name"), *problem = json_text_in(script, "problem");
         json_array_append(names, json_object_get(script, "name"));
         if (problem[0] != '\0') {
-            ok = ninja_error_set(err, "Refused", "hook %s in %s is not run: %s", name,
+            ok = ninja_error_set(err, ERR_REFUSED, "hook %s in %s is not run: %s", name,
                                  session->hooks.dir, problem);
         }
     }

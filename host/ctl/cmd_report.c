@@ -18,7 +18,7 @@ static json_t *read_report(const struct args *args, const char *id)
     json_t *report = report_read(args->state_dir, id, &err);
     json_int_t version = json_integer_value(json_object_get(report, "version"));
     if (report != NULL && !args->json && version > REPORT_VERSION) {
-        ninja_error_set(&err, "State",
+        ninja_error_set(&err, ERR_STATE,
                         "the report is of version %lld, and this program knows version %d; a newer "
                         "ninjactl shows it, or --json as it is",
                         (long long)version, REPORT_VERSION);
@@ -44,7 +44,7 @@ static int write_page(const struct args *args, char *page, size_t size)
 {
     struct ninja_error err = NINJA_ERROR_INIT;
     if (page == NULL) {
-        ninja_error_set(&err, "NoMemory", "out of memory");
+        ninja_error_set(&err, ERR_NO_MEMORY, "out of memory");
     } else if (!is_standard_output(args->html_file)) {
         whole_file_write_to(args->html_file, page, size, &err);
     } else {

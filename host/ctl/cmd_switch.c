@@ -48,18 +48,17 @@ static const char *btl_list(const char *text)
 
 static int switch_exit_code(const struct switching *switching)
 {
-    const char *class = switching->err.class;
-    if (class[0] == '\0') {
+    enum ninja_error_class class = switching->err.class;
+    if (class == ERR_NONE) {
         return EXIT_DONE;
     }
-    if (strcmp(class, "Resume") == 0) {
+    if (class == ERR_RESUME) {
         return EXIT_OPERATOR;
     }
     if (switch_has_released(switching->sw)) {
         return EXIT_FAILED;
     }
-    return strcmp(class, "Refused") == 0 || strcmp(class, "NotReady") == 0 ? EXIT_REFUSED
-                                                                           : EXIT_ROLLED_BACK;
+    return class == ERR_REFUSED || class == ERR_NOT_READY ? EXIT_REFUSED : EXIT_ROLLED_BACK;
 }
 
 /* ---- hooks ---- */
@@ -75,7 +74,7 @@ static void on_hook_failed(void *arg, const struct ninja_error *err)
 {
     struct told *told = arg;
     if (told->may_veto) {
-        ninja_error_set(&told->veto, "Refused", "%s", err->message);
+        ninja_error_set(&told->veto, ERR_REFUSED, "%s", err->message);
     } else {
         ninja_log_warning("%s", err->message);
     }
@@ -91,7 +90,7 @@ static void on_hook_interrupt(evutil_socket_t fd, short what, void *arg)
 {
     struct told *told = arg;
     if (told->may_veto) {
-        ninja_error_set(&told->veto, "Refused", "interrupted before anything was touched");
+        ninja_error_set(&told->veto, ERR_REFUSED, "interrupted before anything was touched");
         hooks_stop(told->run);
     }
 }
@@ -153,7 +152,7 @@ static int run_switch(struct session *session, const struct args *args)
     event_base_dispatch(session->base);
     interrupts_release(&interrupts);
     if (!ninja_error_is_set(&switching.err) && switch_jobs(switching.sw) == 0) {
-        ninja_error_set(&switching.err, "Refused", "there is no MPI job to switch");
+        ninja_error_set(&switching.err, ERR_REFUSED, "there is no MPI job to switch");
     }
     json_t *report = switch_report(switching.sw);
     if (args->json) {

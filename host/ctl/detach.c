@@ -69,11 +69,11 @@ bool detach_fork(struct detach *detach, char *text, int size, int *code)
 
 bool detach_to_log(const char *log_path, struct ninja_error *err)
 {
-    int log = plain_file_open(log_path, O_WRONLY | O_CREAT | O_APPEND, 0644, "State", err);
+    int log = plain_file_open(log_path, O_WRONLY | O_CREAT | O_APPEND, 0644, ERR_STATE, err);
     int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
     bool ok = log >= 0 && null >= 0;
     if (!ok) {
-        ninja_error_set(err, "State", "/dev/null: %m");
+        ninja_error_set(err, ERR_STATE, "/dev/null: %m");
     } else {
         setsid(); /* fails only where there is no terminal's session to leave */
         fflush(NULL);

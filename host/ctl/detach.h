@@ -27,7 +27,7 @@ bool detach_fork(struct detach *detach, char *text, int size, int *code);
  * In the child: leaves the session of the terminal, lets standard output and error go to the end of
  * a file and standard input be empty.
  *
- * @return false with err (class "State"): the file cannot be written, and nothing was changed
+ * @return false with err (class ERR_STATE): the file cannot be written, and nothing was changed
  */
 bool detach_to_log(const char *log_path, struct ninja_error *err);
 

@@ -349,7 +349,7 @@ static FILE *open_record(const char *dir)
 {
     char path[4200];
     snprintf(path, sizeof(path), "%s/progress", dir);
-    int fd = plain_file_open(path, O_WRONLY | O_CREAT | O_APPEND, 0644, "State", NULL);
+    int fd = plain_file_open(path, O_WRONLY | O_CREAT | O_APPEND, 0644, ERR_STATE, NULL);
     return fd >= 0 ? fdopen(fd, "a") : NULL;
 }
 

@@ -109,7 +109,7 @@ int session_lock(struct session *session, const struct args *args)
     session->lock = lock_take(args->state_dir, session->cluster->name, &err);
     if (session->lock < 0) {
         complain(&err);
-        return strcmp(err.class, "Busy") == 0 ? EXIT_REFUSED : EXIT_FAILED;
+        return err.class == ERR_BUSY ? EXIT_REFUSED : EXIT_FAILED;
     }
     return EXIT_DONE;
 }
@@ -126,7 +126,7 @@ int session_refuse_interrupted(const struct session *session, const struct args 
         record_clear(&record);
         return EXIT_REFUSED;
     }
-    if (strcmp(err.class, "None") != 0) {
+    if (err.class != ERR_NOTHING_INTERRUPTED) {
         complain(&err); /* of a cluster file that has changed since, perhaps: no reason to stop */
     }
     return EXIT_DONE;

@@ -98,7 +98,7 @@ static bool read_line(struct follow *follow)
 json_t *follow_next(struct follow *follow)
 {
     if (follow->in == NULL) {
-        int fd = plain_file_open(follow->path, O_RDONLY, 0, "State", NULL);
+        int fd = plain_file_open(follow->path, O_RDONLY, 0, ERR_STATE, NULL);
         follow->in = fd >= 0 ? fdopen(fd, "r") : NULL;
     }
     while (follow->in != NULL && follow->line != NULL && read_line(follow)) {
@@ -208,7 +208,7 @@ json_t *history_entry(const char *state_dir, const char *id, struct ninja_error 
         json_decref(now);
     }
     if (entry == NULL) {
-        ninja_error_set(err, "State", "%s/%s/journal: nothing was begun there", state_dir, id);
+        ninja_error_set(err, ERR_STATE, "%s/%s/journal: nothing was begun there", state_dir, id);
     }
     return entry;
 }
@@ -240,7 +240,7 @@ json_t *history_list(const char *state_dir, int last, struct ninja_error *err)
     char(*ids)[JOURNAL_ID_SIZE];
     int n = journal_list(state_dir, &ids);
     if (n < 0) {
-        ninja_error_set(err, "State", "%s: %m (--state-dir DIR names another)", state_dir);
+        ninja_error_set(err, ERR_STATE, "%s: %m (--state-dir DIR names another)", state_dir);
         return NULL;
     }
     json_t *list = json_array();
@@ -261,7 +261,7 @@ bool history_find(const char *state_dir, const char *word, char *id, struct ninj
     int n = journal_list(state_dir, &ids);
     bool found = false;
     if (n < 0) {
-        return ninja_error_set(err, "State", "%s: %m (--state-dir DIR names another)", state_dir);
+        return ninja_error_set(err, ERR_STATE, "%s: %m (--state-dir DIR names another)", state_dir);
     }
     for (int i = n - 1; i >= 0 && !found; i--) {
         found = word == NULL || strcmp(word, ids[i]) == 0;
@@ -271,12 +271,13 @@ bool history_find(const char *state_dir, const char *word, char *id, struct ninj
     }
     free(ids);
     if (!found && word != NULL) {
-        return ninja_error_set(err, "State",
+        return ninja_error_set(err, ERR_STATE,
                                "%s: there is no migration \"%.60s\"; ninjactl list shows those "
                                "that there are",
                                state_dir, word);
     }
-    return found || ninja_error_set(err, "State", "%s: there is no migration here yet", state_dir);
+    return found ||
+           ninja_error_set(err, ERR_STATE, "%s: there is no migration here yet", state_dir);
 }
 
 bool history_find_running(const char *state_dir, const char *cluster, char *id)

@@ -15,7 +15,7 @@
  * What is known of one migration, from its report, or from its journal while it has none.
  *
  * @return a new object with the keys that docs/ninjactl-json.md gives for `list`, or NULL with err
- *         (class "State")
+ *         (class ERR_STATE)
  */
 json_t *history_entry(const char *state_dir, const char *id, struct ninja_error *err);
 

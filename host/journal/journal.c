@@ -31,7 +31,7 @@ static bool make_dirs(const char *path, struct ninja_error *err)
 {
     char part[MAX_PATH];
     if (strlen(path) >= sizeof(part)) {
-        return ninja_error_set(err, "State", "%.80s...: the path is too long", path);
+        return ninja_error_set(err, ERR_STATE, "%.80s...: the path is too long", path);
     }
     for (const char *c = path + 1;; c++) {
         if (*c != '/' && *c != '\0') {
@@ -40,7 +40,7 @@ static bool make_dirs(const char *path, struct ninja_error *err)
         memcpy(part, path, (size_t)(c - path));
         part[c - path] = '\0';
         if (mkdir(part, 0755) < 0 && errno != EEXIST) {
-            return ninja_error_set(err, "State", "%s: %m (--state-dir DIR names another)", part);
+            return ninja_error_set(err, ERR_STATE, "%s: %m (--state-dir DIR names another)", part);
         }
         if (*c == '\0') {
             return true;
@@ -106,9 +106,9 @@ struct journal *journal_new(const char *state_dir, struct ninja_error *err)
     int made = make_own_dir(journal, state_dir);
     snprintf(path, sizeof(path), "%s/journal", journal->dir);
     journal->fd =
-        made < 0 ? -1 : plain_file_open(path, O_WRONLY | O_CREAT | O_APPEND, 0644, "State", err);
+        made < 0 ? -1 : plain_file_open(path, O_WRONLY | O_CREAT | O_APPEND, 0644, ERR_STATE, err);
     if (journal->fd < 0 || !sync_dir(journal->dir) || !sync_dir(state_dir)) {
-        ninja_error_set(err, "State", "%s: %m (--state-dir DIR names another)",
+        ninja_error_set(err, ERR_STATE, "%s: %m (--state-dir DIR names another)",
                         made < 0 ? journal->dir : path);
         if (journal->fd >= 0) {
             close(journal->fd);
@@ -126,7 +126,7 @@ struct journal *journal_open(const char *state_dir, const char *id, struct ninja
     snprintf(journal->id, sizeof(journal->id), "%s", id);
     snprintf(journal->dir, sizeof(journal->dir), "%s/%s", state_dir, id);
     snprintf(path, sizeof(path), "%s/journal", journal->dir);
-    journal->fd = plain_file_open(path, O_RDWR | O_APPEND, 0, "State", err);
+    journal->fd = plain_file_open(path, O_RDWR | O_APPEND, 0, ERR_STATE, err);
     char last;
     off_t size = journal->fd < 0 ? -1 : lseek(journal->fd, 0, SEEK_END);
     bool ok = size >= 0;
@@ -134,7 +134,7 @@ struct journal *journal_open(const char *state_dir, const char *id, struct ninja
         ok = write(journal->fd, "\n", 1) == 1; /* the last line was cut off */
     }
     if (!ok) {
-        ninja_error_set(err, "State", "%s: %m", path);
+        ninja_error_set(err, ERR_STATE, "%s: %m", path);
         if (journal->fd >= 0) {
             close(journal->fd);
         }
@@ -165,7 +165,7 @@ void journal_write(struct journal *journal, json_t *entry)
     journal->cut_off = len < 0;
     if (len < 0 || fdatasync(journal->fd) < 0) {
         ninja_log_warning("%s/journal: %m", journal->dir);
-        ninja_error_set(&journal->err, "State", "%s/journal: %m", journal->dir);
+        ninja_error_set(&journal->err, ERR_STATE, "%s/journal: %m", journal->dir);
     }
     free(text);
 }
@@ -185,7 +185,7 @@ bool journal_write_report(struct journal *journal, const json_t *report, struct 
     bool ok = out != NULL && json_dumpf(report, out, JSON_INDENT(2)) == 0 && fputc('\n', out) > 0;
     ok = out != NULL && fclose(out) == 0 && ok;
     ok = ok ? whole_file_write(path, WHOLE_FILE_UMASK, text, size, err)
-            : ninja_error_set(err, "NoMemory", "%s: out of memory", path);
+            : ninja_error_set(err, ERR_NO_MEMORY, "%s: out of memory", path);
     free(text);
     return ok;
 }
@@ -241,7 +241,7 @@ static pid_t holder_of(int fd)
 
 static int lock_failed(int fd, const char *path, struct ninja_error *err)
 {
-    ninja_error_set(err, "State", "%s: %m", path);
+    ninja_error_set(err, ERR_STATE, "%s: %m", path);
     if (fd >= 0) {
         close(fd);
     }
@@ -250,7 +250,7 @@ static int lock_failed(int fd, const char *path, struct ninja_error *err)
 
 static int lock_busy(const char *cluster, pid_t pid, struct ninja_error *err)
 {
-    ninja_error_set(err, "Busy",
+    ninja_error_set(err, ERR_BUSY,
                     "a migration or switch of \"%s\" is running already (process %d); wait for it, "
                     "or end it with ninjactl abort",
                     cluster, (int)pid);
@@ -271,7 +271,7 @@ int lock_take(const char *state_dir, const char *cluster, struct ninja_error *er
         return lock_busy(cluster, getpid(), err);
     }
     /* Who can read it can lock it, and so keep us from it. */
-    int fd = plain_file_open(path, O_RDWR | O_CREAT, 0600, "State", err);
+    int fd = plain_file_open(path, O_RDWR | O_CREAT, 0600, ERR_STATE, err);
     if (fd < 0 || fchmod(fd, 0600) != 0) {
         return lock_failed(fd, path, err);
     }
@@ -315,7 +315,7 @@ pid_t lock_holder(const char *state_dir, const char *cluster)
     if (find_held(path) != NULL) {
         return getpid();
     }
-    int fd = plain_file_open(path, O_RDONLY, 0, "State", NULL); /* enough to ask */
+    int fd = plain_file_open(path, O_RDONLY, 0, ERR_STATE, NULL); /* enough to ask */
     if (fd < 0) {
         return errno == EACCES ? -1 : 0;
     }
@@ -367,10 +367,10 @@ static json_t *report_load(const char *state_dir, const char *id, struct ninja_e
     char path[MAX_PATH];
     json_error_t error;
     snprintf(path, sizeof(path), "%s/%s/report.json", state_dir, id);
-    int fd = plain_file_open(path, O_RDONLY, 0, "State", err);
+    int fd = plain_file_open(path, O_RDONLY, 0, ERR_STATE, err);
     json_t *report = fd >= 0 ? json_loadfd(fd, 0, &error) : NULL;
     if (report == NULL && fd >= 0) {
-        ninja_error_set(err, "State", "%s: %s", path, error.text);
+        ninja_error_set(err, ERR_STATE, "%s: %s", path, error.text);
     }
     if (fd >= 0) {
         close(fd);
@@ -383,7 +383,7 @@ json_t *report_read(const char *state_dir, const char *id, struct ninja_error *e
     struct dirent **entries = NULL;
     if (id != NULL) {
         if (strchr(id, '/') != NULL) {
-            ninja_error_set(err, "State", "\"%s\" is not the ID of a migration", id);
+            ninja_error_set(err, ERR_STATE, "\"%s\" is not the ID of a migration", id);
             return NULL;
         }
         return report_load(state_dir, id, err);
@@ -398,7 +398,7 @@ json_t *report_read(const char *state_dir, const char *id, struct ninja_error *e
     }
     free(entries);
     if (report == NULL) {
-        ninja_error_set(err, "State", "%s: there is no report of a migration here", state_dir);
+        ninja_error_set(err, ERR_STATE, "%s: there is no report of a migration here", state_dir);
     }
     return report;
 }

@@ -22,7 +22,7 @@ bool journal_key_is_valid(const char *key);
 /**
  * Makes the directory STATE-DIR/YYYYMMDD-HHMMSS-N (UTC) and an empty journal in it.
  *
- * @return NULL with err (class "State") if that is not possible
+ * @return NULL with err (class ERR_STATE) if that is not possible
  */
 struct journal *journal_new(const char *state_dir, struct ninja_error *err);
 
@@ -40,7 +40,7 @@ const char *journal_dir(const struct journal *journal);
  */
 void journal_write(struct journal *journal, json_t *entry);
 
-/** Why an entry could not be written (class "State"); NULL: all were. */
+/** Why an entry could not be written (class ERR_STATE); NULL: all were. */
 const struct ninja_error *journal_error(const struct journal *journal);
 
 /** Writes report.json as a whole or not at all. */
@@ -51,7 +51,7 @@ void journal_free(struct journal *journal);
 /**
  * Takes the lock of a cluster.
  *
- * @return what to give to lock_release() when done, or -1 with err: class "Busy" names the pid
+ * @return what to give to lock_release() when done, or -1 with err: class ERR_BUSY names the pid
  */
 int lock_take(const char *state_dir, const char *cluster, struct ninja_error *err);
 void lock_release(int lock);
@@ -74,7 +74,7 @@ int journal_list(const char *state_dir, char (**ids)[JOURNAL_ID_SIZE]);
  * Reads a report.
  *
  * @param id  NULL: that of the last migration which has one
- * @return a new object, or NULL with err (class "State")
+ * @return a new object, or NULL with err (class ERR_STATE)
  */
 json_t *report_read(const char *state_dir, const char *id, struct ninja_error *err);
 

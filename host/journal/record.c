@@ -33,11 +33,11 @@ static bool take_vm(struct record *record, const struct cluster *cluster, json_t
 {
     int vm = vm_named(cluster, json_text_in(json, "name"));
     if (vm >= 0 && record->vms[vm].from >= 0) {
-        return ninja_error_set(err, "State", "VM \"%.100s\" is there twice", cluster->vms[vm]);
+        return ninja_error_set(err, ERR_STATE, "VM \"%.100s\" is there twice", cluster->vms[vm]);
     }
     int from = vm >= 0 ? cluster_find_site(cluster, json_text_in(json, "at"), NULL) : -1;
     if (from < 0) {
-        return ninja_error_set(err, "State",
+        return ninja_error_set(err, ERR_STATE,
                                "VM \"%.100s\" at \"%.100s\" is not in the cluster file",
                                json_text_in(json, "name"), json_text_in(json, "at"));
     }
@@ -55,11 +55,11 @@ static bool take_begin(struct record *record, const struct cluster *cluster, jso
     json_t *vm, *vms = json_object_get(line, "vms");
     record->to = cluster_find_site(cluster, json_text_in(line, "to"), NULL);
     if (record->to < 0) {
-        return ninja_error_set(err, "State", "the site \"%.100s\" is not in the cluster file",
+        return ninja_error_set(err, ERR_STATE, "the site \"%.100s\" is not in the cluster file",
                                json_text_in(line, "to"));
     }
     if (json_array_size(vms) != (size_t)cluster->n_vms) {
-        return ninja_error_set(err, "State", "it was begun with %zu VMs, the cluster file has %d",
+        return ninja_error_set(err, ERR_STATE, "it was begun with %zu VMs, the cluster file has %d",
                                json_array_size(vms), cluster->n_vms);
     }
     record->paused = strcmp(json_text_in(line, "mode"), "paused") == 0;
@@ -68,7 +68,7 @@ static bool take_begin(struct record *record, const struct cluster *cluster, jso
     snprintf(record->key, sizeof(record->key), "%s", json_text_in(line, "key"));
     record->vms = calloc((size_t)cluster->n_vms, sizeof(*record->vms));
     if (record->vms == NULL) {
-        return ninja_error_set(err, "NoMemory", "out of memory");
+        return ninja_error_set(err, ERR_NO_MEMORY, "out of memory");
     }
     for (int n = 0; n < cluster->n_vms; n++) {
         record->vms[n].from = -1;
@@ -131,11 +131,11 @@ static enum verdict read_journal(const char *state_dir, const struct cluster *cl
     *record = (struct record){0};
     snprintf(record->id, sizeof(record->id), "%s", id);
     snprintf(path, sizeof(path), "%s/%s/journal", state_dir, id);
-    int fd = plain_file_open(path, O_RDONLY, 0, "State", err);
+    int fd = plain_file_open(path, O_RDONLY, 0, ERR_STATE, err);
     FILE *in = fd >= 0 ? fdopen(fd, "r") : NULL;
     char *text = malloc(MAX_LINE);
     if (in == NULL || text == NULL) {
-        ninja_error_set(err, "State", "%s: %m", path);
+        ninja_error_set(err, ERR_STATE, "%s: %m", path);
         verdict = WRONG;
     }
     for (int n = 0; in != NULL && text != NULL && n < MAX_LINES; n++) {
@@ -171,7 +171,8 @@ static bool find_last(const char *state_dir, const struct cluster *cluster, stru
     }
     free(ids);
     if (verdict == OTHER || verdict == ENDED) {
-        ninja_error_set(err, "None", "no migration of \"%s\" was interrupted", cluster->name);
+        ninja_error_set(err, ERR_NOTHING_INTERRUPTED, "no migration of \"%s\" was interrupted",
+                        cluster->name);
     }
     return verdict == INTERRUPTED;
 }
@@ -183,16 +184,17 @@ bool record_find(const char *state_dir, const struct cluster *cluster, const cha
         return find_last(state_dir, cluster, record, err);
     }
     if (strchr(id, '/') != NULL || strlen(id) >= JOURNAL_ID_SIZE) {
-        return ninja_error_set(err, "State", "\"%.60s\" is not the ID of a migration", id);
+        return ninja_error_set(err, ERR_STATE, "\"%.60s\" is not the ID of a migration", id);
     }
     switch (read_journal(state_dir, cluster, id, record, err)) {
     case INTERRUPTED:
         return true;
     case ENDED:
-        return ninja_error_set(err, "Ended", "migration %s has ended; see ninjactl report %s", id,
+        return ninja_error_set(err, ERR_ENDED, "migration %s has ended; see ninjactl report %s", id,
                                id);
     case OTHER:
-        return ninja_error_set(err, "State", "%s is not a migration of \"%s\"", id, cluster->name);
+        return ninja_error_set(err, ERR_STATE, "%s is not a migration of \"%s\"", id,
+                               cluster->name);
     case WRONG:
         break;
     }

@@ -34,8 +34,9 @@ struct record {
  *
  * @param id      NULL: the last one
  * @param record  out: free with record_clear()
- * @return false with err: class "None" if there is none; "Ended" if the one with that ID has an
- * outcome; "State" if a journal cannot be read or does not agree with the cluster file
+ * @return false with err: class ERR_NOTHING_INTERRUPTED if there is none; ERR_ENDED if the one with
+ * that ID has an outcome; ERR_STATE if a journal cannot be read or does not agree with the cluster
+ * file
  */
 bool record_find(const char *state_dir, const struct cluster *cluster, const char *id,
                  struct record *record, struct ninja_error *err);

@@ -137,7 +137,7 @@ void add_warning(struct migration *m, const struct ninja_error *err)
     ninja_log_warning("%s", err->message);
     journal_write(m->journal, json_pack("{s:o}", "warning", json_text(err->message)));
     json_array_append_new(m->warnings, json_text(err->message));
-    if (strcmp(err->class, "Operator") == 0) {
+    if (err->class == ERR_OPERATOR) {
         m->operator_needed = true;
     }
 }
@@ -145,7 +145,7 @@ void add_warning(struct migration *m, const struct ninja_error *err)
 void vm_taken_back(struct migration_vm *vm, const struct ninja_error *err)
 {
     if (err != NULL) {
-        vm->undecided = strcmp(err->class, "Operator") == 0;
+        vm->undecided = err->class == ERR_OPERATOR;
         add_warning(vm->m, err);
     }
 }
@@ -191,7 +191,7 @@ static enum outcome judge(const struct migration *m)
     if (moved > 0 || (moving == 0 && !m->rolling_back)) {
         return json_array_size(m->warnings) > 0 ? OUTCOME_DEGRADED : OUTCOME_DONE;
     }
-    bool refusal = strcmp(m->err.class, "Refused") == 0 || strcmp(m->err.class, "NotReady") == 0 ||
+    bool refusal = m->err.class == ERR_REFUSED || m->err.class == ERR_NOT_READY ||
                    (m->failed_step == 0 && !m->abort_requested);
     return !m->touched && refusal ? OUTCOME_REFUSED : OUTCOME_ROLLED_BACK;
 }
@@ -279,7 +279,7 @@ static bool end_if_aborted(struct migration *m)
     if (!m->abort_requested || m->rolling_back || past_no_return(m)) {
         return false;
     }
-    ninja_error_set(&err, "Aborted", "aborted on request");
+    ninja_error_set(&err, ERR_ABORTED, "aborted on request");
     step_failed(m, &err);
     return true;
 }
@@ -308,7 +308,7 @@ static void begin_step(struct migration *m)
         return;
     }
     if (ninja_fault(NINJA_FAULT_STEP, "%s", step->name) != NINJA_FAULT_NONE) {
-        ninja_error_set(&err, "Fault", "step %s was made to fail", step->name);
+        ninja_error_set(&err, ERR_FAULT, "step %s was made to fail", step->name);
         step_failed(m, &err);
         return;
     }
@@ -401,9 +401,9 @@ void step_failed(struct migration *m, const struct ninja_error *why)
         step_done(m);
         return;
     }
-    if (strcmp(err.class, "Cancelled") == 0) {
+    if (err.class == ERR_CANCELLED) {
         err = (struct ninja_error)NINJA_ERROR_INIT;
-        ninja_error_set(&err, "Aborted", "aborted on request");
+        ninja_error_set(&err, ERR_ABORTED, "aborted on request");
     }
     ninja_log_error("%s", err.message);
     m->err = err;

@@ -50,7 +50,7 @@ struct migration_handler {
  * Whether the migration may begin, from what the survey saw: every VM located, every agent
  * answering, something to move. What the jobs allow is asked when it begins.
  *
- * @return false with err: class "NothingToDo", or why it is refused
+ * @return false with err: class ERR_NOTHING_TO_DO, or why it is refused
  */
 bool migration_check(struct survey *survey, const struct cluster *cluster,
                      const struct migration_options *options, struct ninja_error *err);

@@ -21,7 +21,7 @@ bool migration_check(struct survey *survey, const struct cluster *cluster,
         needed |= vms[i].vmm->site != options->to || vmm_lacks_device(vms[i].vmm);
     }
     if (!needed) {
-        return ninja_error_set(err, "NothingToDo",
+        return ninja_error_set(err, ERR_NOTHING_TO_DO,
                                "nothing to do: all VMs are at \"%s\" already, with their devices",
                                cluster->sites[options->to].name);
     }
@@ -178,7 +178,8 @@ struct migration *migration_take_on(struct event_base *base, const struct cluste
     snprintf(m->began, sizeof(m->began), "%s", record->began);
     snprintf(m->taken_on_in, sizeof(m->taken_on_in), "%s", record->state);
     journal_write(journal, json_pack("{s:s, s:b}", "taken_on_in", record->state, "back", back));
-    ninja_error_set(&m->err, "Interrupted", "its coordinator ended while it was %s", record->state);
+    ninja_error_set(&m->err, ERR_INTERRUPTED, "its coordinator ended while it was %s",
+                    record->state);
     m->taken_back = back;
     m->soon = timer_start(m->base, 0, take_on, m);
     return m;

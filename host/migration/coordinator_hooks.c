@@ -72,7 +72,7 @@ static void on_failed(void *arg, const struct ninja_error *why)
 {
     struct migration *m = arg;
     if (m->hook.may_veto) {
-        ninja_error_set(&m->hook.veto, "Refused", "%s", why->message);
+        ninja_error_set(&m->hook.veto, ERR_REFUSED, "%s", why->message);
     } else {
         add_warning(m, why);
     }

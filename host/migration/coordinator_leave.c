@@ -87,7 +87,7 @@ static void on_left(void *arg, const struct ninja_error *err)
     }
     /* Or some ranks at least are, unless all fell back to what they had: choose again at the end.
      */
-    bool fell_back = strcmp(why.class, "Release") == 0 || strcmp(why.class, "Reselect") == 0;
+    bool fell_back = why.class == ERR_RELEASE || why.class == ERR_RESELECT;
     m->on_standby = switch_has_released(m->sw) && !fell_back;
     take_switch_report(m);
     if (ninja_error_is_set(&why)) {
@@ -138,7 +138,7 @@ static void on_hold_over(void *arg, const struct ninja_error *err)
     m->held = false;
     take_switch_report(m);
     if (ninja_error_is_set(&why)) {
-        m->operator_needed |= strcmp(why.class, "Resume") == 0;
+        m->operator_needed |= why.class == ERR_RESUME;
         step_failed(m, &why);
     } else {
         step_done(m);
@@ -421,7 +421,7 @@ void abort_drivers(struct migration *m)
         }
     }
     if (copying && !m->cancelling) {
-        ninja_error_set(&m->err, "Aborted", "aborted on request");
+        ninja_error_set(&m->err, ERR_ABORTED, "aborted on request");
         cancel_all_copies(m);
     }
 }

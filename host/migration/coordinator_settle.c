@@ -289,7 +289,7 @@ static void explain_best(struct migration *m, struct ninja_error *why)
                                "ended; give ninjactl switch when every agent answers");
         return;
     }
-    if (strcmp(why->class, "Resume") == 0) {
+    if (why->class == ERR_RESUME) {
         m->operator_needed = true;
     } else {
         ninja_error_where(why, "the jobs stay on their standby transports");

@@ -77,7 +77,7 @@ static int list_dir(const char *dir, struct dirent ***names, struct ninja_error 
         return 0;
     }
     if (n < 0) {
-        ninja_error_set(err, "Hook", "the hooks in %.200s cannot be read: %m", dir);
+        ninja_error_set(err, ERR_HOOK, "the hooks in %.200s cannot be read: %m", dir);
         return -1;
     }
     for (int i = 0; i < n; i++) {
@@ -88,7 +88,7 @@ static int list_dir(const char *dir, struct dirent ***names, struct ninja_error 
         }
     }
     if (kept > 0 && !is_safe(dir, why, sizeof(why))) {
-        ninja_error_set(err, "Hook", "the hooks in %.200s are not run: %s", dir, why);
+        ninja_error_set(err, ERR_HOOK, "the hooks in %.200s are not run: %s", dir, why);
         script_dir_free(*names, kept);
         *names = NULL;
         return -1;
@@ -146,13 +146,13 @@ static void on_ended(void *arg, int status, bool timed_out)
     process_free(run->process);
     run->process = NULL;
     if (timed_out) {
-        ninja_error_set(&err, "Hook", "%s did not end within %.1f s%s%s", run->label,
+        ninja_error_set(&err, ERR_HOOK, "%s did not end within %.1f s%s%s", run->label,
                         run->hooks->timeout_ms / 1000.0, colon, last);
     } else if (WIFSIGNALED(status)) {
-        ninja_error_set(&err, "Hook", "%s was ended by signal %d (%s)%s%s", run->label,
+        ninja_error_set(&err, ERR_HOOK, "%s was ended by signal %d (%s)%s%s", run->label,
                         WTERMSIG(status), strsignal(WTERMSIG(status)), colon, last);
     } else if (WEXITSTATUS(status) != 0) {
-        ninja_error_set(&err, "Hook", "%s ended with status %d%s%s", run->label,
+        ninja_error_set(&err, ERR_HOOK, "%s ended with status %d%s%s", run->label,
                         WEXITSTATUS(status), colon, last);
     }
     if (ninja_error_is_set(&err)) {
@@ -178,14 +178,14 @@ static bool start(struct hooks_run *run, const char *name, struct ninja_error *e
     snprintf(path, sizeof(path), "%s/%s", run->hooks->dir, name);
     snprintf(run->label, sizeof(run->label), "hook %.255s (%s)", name, run->stage);
     if (!is_safe(path, why, sizeof(why))) {
-        return ninja_error_set(err, "Hook", "%s is not run: %s", run->label, why);
+        return ninja_error_set(err, ERR_HOOK, "%s is not run: %s", run->label, why);
     }
     if (open_outputs(run, &options) && lseek(run->input, 0, SEEK_SET) == 0) {
         ninja_log_debug("running %s", run->label);
         run->process = process_start(run->base, &options, on_ended, run, err);
         ninja_error_where(err, "%s", run->label);
     } else {
-        ninja_error_set(err, "Hook", "%s is not run: %m", run->label);
+        ninja_error_set(err, ERR_HOOK, "%s is not run: %m", run->label);
     }
     if (options.output >= 0) {
         close(options.output);
@@ -275,7 +275,7 @@ struct hooks_run *hooks_start(struct event_base *base, const struct hooks *hooks
     run->env = make_environment(stage);
     run->input = make_input(stage);
     if (run->input < 0) {
-        ninja_error_set(&run->unusable, "Hook", "the hooks of %s are not run: %m", stage->name);
+        ninja_error_set(&run->unusable, ERR_HOOK, "the hooks of %s are not run: %m", stage->name);
         run->next = run->n;
     }
     run_soon(run);

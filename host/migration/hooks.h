@@ -32,7 +32,7 @@ struct hooks_stage {
 };
 
 struct hooks_handler {
-    /* A script failed. If the stage may be vetoed, it is the last one. err: class "Hook" */
+    /* A script failed. If the stage may be vetoed, it is the last one. err: class ERR_HOOK */
     void (*failed)(void *arg, const struct ninja_error *err);
     void (*done)(void *arg); /* the end, from the event loop; the run may be freed in it */
 };
@@ -60,7 +60,7 @@ void hooks_free(struct hooks_run *run);
  * The scripts that there are, as a new array of "name" and "problem": why it would not be run, or
  * empty.
  *
- * @return false with err, class "Hook": the directory itself is not as it must be
+ * @return false with err, class ERR_HOOK: the directory itself is not as it must be
  */
 bool hooks_list(const struct hooks *hooks, json_t **list, struct ninja_error *err);
 

@@ -101,7 +101,7 @@ bool counts_set_row(struct counts *counts, int rank, json_t *json, bool *changed
     struct row row = {0};
     if (!read_row(counts, json, &row)) {
         free(row.pairs);
-        return ninja_error_set(err, "Protocol", "rank %d reported a malformed table of counts",
+        return ninja_error_set(err, ERR_PROTOCOL, "rank %d reported a malformed table of counts",
                                rank);
     }
     if (!same(&row, &counts->rows[rank])) {

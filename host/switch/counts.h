@@ -21,7 +21,7 @@ void counts_free(struct counts *counts);
  *
  * @param row      [[PEER, COUNT], ...], or NULL for none; a count of 0 is the same as none
  * @param changed  set to true if any count differs from the row before; otherwise left alone
- * @return false with err (class "Protocol") if the report is malformed; the row is then unchanged
+ * @return false with err (class ERR_PROTOCOL) if the report is malformed; the row is then unchanged
  */
 bool counts_set_row(struct counts *counts, int rank, json_t *row, bool *changed,
                     struct ninja_error *err);

@@ -76,9 +76,9 @@ static void on_next_attempt(evutil_socket_t fd, short what, void *arg)
 
 static bool may_try_again(const struct transport_switch *sw)
 {
-    static const char *const final[] = {"Refused", "Protocol", "Aborted"};
+    static const enum ninja_error_class final[] = {ERR_REFUSED, ERR_PROTOCOL, ERR_ABORTED};
     for (size_t i = 0; i < sizeof(final) / sizeof(final[0]); i++) {
-        if (strcmp(sw->err.class, final[i]) == 0) {
+        if (sw->err.class == final[i]) {
             return false;
         }
     }
@@ -91,7 +91,7 @@ static bool may_try_again(const struct transport_switch *sw)
  */
 static void look_for_a_higher_epoch(struct transport_switch *sw)
 {
-    if (strcmp(sw->err.class, "StaleEpoch") == 0 && sw->n_stale < MAX_STALE) {
+    if (sw->err.class == ERR_STALE_EPOCH && sw->n_stale < MAX_STALE) {
         sw->n_stale++;
         sw->attempt--;
         sw->given_epochs *= 2;
@@ -162,7 +162,7 @@ static void ranks_run_again(struct transport_switch *sw)
     bool taken_over = sw->taking_over || (sw->left_out && !sw->aborted);
     taken_over &= !ninja_error_is_set(&sw->err);
     if (taken_over && sw->attempt >= MAX_TAKE_OVERS) {
-        ninja_error_set(&sw->err, "Resume", "ranks were told to run %d times, and do not",
+        ninja_error_set(&sw->err, ERR_RESUME, "ranks were told to run %d times, and do not",
                         sw->attempt);
         finish(sw);
     } else if (taken_over) {
@@ -188,7 +188,7 @@ static bool any_changed(const struct transport_switch *sw)
 static void next_round(struct transport_switch *sw)
 {
     if (++sw->round > MAX_ROUNDS) {
-        ninja_error_set(&sw->err, "Timeout", "the drain did not end in %d rounds", MAX_ROUNDS);
+        ninja_error_set(&sw->err, ERR_TIMEOUT, "the drain did not end in %d rounds", MAX_ROUNDS);
         switch_give_up_attempt(sw);
         return;
     }
@@ -206,7 +206,7 @@ static void after_settle(struct transport_switch *sw)
     if (!all_quiet) {
         next_round(sw);
     } else if (now_ms() >= sw->lease_end) {
-        ninja_error_set(&sw->err, "Timeout", "the quiesce took longer than its lease");
+        ninja_error_set(&sw->err, ERR_TIMEOUT, "the quiesce took longer than its lease");
         switch_give_up_attempt(sw);
     } else {
         switch_tell_phase(sw, SWITCH_RELEASING);
@@ -233,7 +233,7 @@ static void after_release(struct transport_switch *sw)
         return;
     }
     if (ninja_error_is_set(&sw->err)) {
-        snprintf(sw->err.class, sizeof(sw->err.class), "Release");
+        sw->err.class = ERR_RELEASE;
         switch_set_reselect(sw, SWITCH_PREVIOUS);
     } else if (sw->options.hold && !sw->aborted && !sw->left_out) {
         sw->handler->held(sw->arg);
@@ -451,7 +451,7 @@ static void on_abort(evutil_socket_t fd, short what, void *arg)
     if (sw->released || sw->giving_up || sw->ended) {
         return;
     }
-    ninja_error_set(&sw->err, "Aborted", "aborted before anything was released");
+    ninja_error_set(&sw->err, ERR_ABORTED, "aborted before anything was released");
     switch_give_up_attempt(sw);
 }
 

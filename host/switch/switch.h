@@ -41,10 +41,10 @@ struct switch_handler {
     void (*held)(void *arg);
     /*
      * The end, with all ranks running if it is not the last of these. err is NULL, or class
-     *   "Refused", "NotReady": nothing was released; a rank or a process does not allow it
-     *   "Timeout", "Lost", ...: nothing was released; all attempts were given up
-     *   "Release", "Reselect": something was released; other transports were chosen then
-     *   "Resume": a rank did not say that it runs again, or no transports work for a job
+     *   ERR_REFUSED, ERR_NOT_READY: nothing was released; a rank or a process does not allow it
+     *   ERR_TIMEOUT, ERR_LOST, ...: nothing was released; all attempts were given up
+     *   ERR_RELEASE, ERR_RESELECT: something was released; other transports were chosen then
+     *   ERR_RESUME: a rank did not say that it runs again, or no transports work for a job
      */
     void (*done)(void *arg, const struct ninja_error *err);
 };
@@ -63,7 +63,7 @@ struct transport_switch *switch_start(struct event_base *base, struct agent *con
 void switch_continue(struct transport_switch *sw, const char *reselect);
 
 /**
- * Gives up, if nothing was released yet, and ends with class "Aborted"; otherwise it only stops
+ * Gives up, if nothing was released yet, and ends with class ERR_ABORTED; otherwise it only stops
  * `held` from being called, and goes on to its end.
  */
 void switch_abort(struct transport_switch *sw);

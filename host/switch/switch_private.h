@@ -83,7 +83,7 @@ struct transport_switch {
 void switch_start_step(struct transport_switch *sw, enum step step);
 /** For agent_listen(). */
 void switch_on_event(void *arg, struct agent *agent, const char *name, json_t *data);
-/** Whether addresses of so many ranks can be carried; false with err, class "Refused". */
+/** Whether addresses of so many ranks can be carried; false with err, class ERR_REFUSED. */
 bool switch_ranks_fit(const struct jobs *jobs, struct ninja_error *err);
 /** Whether those that the ranks reported can. */
 bool switch_addresses_fit(const struct transport_switch *sw, struct ninja_error *err);

@@ -61,11 +61,12 @@ json_t *switch_report(const struct transport_switch *sw)
     struct json_traffic now = switch_traffic(sw);
     json_t *report =
         json_pack("{s:s, s:s, s:s, s:o, s:i, s:i, s:I, s:I, s:O, s:O, s:O, s:o}", "release",
-                  sw->release, "reselect", sw->reselect, "outcome", failed ? sw->err.class : "done",
-                  "reason", json_text(failed ? sw->err.message : ""), "attempts", sw->attempt,
-                  "rounds", sw->round, "epoch", (json_int_t)sw->epoch, "stall_ms",
-                  (json_int_t)sw->stall_ms, "steps", sw->steps, "given_up", sw->given_up,
-                  "left_out", sw->dropped, "jobs", jobs_to_json(sw->jobs, sw->agents));
+                  sw->release, "reselect", sw->reselect, "outcome",
+                  failed ? ninja_error_class_name(sw->err.class) : "done", "reason",
+                  json_text(failed ? sw->err.message : ""), "attempts", sw->attempt, "rounds",
+                  sw->round, "epoch", (json_int_t)sw->epoch, "stall_ms", (json_int_t)sw->stall_ms,
+                  "steps", sw->steps, "given_up", sw->given_up, "left_out", sw->dropped, "jobs",
+                  jobs_to_json(sw->jobs, sw->agents));
     json_t *ranks = json_array();
     for (int j = 0; sw->switched != NULL && j < sw->jobs->n; j++) {
         json_array_append_new(ranks, micros_to_json(&sw->switched[j]));

@@ -62,7 +62,7 @@ static void leave_stuck_jobs(struct transport_switch *sw)
     for (int i = 0; i < sw->jobs->n; i++) {
         sw->switched[i].stuck |= sw->step != VERIFY;
     }
-    snprintf(sw->err.class, sizeof(sw->err.class), "Resume");
+    sw->err.class = ERR_RESUME;
     append(&sw->err, "; no other transports work either, so the job waits for ninjactl switch", "");
 }
 
@@ -70,7 +70,7 @@ static void resume(struct transport_switch *sw, bool failed)
 {
     if (failed) {
         leave_stuck_jobs(sw);
-    } else if (sw->n_fallbacks == 0 && strcmp(sw->err.class, "Reselect") == 0) {
+    } else if (sw->n_fallbacks == 0 && sw->err.class == ERR_RESELECT) {
         sw->err = (struct ninja_error)NINJA_ERROR_INIT; /* it worked when it was tried again */
     } else if (sw->n_fallbacks > 0) {
         append(&sw->err, "; fell back to ", sw->reselect);
@@ -110,8 +110,8 @@ static bool try_lists_again(struct transport_switch *sw)
 /* Of the first list that failed. */
 static void note_reselect_failed(struct transport_switch *sw)
 {
-    if (strcmp(sw->err.class, "Release") != 0) {
-        snprintf(sw->err.class, sizeof(sw->err.class), "Reselect");
+    if (sw->err.class != ERR_RELEASE) {
+        sw->err.class = ERR_RESELECT;
     }
     if (sw->retry_end == 0) {
         sw->retry_end = now_ms() + sw->options.cluster->timeouts[TIMEOUT_RETRY];

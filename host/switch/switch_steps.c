@@ -45,7 +45,7 @@ static void note_error(struct transport_switch *sw, const struct ninja_error *er
     if (!ninja_error_is_set(&sw->err)) {
         sw->err = *err;
     } else if (sw->step == RESUME && sw->released) {
-        snprintf(sw->err.class, sizeof(sw->err.class), "%s", err->class);
+        sw->err.class = err->class;
     }
 }
 
@@ -57,7 +57,7 @@ static void part_over(struct part *part, const struct ninja_error *err)
     if (err != NULL) {
         struct ninja_error why = *err;
         if (sw->step == RESUME) {
-            snprintf(why.class, sizeof(why.class), "Resume");
+            why.class = ERR_RESUME;
         }
         note_error(sw, &why);
         sw->step_failed = true;
@@ -79,23 +79,26 @@ static void await_ranks(struct part *part);
 static struct ninja_error rank_error(const struct part *part, int rank, const char *status,
                                      const char *text)
 {
-    static const char *const classes[][2] = {{"refused", "Refused"},
-                                             {"failed", "Failed"},
-                                             {"stale", "Stale"},
-                                             {"timeout", "Timeout"},
-                                             {"lost", "Lost"}};
-    static const char *const words[] = {"refused", "failed", "found stale", "was not done in time",
-                                        "was lost"};
+    static const struct {
+        const char *status;
+        enum ninja_error_class class;
+        const char *words;
+    } meanings[] = {
+        {"refused", ERR_REFUSED, "refused"}, {"failed", ERR_FAILED, "failed"},
+        {"stale", ERR_STALE, "found stale"}, {"timeout", ERR_TIMEOUT, "was not done in time"},
+        {"lost", ERR_LOST, "was lost"},
+    };
     struct ninja_error err = NINJA_ERROR_INIT;
     const struct transport_switch *sw = part->sw;
-    for (size_t i = 0; i < sizeof(classes) / sizeof(classes[0]); i++) {
-        if (strcmp(classes[i][0], status) == 0) {
-            ninja_error_set(&err, classes[i][1], "rank %d of job %s in %s: %s %s%s%.300s", rank,
+    for (size_t i = 0; i < sizeof(meanings) / sizeof(meanings[0]); i++) {
+        if (strcmp(meanings[i].status, status) == 0) {
+            ninja_error_set(&err, meanings[i].class, "rank %d of job %s in %s: %s %s%s%.300s", rank,
                             sw->jobs->jobs[part->job].name, agent_vm(sw->agents[part->vm]),
-                            switch_step_names[sw->step], words[i], text[0] ? ": " : "", text);
+                            switch_step_names[sw->step], meanings[i].words, text[0] ? ": " : "",
+                            text);
         }
     }
-    ninja_error_set(&err, "Protocol", "rank %d of job %s: unknown status \"%.20s\"", rank,
+    ninja_error_set(&err, ERR_PROTOCOL, "rank %d of job %s: unknown status \"%.20s\"", rank,
                     sw->jobs->jobs[part->job].name, status);
     return err;
 }
@@ -127,7 +130,7 @@ static bool take_addresses(struct part *part, int rank, json_t *report, struct n
     }
     if (!json_is_string(text) ||
         ninja_base64_decode(json_string_value(text), NULL, NINJA_ADDRESSES_MAX_RANK) <= 0) {
-        return ninja_error_set(err, "Protocol", "rank %d of job %s in %s reported no addresses",
+        return ninja_error_set(err, ERR_PROTOCOL, "rank %d of job %s in %s reported no addresses",
                                rank, job->job->name, agent_vm(part->sw->agents[part->vm]));
     }
     json_array_set(job->addresses, (size_t)rank, text);
@@ -181,7 +184,7 @@ static bool take_rank(struct part *part, json_t *report, int *n, struct ninja_er
     json_t *transports = json_object_get(report, "transports");
     if (rank < 0 || rank >= job->size || job->ranks[rank].vm != part->vm || status == NULL ||
         job->ranks[rank].reported) {
-        return ninja_error_set(err, "Protocol", "%s: a malformed report of step %s",
+        return ninja_error_set(err, ERR_PROTOCOL, "%s: a malformed report of step %s",
                                agent_vm(sw->agents[part->vm]), switch_step_names[sw->step]);
     }
     job->ranks[rank].reported = true;
@@ -234,7 +237,7 @@ static void on_step_event(struct part *part, json_t *data)
     }
     int expected = switch_ranks_in(job, part->vm);
     if (!ninja_error_is_set(&err) && n != expected) {
-        ninja_error_set(&err, "Lost", "%s: %d of %d ranks of job %s reported for step %s",
+        ninja_error_set(&err, ERR_LOST, "%s: %d of %d ranks of job %s reported for step %s",
                         agent_vm(part->sw->agents[part->vm]), n, expected,
                         part->sw->jobs->jobs[part->job].name, switch_step_names[part->sw->step]);
     }
@@ -255,7 +258,7 @@ static void on_restart(struct transport_switch *sw, const struct agent *agent)
             continue;
         }
         struct ninja_error err = NINJA_ERROR_INIT;
-        ninja_error_set(&err, "Lost", "%s: its agent was started again in the midst of step %s",
+        ninja_error_set(&err, ERR_LOST, "%s: its agent was started again in the midst of step %s",
                         agent_vm(agent), switch_step_names[sw->step]);
         part_over(part, &err);
         return; /* that ends the step */
@@ -336,7 +339,7 @@ static void on_ranks(void *arg, json_t *result, const struct ninja_error *error)
     } else if (now_ms() < part->back_by) {
         part->again = timer_start(sw->base, ASK_AGAIN_MS, ask_for_ranks, part);
     } else {
-        ninja_error_set(&err, "Lost",
+        ninja_error_set(&err, ERR_LOST,
                         "%s: its agent was started again, and %d of %d ranks of job %s have come "
                         "back to it in time; if the job has not ended, give ninjactl switch when "
                         "they have",
@@ -379,7 +382,7 @@ static void on_accepted(void *arg, json_t *result, const struct ninja_error *err
     if (err == NULL || !part->waiting) {
         return;
     }
-    if (part->sw->step <= SETTLE || strcmp(err->class, "NoSuchJob") != 0) {
+    if (part->sw->step <= SETTLE || err->class != ERR_NO_SUCH_JOB) {
         part_over(part, err);
     } else if (strcmp(part->instance, agent_instance(part->sw->agents[part->vm])) == 0) {
         job_ended(part);
@@ -398,7 +401,7 @@ static void on_deadline(evutil_socket_t fd, short what, void *arg)
         waiting |= part->waiting;
         if (part->waiting) {
             sw->switched[part->job].stuck |= sw->step > SETTLE;
-            ninja_error_set(&err, "Timeout",
+            ninja_error_set(&err, ERR_TIMEOUT,
                             "%s: the agent did not report step %s of job %s in time",
                             agent_vm(sw->agents[part->vm]), switch_step_names[sw->step],
                             sw->jobs->jobs[part->job].name);
@@ -409,7 +412,7 @@ static void on_deadline(evutil_socket_t fd, short what, void *arg)
         return;
     }
     if (sw->step == RESUME) {
-        snprintf(err.class, sizeof(err.class), "Resume");
+        err.class = ERR_RESUME;
     }
     note_error(sw, &err);
     switch_step_over(sw, true);
@@ -462,7 +465,7 @@ bool switch_addresses_fit(const struct transport_switch *sw, struct ninja_error 
             size += json_string_length(text) + 3;
         }
         if (size > JSON_LINES_MAX_LINE) {
-            return ninja_error_set(err, "Refused",
+            return ninja_error_set(err, ERR_REFUSED,
                                    "the addresses of the %d ranks of job %s take %zu bytes, and %u "
                                    "can be carried: choose fewer transports",
                                    job->job->size, job->job->name, size, JSON_LINES_MAX_LINE);
@@ -477,7 +480,7 @@ bool switch_ranks_fit(const struct jobs *jobs, struct ninja_error *err)
     for (int i = 0; i < jobs->n; i++) {
         if (jobs->jobs[i].size > most) {
             return ninja_error_set(
-                err, "Refused", "job %s has %d ranks; the addresses of at most %d can be carried",
+                err, ERR_REFUSED, "job %s has %d ranks; the addresses of at most %d can be carried",
                 jobs->jobs[i].name, jobs->jobs[i].size, most);
         }
     }
@@ -559,7 +562,7 @@ void switch_start_step(struct transport_switch *sw, enum step step)
     int timeout_ms = step_timeout(sw);
     timer_free(&sw->deadline);
     if (timeout_ms <= 0) {
-        ninja_error_set(&sw->err, "Timeout", "the job did not become quiet in time");
+        ninja_error_set(&sw->err, ERR_TIMEOUT, "the job did not become quiet in time");
         switch_give_up_attempt(sw);
         return;
     }

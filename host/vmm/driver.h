@@ -4,7 +4,7 @@
  * Operations are asynchronous. `done` is called exactly once, from the event loop (never before
  * the operation returned), within the operation's time-out of the cluster file. A VM does one
  * operation at a time, with one exception: cancel() may come at any time, and ends the running
- * one with class "Cancelled" before it ends itself.
+ * one with class ERR_CANCELLED before it ends itself.
  *
  * The life of a VM that moves:
  *
@@ -13,7 +13,7 @@
  *     adopt ---------------------^----------------^--------^
  *
  * The point of no return is where `moved` becomes true: the VM runs at the destination. With
- * post-copy that is before migrate() ends. If migrate() fails then, with class "Operator", the VM
+ * post-copy that is before migrate() ends. If migrate() fails then, with class ERR_OPERATOR, the VM
  * stays `split`: both sides are to be left as they are until migrate() is called again, by whoever
  * adopts it.
  */
@@ -50,7 +50,7 @@ struct vmm_driver {
      * In place of locate() for a VM whose move was interrupted: looks at both sides how far it is.
      * Sets `site`, `from`, `to`, `moved` and `has_device`. From there cancel() leads back,
      * prepare() and migrate() forward, also where its memory is on the way already. Class
-     * "Operator": it cannot be told at which side it is to run; nothing was touched.
+     * ERR_OPERATOR: it cannot be told at which side it is to run; nothing was touched.
      *
      * @param ran_there  it was seen to run at `to`
      */
@@ -70,7 +70,7 @@ struct vmm_driver {
 
     /**
      * Takes back prepare() and migrate(). Afterwards the VM runs at its source, or, if it was too
-     * late, `moved` is set. Class "Operator": it is not safe to say which side is to run.
+     * late, `moved` is set. Class ERR_OPERATOR: it is not safe to say which side is to run.
      */
     void (*cancel)(struct vmm *vmm, vmm_done done, void *arg);
 

@@ -71,14 +71,14 @@ static void local_locate(struct vmm *vmm, vmm_done done, void *arg)
         if (json_lines_answers(vmm->cluster->sites[s].vms[vmm->vm].agent, &why)) {
             vmm->site = s;
         } else {
-            absent = absent && strcmp(why.class, "Absent") == 0;
+            absent = absent && why.class == ERR_ABSENT;
             add_reason(vmm, s, &why, reasons, sizeof(reasons));
         }
     }
     if (vmm->site >= 0) {
         vmm->has_device = vmm_entry(vmm)->device != NULL;
     } else {
-        ninja_error_set(&err, "NotFound", "%s: its agent cannot be reached: %s%s", vmm_name(vmm),
+        ninja_error_set(&err, ERR_NOT_FOUND, "%s: its agent cannot be reached: %s%s", vmm_name(vmm),
                         reasons, absent ? "; start one with ninja-agent --listen" : "");
     }
     end(vmm, done, arg, &err);
@@ -127,7 +127,7 @@ static void local_cancel(struct vmm *vmm, vmm_done done, void *arg)
     if (local->timer != NULL) {
         struct ninja_error err = NINJA_ERROR_INIT;
         timer_free(&local->timer);
-        ninja_error_set(&err, "Cancelled", "%s: cancelled", vmm_name(vmm));
+        ninja_error_set(&err, ERR_CANCELLED, "%s: cancelled", vmm_name(vmm));
         local->done(local->arg, &err);
     }
     end(vmm, done, arg, &no_error);

@@ -38,7 +38,7 @@ static void on_deadline(evutil_socket_t fd, short what, void *arg)
     struct qmp_vm *v = arg;
     struct ninja_error err = NINJA_ERROR_INIT;
     /* What could not be taken back in time is in a state that nobody knows. */
-    ninja_error_set(&err, v->op == OP_CANCEL ? "Operator" : "Timeout", "%s", v->waiting_for);
+    ninja_error_set(&err, v->op == OP_CANCEL ? ERR_OPERATOR : ERR_TIMEOUT, "%s", v->waiting_for);
     op_end(v, v->waiting_at, &err);
 }
 
@@ -152,7 +152,7 @@ static void on_nobody_there(evutil_socket_t fd, short what, void *arg)
     struct ninja_error err = NINJA_ERROR_INIT;
     qmp_reply reply = peer->unsent;
     timer_free(&peer->unsent_timer);
-    ninja_error_set(&err, "Closed", "there is no connection to QEMU%s%s",
+    ninja_error_set(&err, ERR_CLOSED, "there is no connection to QEMU%s%s",
                     peer->err.message[0] ? ": " : "", peer->err.message);
     reply(peer, NULL, &err);
 }
@@ -333,8 +333,8 @@ static void on_located(void *arg, const struct ninja_error *unused)
         return;
     }
     v->vmm.site = -1;
-    ninja_error_set(&err, running ? "Operator" : "NotFound", "%s runs %s (%s)", vmm_name(&v->vmm),
-                    running ? "at several sites at once" : "at no site", text);
+    ninja_error_set(&err, running ? ERR_OPERATOR : ERR_NOT_FOUND, "%s runs %s (%s)",
+                    vmm_name(&v->vmm), running ? "at several sites at once" : "at no site", text);
     op_end(v, -1, &err);
 }
 
@@ -376,7 +376,7 @@ static void on_unplug_event(struct peer *peer, const char *name, json_t *data)
         op_end(v, peer->site, NULL);
     } else if (strcmp(name, "DEVICE_UNPLUG_GUEST_ERROR") == 0) {
         struct ninja_error err = NINJA_ERROR_INIT;
-        ninja_error_set(&err, "Unplug", "the guest refused to let go of device \"%s\"", device);
+        ninja_error_set(&err, ERR_UNPLUG, "the guest refused to let go of device \"%s\"", device);
         op_end(v, peer->site, &err);
     }
 }
@@ -392,7 +392,7 @@ static void on_device_del(void *arg, json_t *result, const struct ninja_error *e
     if (err == NULL || peer->owner->op != OP_UNPLUG) {
         return;
     }
-    if (strcmp(err->class, "DeviceNotFound") == 0) {
+    if (err->class == ERR_DEVICE_NOT_FOUND) {
         peer->owner->vmm.has_device = false;
         err = NULL;
     }
@@ -476,7 +476,7 @@ static void on_still_there(void *arg, json_t *result, const struct ninja_error *
     }
     if (err != NULL) {
         ninja_error_set(
-            &lost, "Operator",
+            &lost, ERR_OPERATOR,
             "it began to run there, and its QEMU does not answer any more (%s). If it has "
             "ended, \"cont\" is for the QEMU at %s, which has the VM as it was when it "
             "left, and its jobs must be started again; if not, \"quit\" is",

@@ -88,7 +88,7 @@ static void ask_operator(struct qmp_vm *v)
         why = ": its memory is on its way, and it may come to run there at any time";
     }
     ninja_error_set(
-        &err, "Operator",
+        &err, ERR_OPERATOR,
         "it cannot be told where %s is to run on (%s)%s; nothing was touched. If it runs "
         "at %s, or did, \"cont\" is for the QEMU there and \"quit\" for the one at %s; "
         "only if it certainly never ran there, end the QEMU at %s, and then "

@@ -34,7 +34,7 @@ static bool is_void(struct qmp_vm *v)
 static void cancel_failed(struct qmp_vm *v, const char *what, const struct ninja_error *why)
 {
     struct ninja_error err = NINJA_ERROR_INIT;
-    ninja_error_set(&err, "Operator",
+    ninja_error_set(&err, ERR_OPERATOR,
                     "%s%s%s; look at both QEMUs of this VM: the one that is to run on needs "
                     "\"cont\", the other one \"quit\"",
                     what, why ? ": " : "", why ? why->message : "");
@@ -246,7 +246,7 @@ void qmp_vm_cancel(struct vmm *vmm, vmm_done done, void *arg)
     struct qmp_vm *v = of(vmm);
     if (v->op != OP_NONE) {
         struct ninja_error err = NINJA_ERROR_INIT;
-        ninja_error_set(&err, "Cancelled", "cancelled");
+        ninja_error_set(&err, ERR_CANCELLED, "cancelled");
         op_end(v, vmm->site, &err);
     }
     op_begin(v, OP_CANCEL, done, arg);

@@ -29,7 +29,7 @@ static bool receiver_waits(struct qmp_vm *v, json_t *result, struct ninja_error 
 {
     peer_set_status(destination_of(v), result);
     if (strcmp(destination_of(v)->status, "inmigrate") != 0) {
-        return ninja_error_set(err, "Refused",
+        return ninja_error_set(err, ERR_REFUSED,
                                "the QEMU there is \"%s\" and does not wait for a migration; start "
                                "the receiving QEMU with -incoming defer",
                                destination_of(v)->status);
@@ -74,7 +74,7 @@ static bool keep_capabilities(struct qmp_vm *v, json_t *result, struct ninja_err
         }
     }
     return has_multifd || v->vmm.cluster->parallel == 0 ||
-           ninja_error_set(err, "Refused",
+           ninja_error_set(err, ERR_REFUSED,
                            "the QEMU there cannot send memory over several connections (it lacks "
                            "the capability multifd)");
 }
@@ -391,7 +391,7 @@ static void on_progress(void *arg, json_t *result, const struct ninja_error *err
     } else if (strcmp(status, "failed") == 0 || strcmp(status, "cancelled") == 0) {
         const char *why = json_string_value(json_object_get(result, "error-desc"));
         v->copying = false;
-        ninja_error_set(&failed, "Copy", "the migration of the memory %s: %s",
+        ninja_error_set(&failed, ERR_COPY, "the migration of the memory %s: %s",
                         status[0] == 'f' ? "failed" : "was cancelled",
                         why ? why : "QEMU does not say why (see its log at the destination)");
         if (!post_copy_ended(v, &failed)) {
@@ -432,7 +432,7 @@ static void on_migrate(void *arg, json_t *result, const struct ninja_error *err)
         return;
     }
     if (err != NULL) {
-        v->copying = strcmp(err->class, "Timeout") == 0;
+        v->copying = err->class == ERR_TIMEOUT;
         op_end(v, peer->site, err);
         return;
     }

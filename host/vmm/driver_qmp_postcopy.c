@@ -54,7 +54,7 @@ static void lost(struct qmp_vm *v, struct peer *peer, const struct ninja_error *
     const char *from = cluster->sites[source_of(v)->site].name;
     const char *to = cluster->sites[v->vmm.to].name;
     ninja_error_set(
-        &err, "Operator",
+        &err, ERR_OPERATOR,
         "%s runs at %s, a part of its memory is still at %s, and the QEMU at %s does not answer "
         "(%s). End none of the two. If it answers again, give \"ninjactl resume\". If it has "
         "ended, "
@@ -160,7 +160,7 @@ static void on_receiver_waits(void *arg, json_t *result, const struct ninja_erro
             source_of(v), "migrate",
             json_pack("{s:s, s:b}", "uri", site_to(v)->vms[v->vmm.vm].receive, "resume", 1),
             on_resumed);
-    } else if (strcmp(err->class, "GenericError") == 0) {
+    } else if (err->class == ERR_GENERIC) {
         qmp_vm_ask_progress_in(v, RECOVER_MS); /* it has not paused yet */
     } else {
         lost(v, peer, err);
@@ -194,7 +194,7 @@ static void recover(struct qmp_vm *v)
     }
     if (now_ms() > v->recover_by) {
         ninja_error_set(
-            &err, "Operator",
+            &err, ERR_OPERATOR,
             "%s has one part of its memory at %s and the other one at %s, and the "
             "connection between them could not be made again in time. It stands "
             "still, and nothing is lost: mend the network and give \"ninjactl resume\". "

@@ -107,11 +107,11 @@ static void on_ended(void *arg, int status, bool timed_out)
     struct ninja_error err = NINJA_ERROR_INIT;
     char words[240];
     if (timed_out) {
-        ninja_error_set(&err, "Timeout", "the command \"%.200s\" did not end in time",
+        ninja_error_set(&err, ERR_TIMEOUT, "the command \"%.200s\" did not end in time",
                         command->text);
     } else if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) {
         last_words(command->output, words, sizeof(words));
-        ninja_error_set(&err, "Command", "the command \"%.120s\" ended with %s %d%s%s",
+        ninja_error_set(&err, ERR_COMMAND, "the command \"%.120s\" ended with %s %d%s%s",
                         command->text, WIFEXITED(status) ? "status" : "signal",
                         WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status),
                         words[0] ? ": " : "", words);

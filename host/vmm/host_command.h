@@ -11,7 +11,7 @@
 
 struct host_command;
 
-/** @param err  NULL, or class "Command" with the end of what the command wrote */
+/** @param err  NULL, or class ERR_COMMAND with the end of what the command wrote */
 typedef void (*host_command_done)(void *arg, const struct ninja_error *err);
 
 /**

@@ -58,7 +58,7 @@ static void on_answer(void *arg, json_t *result, const struct ninja_error *err)
     struct question *question = arg;
     struct looker *looker = question->looker;
     looker->look.answers[question->question] = json_incref(result);
-    if (err != NULL && (strcmp(err->class, "Closed") == 0 || strcmp(err->class, "Timeout") == 0)) {
+    if (err != NULL && (err->class == ERR_CLOSED || err->class == ERR_TIMEOUT)) {
         looker->look.err = *err;
     } else if (err != NULL && question->question == LOOK_DEVICE) {
         looker->look.device_err = *err;

@@ -76,7 +76,7 @@ static void on_command_timeout(evutil_socket_t fd, short what, void *arg)
 {
     struct command *command = arg;
     struct ninja_error err = NINJA_ERROR_INIT;
-    ninja_error_set(&err, "Timeout", "%s: QEMU did not answer %s in time", command->qmp->path,
+    ninja_error_set(&err, ERR_TIMEOUT, "%s: QEMU did not answer %s in time", command->qmp->path,
                     command->name);
     answer(command, NULL, &err);
 }
@@ -84,7 +84,7 @@ static void on_command_timeout(evutil_socket_t fd, short what, void *arg)
 static void on_greeting_timeout(evutil_socket_t fd, short what, void *arg)
 {
     struct ninja_error err = NINJA_ERROR_INIT;
-    ninja_error_set(&err, "Timeout",
+    ninja_error_set(&err, ERR_TIMEOUT,
                     "QEMU did not greet in time (a QMP socket serves one client at a time: is "
                     "another one connected?)");
     finish(arg, &err);
@@ -126,7 +126,7 @@ static void on_answer(struct qmp *qmp, json_t *object)
     const char *class = json_string_value(json_object_get(error, "class"));
     const char *desc = json_string_value(json_object_get(error, "desc"));
     struct ninja_error err = NINJA_ERROR_INIT;
-    ninja_error_set(&err, class ? class : "GenericError", "QEMU refused %s: %s", command->name,
+    ninja_error_set(&err, ninja_error_class_of(class), "QEMU refused %s: %s", command->name,
                     desc ? desc : "it did not say why");
     answer(command, NULL, &err);
 }
@@ -137,7 +137,7 @@ static void on_greeting(struct qmp *qmp, json_t *greeting)
     json_t *capability, *wanted = NULL;
     if (greeting == NULL) {
         struct ninja_error err = NINJA_ERROR_INIT;
-        ninja_error_set(&err, "Protocol", "this is not a QMP socket");
+        ninja_error_set(&err, ERR_PROTOCOL, "this is not a QMP socket");
         finish(qmp, &err);
         return;
     }
@@ -185,7 +185,7 @@ struct qmp *qmp_connect(struct event_base *base, const char *path, int timeout_m
     struct qmp *qmp = calloc(1, sizeof(*qmp));
     if (qmp == NULL || (qmp->path = strdup(path)) == NULL) {
         free(qmp);
-        ninja_error_set(err, "NoMemory", "out of memory");
+        ninja_error_set(err, ERR_NO_MEMORY, "out of memory");
         return NULL;
     }
     TAILQ_INIT(&qmp->commands);
@@ -206,7 +206,7 @@ static void on_already_ended(evutil_socket_t fd, short what, void *arg)
 {
     struct command *command = arg;
     struct ninja_error err = NINJA_ERROR_INIT;
-    ninja_error_set(&err, "Closed", "%s: QEMU is gone; %s was not sent", command->qmp->path,
+    ninja_error_set(&err, ERR_CLOSED, "%s: QEMU is gone; %s was not sent", command->qmp->path,
                     command->name);
     answer(command, NULL, &err);
 }

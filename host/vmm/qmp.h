@@ -25,7 +25,7 @@ struct qmp_handler {
  * What a command was answered.
  *
  * @param result  the value of "return", borrowed; NULL with err set
- * @param err     NULL, or class "Timeout", "Closed", or QEMU's own class with its text
+ * @param err     NULL, or class ERR_TIMEOUT, "Closed", or QEMU's own class with its text
  */
 typedef void (*qmp_reply)(void *arg, json_t *result, const struct ninja_error *err);
 

@@ -71,7 +71,7 @@ const char *wait_for_it(struct world *world)
         event_base_loop(world->base, EVLOOP_ONCE);
     }
     world->over = false;
-    return world->err.class;
+    return ninja_error_class_name(world->err.class);
 }
 
 void found(struct world *world, const char *source, const char *migration, const char *destination)

@@ -115,7 +115,7 @@ static void see(void *ctx, json_t *object, const char *wrong)
             close(file);
         }
     } else {
-        assert_string_equal(err.class, "BadStep");
+        assert_string_equal(ninja_error_class_name(err.class), "BadStep");
     }
 }
 

@@ -222,7 +222,7 @@ static void to_where_they_are_is_nothing_to_do(void **state)
 {
     struct world *world = *state;
     assert_int_equal(migrate(world, IB, MODE_LIVE), OUTCOME_REFUSED);
-    assert_string_equal(world->refused.class, "NothingToDo");
+    assert_string_equal(ninja_error_class_name(world->refused.class), "NothingToDo");
 }
 
 static void a_vm_that_does_not_answer_is_named(void **state)
@@ -246,7 +246,7 @@ static void an_agent_of_another_protocol_is_named(void **state)
     struct world *world = *state;
     world->vms[0].agent.protocol = 7;
     assert_int_equal(migrate(world, ETH, MODE_LIVE), OUTCOME_REFUSED);
-    assert_string_equal(world->refused.class, "ProtocolMismatch");
+    assert_string_equal(ninja_error_class_name(world->refused.class), "ProtocolMismatch");
     assert_non_null(strstr(world->refused.message, "vm1"));
 }
 

@@ -13,9 +13,9 @@ static void the_first_error_wins(void **state)
 {
     struct ninja_error err = NINJA_ERROR_INIT;
     assert_false(ninja_error_is_set(&err));
-    assert_false(ninja_error_set(&err, "First", "number %d", 1));
-    assert_false(ninja_error_set(&err, "Second", "number %d", 2));
-    assert_string_equal(err.class, "First");
+    assert_false(ninja_error_set(&err, ERR_LOST, "number %d", 1));
+    assert_false(ninja_error_set(&err, ERR_BUSY, "number %d", 2));
+    assert_int_equal(err.class, ERR_LOST);
     assert_string_equal(err.message, "number 1");
 }
 
@@ -23,7 +23,7 @@ static void errno_is_spelled_out(void **state)
 {
     struct ninja_error err = NINJA_ERROR_INIT;
     errno = ENOENT;
-    ninja_error_set(&err, "Io", "open: %m");
+    ninja_error_set(&err, ERR_IO, "open: %m");
     assert_string_equal(err.message, "open: No such file or directory");
 }
 
@@ -32,7 +32,7 @@ static void callers_add_where(void **state)
     struct ninja_error err = NINJA_ERROR_INIT;
     ninja_error_where(&err, "nothing to add to");
     assert_false(ninja_error_is_set(&err));
-    ninja_error_set(&err, "Io", "short read");
+    ninja_error_set(&err, ERR_IO, "short read");
     ninja_error_where(&err, "VM %s", "vm1");
     assert_string_equal(err.message, "VM vm1: short read");
 }
@@ -43,9 +43,8 @@ static void long_messages_are_cut_not_overrun(void **state)
     char text[2 * sizeof(err.message)];
     memset(text, 'x', sizeof(text) - 1);
     text[sizeof(text) - 1] = '\0';
-    ninja_error_set(&err, "ClassNameThatIsFarTooLongForTheField", "%s", text);
+    ninja_error_set(&err, ERR_IO, "%s", text);
     assert_int_equal(strlen(err.message), sizeof(err.message) - 1);
-    assert_int_equal(strlen(err.class), sizeof(err.class) - 1);
     for (int i = 0; i < 60; i++) {
         ninja_error_where(&err, "a caller that adds %d", i);
     }
@@ -54,8 +53,20 @@ static void long_messages_are_cut_not_overrun(void **state)
 
 static void a_null_error_is_ignored(void **state)
 {
-    assert_false(ninja_error_set(NULL, "Any", "thing"));
+    assert_false(ninja_error_set(NULL, ERR_IO, "thing"));
     assert_false(ninja_error_where(NULL, "anywhere"));
+}
+
+static void classes_are_known_by_their_names(void **state)
+{
+#define CHECK(c, text)                                                                             \
+    assert_string_equal(ninja_error_class_name(c), text);                                          \
+    assert_int_equal(ninja_error_class_of(text), c);
+    NINJA_ERROR_CLASSES(CHECK)
+    assert_string_equal(ninja_error_class_name(ERR_NONE), "");
+    assert_int_equal(ninja_error_class_of("OfAnotherParty"), ERR_GENERIC);
+    assert_int_equal(ninja_error_class_of(""), ERR_GENERIC);
+    assert_int_equal(ninja_error_class_of(NULL), ERR_GENERIC);
 }
 
 int main(void)
@@ -66,6 +77,7 @@ int main(void)
         cmocka_unit_test(callers_add_where),
         cmocka_unit_test(long_messages_are_cut_not_overrun),
         cmocka_unit_test(a_null_error_is_ignored),
+        cmocka_unit_test(classes_are_known_by_their_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

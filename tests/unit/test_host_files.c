@@ -102,10 +102,10 @@ static void try_other(const char *name, const char *path, size_t i)
     if (!others[i].stream) {
         expect_refused(whole_file_write_to(name, "x", 1, &err), path, others[i].name, &err);
     }
-    expect_refused(plain_file_open(name, O_RDONLY, 0, "State", &err) >= 0, name, others[i].name,
+    expect_refused(plain_file_open(name, O_RDONLY, 0, ERR_STATE, &err) >= 0, name, others[i].name,
                    &err);
     assert_int_equal(errno, EINVAL);
-    expect_refused(plain_file_open(name, O_WRONLY | O_APPEND, 0, "State", &err) >= 0, name,
+    expect_refused(plain_file_open(name, O_WRONLY | O_APPEND, 0, ERR_STATE, &err) >= 0, name,
                    others[i].name, &err);
     assert_int_equal(stat(path, &after), 0);
     assert_int_equal(after.st_ino, before.st_ino);

@@ -27,7 +27,7 @@ static void jobs_of_all_vms_are_one(void **state)
                     "7, \"epoch\": 4, \"state\": \"RUNNING\"}]}], \"unmanaged\": []}",
                     &err));
     assert_false(jobs_are_complete(jobs, &err));
-    assert_string_equal(err.class, "NotReady");
+    assert_string_equal(ninja_error_class_name(err.class), "NotReady");
     assert_non_null(strstr(err.message, "rank 0 of 2"));
     err = (struct ninja_error)NINJA_ERROR_INIT;
     assert_true(
