@@ -25,10 +25,6 @@ static const char *const type_names[] = {
     [NINJA_RANK_HELLO] = "hello",     [NINJA_RANK_REPORT] = "report",
     [NINJA_RANK_BYE] = "bye",         [NINJA_RANK_WELCOME] = "welcome",
     [NINJA_RANK_REFUSED] = "refused", [NINJA_RANK_BYE_OK] = "bye-ok",
-    [NINJA_RANK_STOP] = "stop",       [NINJA_RANK_DRAIN] = "drain",
-    [NINJA_RANK_SETTLE] = "settle",   [NINJA_RANK_RELEASE] = "release",
-    [NINJA_RANK_OPEN] = "open",       [NINJA_RANK_CONNECT] = "connect",
-    [NINJA_RANK_VERIFY] = "verify",   [NINJA_RANK_RESUME] = "resume",
 };
 
 static const char *const status_names[] = {
@@ -38,17 +34,9 @@ static const char *const status_names[] = {
     [NINJA_RANK_STALE] = "stale",
 };
 
-static const char *const state_names[] = {
-    [NINJA_RANK_RUNNING] = "RUNNING", [NINJA_RANK_QUIESCING] = "QUIESCING",
-    [NINJA_RANK_QUIET] = "QUIET",     [NINJA_RANK_RELEASED] = "RELEASED",
-    [NINJA_RANK_OPENED] = "OPENED",   [NINJA_RANK_CONNECTED] = "CONNECTED",
-    [NINJA_RANK_READY] = "READY",
-};
-
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
-_Static_assert(COUNT(type_names) == NINJA_RANK_RESUME + 1, "a name for each type");
-_Static_assert(COUNT(state_names) == NINJA_RANK_STATES, "a name for each state");
+_Static_assert(COUNT(type_names) == NINJA_RANK_STOP, "a name for each type that is no step");
 
 static const char *name_of(const char *const *names, size_t n, uint32_t i)
 {
@@ -57,7 +45,8 @@ static const char *name_of(const char *const *names, size_t n, uint32_t i)
 
 const char *ninja_rank_type_name(uint16_t type)
 {
-    return name_of(type_names, COUNT(type_names), type);
+    return ninja_rank_type_is_step(type) ? ninja_step_name(ninja_rank_step(type))
+                                         : name_of(type_names, COUNT(type_names), type);
 }
 
 const char *ninja_rank_status_name(uint32_t status)
@@ -65,19 +54,10 @@ const char *ninja_rank_status_name(uint32_t status)
     return name_of(status_names, COUNT(status_names), status);
 }
 
-const char *ninja_rank_state_name(uint32_t state)
-{
-    return name_of(state_names, COUNT(state_names), state);
-}
-
 uint16_t ninja_rank_step_from_name(const char *name)
 {
-    for (uint16_t t = NINJA_RANK_STOP; t < COUNT(type_names); t++) {
-        if (strcmp(type_names[t], name) == 0) {
-            return t;
-        }
-    }
-    return 0;
+    enum ninja_step step = ninja_step_from_name(name);
+    return step < NINJA_STEPS ? (uint16_t)(NINJA_RANK_STOP + step) : 0;
 }
 
 static size_t body_size(const struct wire_header *header)
@@ -140,7 +120,7 @@ static const char *check_header(const struct wire_header *header, size_t size)
     if (header->magic != NINJA_RANK_MAGIC) {
         return "not a message of this protocol";
     }
-    if (header->type < NINJA_RANK_HELLO || header->type > NINJA_RANK_RESUME) {
+    if (header->type < NINJA_RANK_HELLO || header->type >= NINJA_RANK_TYPES) {
         return "unknown message type";
     }
     if (!within_limits(header)) {

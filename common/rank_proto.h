@@ -7,8 +7,7 @@
  *     rank                         agent
  *     HELLO (job, rank, size)  ->
  *                              <-  WELCOME | REFUSED (text)
- *                              <-  STOP, DRAIN, SETTLE, RELEASE, OPEN, CONNECT,
- *                                  VERIFY, RESUME
+ *                              <-  STOP, DRAIN, ... RESUME: the steps of a switch
  *     REPORT (step, status)    ->                    one for each step, when it is done
  *     BYE                      ->
  *                              <-  BYE_OK            after which the rank may leave MPI
@@ -18,9 +17,18 @@
  * a step of an older epoch is answered with status STALE and changes nothing.
  *
  * Every message has the same form: a header, two tables of (peer rank, number) pairs, the
- * addresses of a rank and a text. What they hold for each type is said at the type; CONNECT comes
- * with a descriptor (SCM_RIGHTS), no other message does. docs/protocol.md tells what the steps
- * mean.
+ * addresses of a rank and a text. What they hold is said at the type, and for a step in
+ * common/switch_steps.h; CONNECT comes with a descriptor (SCM_RIGHTS), no other message does.
+ *
+ * A list of transports, as RELEASE and OPEN have it, is comma-separated. To release: BTL
+ * components of Open MPI, or "@bypass" for those that bypass the VMM, "@network" for all that leave
+ * the node, "@all" for all but self. To open: BTL components to choose from, each with its
+ * interfaces if it is to use some only ("tcp:lo+10.0.0.0/8"), or "@best" for those that the job was
+ * started with, "@standby" for those of them that do not bypass the VMM, "@previous" for those
+ * before RELEASE. A report of RELEASE that FAILED says in its text what is still open, a line each.
+ *
+ * The numbers of the messages follow the table of steps: a step that is put between others needs
+ * another NINJA_RANK_MAGIC.
  */
 #ifndef NINJA_RANK_PROTO_H
 #define NINJA_RANK_PROTO_H
@@ -31,6 +39,7 @@
 #include <sys/types.h>
 
 #include "common/addresses.h"
+#include "common/switch_steps.h"
 
 #define NINJA_RANK_MAGIC       0x33524a4eu /* "NJR3": the 3 is the version of the protocol */
 #define NINJA_RANK_SOCKET      "/run/ninja/agent.sock"
@@ -38,6 +47,8 @@
 #define NINJA_RANK_MAX_TEXT    4096u
 #define NINJA_RANK_MAX_PAIRS   20000u
 #define NINJA_RANK_MAX_EPOCH   (UINT32_MAX - 65536u) /* of a rank: there are higher ones */
+
+#define NINJA_STEP_TYPE(step, name) NINJA_RANK_##step,
 
 enum ninja_rank_type {
     /* from the rank */
@@ -53,28 +64,9 @@ enum ninja_rank_type {
     NINJA_RANK_REFUSED, /* text: why; the rank runs on and does not ask again */
     NINJA_RANK_BYE_OK,
 
-    /* the steps, from the agent; "reply" is what the report holds */
-    NINJA_RANK_STOP,    /* arg: lease in ms (see docs/protocol.md); text: the lists that RELEASE and
-                           OPEN are going to bring, "RELEASE\nOPEN", or empty: not known yet.
-                           reply a: messages sent to each peer so far, modulo 2^16 */
-    NINJA_RANK_DRAIN,   /* a: messages that each peer has sent to this rank, modulo 2^16.
-                           reply a: as for STOP; b: unmatched rendezvous held for each sender */
-    NINJA_RANK_SETTLE,  /* b: unmatched rendezvous that each peer holds from this rank.
-                           reply a: as for STOP */
-    NINJA_RANK_RELEASE, /* text: comma-separated BTL components to let go, "@bypass" for those
-                           that bypass the VMM, "@network" for all that leave the node, "@all"
-                           for all but self.
-                           reply text: what is still open, a line each (status FAILED then) */
-    NINJA_RANK_OPEN,    /* text: comma-separated BTL components to choose from, each with its
-                           interfaces if it is to use some only ("tcp:lo+10.0.0.0/8"); "@best"
-                           for those that the job was started with, "@standby" for those of them
-                           that do not bypass the VMM, "@previous" for those before RELEASE.
-                           reply addresses: by which others reach this rank */
-    NINJA_RANK_CONNECT, /* descriptor: those of all ranks, see common/addresses.h.
-                           reply a: one pair (index, number of peers reached) a transport,
-                           text: the transports' names in the same order, comma-separated */
-    NINJA_RANK_VERIFY,  /* arg: ms after which it has failed. no reply content */
-    NINJA_RANK_RESUME,  /* no reply content */
+    /* from the agent: the steps, NINJA_RANK_STOP to NINJA_RANK_RESUME. What they and their reports
+       hold is in common/switch_steps.h. */
+    NINJA_EACH_STEP(NINJA_STEP_TYPE) NINJA_RANK_TYPES,
 };
 
 /* What became of a step. */
@@ -83,18 +75,6 @@ enum ninja_rank_status {
     NINJA_RANK_STATUS_REFUSED, /* cannot be done for this job; text says why; the job runs on */
     NINJA_RANK_FAILED,         /* was tried and failed; text says why */
     NINJA_RANK_STALE,          /* an older epoch, or a step that does not follow the last one */
-};
-
-/* OPENED: has transports, but no addresses for them; CONNECTED: both; READY: and they work. */
-enum ninja_rank_state {
-    NINJA_RANK_RUNNING,
-    NINJA_RANK_QUIESCING,
-    NINJA_RANK_QUIET,
-    NINJA_RANK_RELEASED,
-    NINJA_RANK_OPENED,
-    NINJA_RANK_CONNECTED,
-    NINJA_RANK_READY,
-    NINJA_RANK_STATES,
 };
 
 struct ninja_rank_pair {
@@ -159,11 +139,27 @@ int ninja_rank_send_packet(int sock, const void *packet, size_t size, int passed
  */
 int ninja_rank_recv(int sock, int flags, struct ninja_rank_msg *msg, int *passed);
 
+static inline bool ninja_rank_type_is_step(uint32_t type)
+{
+    return type >= NINJA_RANK_STOP && type < NINJA_RANK_TYPES;
+}
+
+/** The step that a message of that type gives, or that a report with that `arg` is of. */
+static inline enum ninja_step ninja_rank_step(uint32_t type)
+{
+    return (enum ninja_step)(type - NINJA_RANK_STOP);
+}
+
+/** The row of that step. */
+static inline const struct ninja_switch_step *ninja_rank_step_row(uint32_t type)
+{
+    return &ninja_switch_steps[ninja_rank_step(type)];
+}
+
 /** Names for logs and for the agent's JSON: "stop", "drain", ...; "?" if there is none. */
 const char *ninja_rank_type_name(uint16_t type);
 /** The step with that name, or 0. */
 uint16_t ninja_rank_step_from_name(const char *name);
 const char *ninja_rank_status_name(uint32_t status);
-const char *ninja_rank_state_name(uint32_t state);
 
 #endif

@@ -21,12 +21,10 @@ struct jobs {
     size_t reports_size; /* of all jobs */
 };
 
+#define PHASE_NAME(step, name) [JOB_##step] = #step,
+
 static const char *const phase_names[] = {
-    [JOB_IDLE] = "IDLE",     [JOB_UNKNOWN] = "UNKNOWN", [JOB_STOP] = "STOP",
-    [JOB_DRAIN] = "DRAIN",   [JOB_SETTLE] = "SETTLE",   [JOB_RELEASE] = "RELEASE",
-    [JOB_OPEN] = "OPEN",     [JOB_CONNECT] = "CONNECT", [JOB_VERIFY] = "VERIFY",
-    [JOB_RESUME] = "RESUME",
-};
+    [JOB_IDLE] = "IDLE", [JOB_UNKNOWN] = "UNKNOWN", NINJA_EACH_STEP(PHASE_NAME)};
 _Static_assert(sizeof(phase_names) / sizeof(phase_names[0]) == JOB_PHASES, "a name for each phase");
 
 const char *job_phase_name(enum job_phase phase)

@@ -31,19 +31,14 @@
 struct jobs;
 struct rank_conn;
 
+#define JOB_STEP_PHASE(step, name) JOB_##step,
+
 /* How far the epoch of a job is, by the last step that was given. */
 enum job_phase {
     JOB_IDLE,    /* no epoch in progress: none yet, or the last one was resumed */
     JOB_UNKNOWN, /* ranks say that they are in one, given by an earlier life of the agent */
-    JOB_STOP,
-    JOB_DRAIN,
-    JOB_SETTLE,
-    JOB_RELEASE,
-    JOB_OPEN,
-    JOB_CONNECT,
-    JOB_VERIFY,
-    JOB_RESUME,
-    JOB_PHASES,
+    /* each step: JOB_STOP to JOB_RESUME */
+    NINJA_EACH_STEP(JOB_STEP_PHASE) JOB_PHASES,
 };
 
 /* One rank. conn NULL: it was lost in an epoch, and is kept until that ends. */

@@ -33,9 +33,7 @@ static bool take_common(json_t *json, struct step_args *args, struct ninja_error
     }
     args->type = step != NULL ? ninja_rank_step_from_name(step) : 0;
     if (args->type == 0) {
-        return ninja_error_set(
-            err, ERR_BAD_STEP,
-            "'step' must be one of stop, drain, settle, release, open, connect, verify, resume");
+        return ninja_error_set(err, ERR_BAD_STEP, "'step' must be one of %s", ninja_step_names());
     }
     if (!take_number(json, "epoch", 0, UINT32_MAX, &args->epoch, err) ||
         !take_number(json, "round", 0, UINT16_MAX, &round, err) ||
@@ -74,7 +72,7 @@ static bool take_text(json_t *json, struct step_args *args, struct ninja_error *
     return true;
 }
 
-static bool take_stop(json_t *json, struct step_args *args, struct ninja_error *err)
+static bool take_lease(json_t *json, struct step_args *args, struct ninja_error *err)
 {
     if (!take_number(json, "lease-ms", 1, STEP_MAX_MS, &args->lease_ms, err)) {
         return false;
@@ -96,24 +94,25 @@ bool step_args_parse(json_t *json, struct step_args *args, struct ninja_error *e
     if (!take_common(json, args, err)) {
         return false;
     }
-    switch (args->type) {
-    case NINJA_RANK_STOP:
-        return take_stop(json, args, err);
-    case NINJA_RANK_DRAIN:
-    case NINJA_RANK_SETTLE:
+    switch (ninja_rank_step_row(args->type)->carries) {
+    case NINJA_CARRIES_LEASE:
+        return take_lease(json, args, err);
+    case NINJA_CARRIES_SENT:
+    case NINJA_CARRIES_HELD:
         args->tables = json_object_get(json, "tables");
         return json_is_object(args->tables) ||
                ninja_error_set(err, ERR_BAD_STEP, "'tables' must be an object");
-    case NINJA_RANK_RELEASE:
-    case NINJA_RANK_OPEN:
+    case NINJA_CARRIES_LIST:
         return take_text(json, args, err);
-    case NINJA_RANK_CONNECT:
+    case NINJA_CARRIES_ADDRESSES:
         args->addresses = json_object_get(json, "addresses");
         return json_is_array(args->addresses) ||
                ninja_error_set(err, ERR_BAD_STEP, "'addresses' must be an array");
-    default:
-        return true;
+    case NINJA_CARRIES_LIMIT:
+    case NINJA_CARRIES_NOTHING:
+        break;
     }
+    return true;
 }
 
 /* A rank's number as the key of a table: decimal, nothing else. */
@@ -225,7 +224,7 @@ bool step_args_file(const struct step_args *args, int *file, struct ninja_error 
 }
 
 /* The rank knows what it waits for, so its word is to come before the time-out. */
-static uint32_t verify_ms(uint32_t timeout_ms)
+static uint32_t limit_ms(uint32_t timeout_ms)
 {
     return timeout_ms - timeout_ms / 10;
 }
@@ -233,6 +232,7 @@ static uint32_t verify_ms(uint32_t timeout_ms)
 void step_args_message(const struct step_args *args, uint32_t rank, struct ninja_rank_pair *pairs,
                        struct ninja_rank_msg *msg)
 {
+    enum ninja_step_carries carries = ninja_rank_step_row(args->type)->carries;
     char key[16];
     snprintf(key, sizeof(key), "%u", rank);
     json_t *table = json_object_get(args->tables, key);
@@ -246,13 +246,13 @@ void step_args_message(const struct step_args *args, uint32_t rank, struct ninja
         .type = args->type,
         .round = args->round,
         .epoch = args->epoch,
-        .arg = args->type == NINJA_RANK_VERIFY ? verify_ms(args->timeout_ms) : args->lease_ms,
+        .arg = carries == NINJA_CARRIES_LIMIT ? limit_ms(args->timeout_ms) : args->lease_ms,
         .text = (char *)args->text,
     };
-    if (args->type == NINJA_RANK_DRAIN) {
+    if (carries == NINJA_CARRIES_SENT) {
         msg->a = pairs;
         msg->n_a = n;
-    } else if (args->type == NINJA_RANK_SETTLE) {
+    } else if (carries == NINJA_CARRIES_HELD) {
         msg->b = pairs;
         msg->n_b = n;
     }

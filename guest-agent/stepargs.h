@@ -19,10 +19,11 @@ struct step_args {
     uint16_t round;
     uint16_t type;
     uint32_t timeout_ms;
-    uint32_t lease_ms;                  /* stop */
-    char text[NINJA_RANK_MAX_TEXT + 1]; /* release, open: the list; stop: both, a line each */
-    json_t *tables;                     /* drain, settle */
-    json_t *addresses;                  /* connect */
+    /* what the step carries, see common/switch_steps.h */
+    uint32_t lease_ms;
+    char text[NINJA_RANK_MAX_TEXT + 1]; /* one list of transports, or two, a line each */
+    json_t *tables;                     /* of messages sent, or held */
+    json_t *addresses;
 };
 
 /**

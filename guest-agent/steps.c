@@ -3,7 +3,7 @@
  *
  * A step is accepted, sent to the ranks that take part in the epoch, and ends with the event
  * NINJA_STEP when all of them reported, were lost, or the time is over. Which step may follow which
- * is in the table `next`; the ranks check it too, and have the last word.
+ * is in common/switch_steps.c; the ranks check it too, and have the last word.
  *
  * The coordinator may ask again, as its channel may have broken: the same step (epoch, round, name)
  * is not given twice; when it has ended, its event is sent again. A report that came after the time
@@ -34,49 +34,6 @@
 #include "guest-agent/text.h"
 
 #define LEASES_OF_SILENCE 5
-
-#define BIT(step) (1u << (step))
-#define STOP      BIT(NINJA_RANK_STOP)
-#define DRAIN     BIT(NINJA_RANK_DRAIN)
-#define SETTLE    BIT(NINJA_RANK_SETTLE)
-#define RELEASE   BIT(NINJA_RANK_RELEASE)
-#define OPEN      BIT(NINJA_RANK_OPEN)
-#define CONNECT   BIT(NINJA_RANK_CONNECT)
-#define VERIFY    BIT(NINJA_RANK_VERIFY)
-#define RESUME    BIT(NINJA_RANK_RESUME)
-
-static const struct {
-    unsigned same_epoch; /* the steps of this epoch that may follow */
-    unsigned new_epoch;  /* the steps of a newer one */
-} next[JOB_PHASES] = {
-    [JOB_IDLE] = {RESUME, STOP | RESUME},
-    [JOB_UNKNOWN] = {STOP | DRAIN | SETTLE | RELEASE | OPEN | CONNECT | VERIFY | RESUME,
-                     STOP | RELEASE | RESUME},
-    [JOB_STOP] = {DRAIN | RESUME, STOP | RESUME},
-    [JOB_DRAIN] = {DRAIN | SETTLE | RESUME, STOP | RESUME},
-    [JOB_SETTLE] = {DRAIN | RELEASE | RESUME, STOP | RELEASE | RESUME},
-    [JOB_RELEASE] = {RELEASE | OPEN, RELEASE},
-    [JOB_OPEN] = {OPEN | CONNECT | RESUME, RELEASE},
-    [JOB_CONNECT] = {OPEN | VERIFY | RESUME, RELEASE | RESUME},
-    [JOB_VERIFY] = {OPEN | RESUME, RELEASE | RESUME},
-    [JOB_RESUME] = {RESUME, STOP | RESUME},
-};
-
-static const struct {
-    enum job_phase phase;           /* of the job once it is given */
-    enum ninja_rank_state after_ok; /* of a rank that did it */
-    bool may_interrupt;             /* a step in progress */
-    bool under_lease;               /* the ranks may leave the epoch by themselves after it */
-} about[] = {
-    [NINJA_RANK_STOP] = {JOB_STOP, NINJA_RANK_QUIESCING, true, true},
-    [NINJA_RANK_DRAIN] = {JOB_DRAIN, NINJA_RANK_QUIESCING, false, true},
-    [NINJA_RANK_SETTLE] = {JOB_SETTLE, NINJA_RANK_QUIET, false, true},
-    [NINJA_RANK_RELEASE] = {JOB_RELEASE, NINJA_RANK_RELEASED, false, false},
-    [NINJA_RANK_OPEN] = {JOB_OPEN, NINJA_RANK_OPENED, false, false},
-    [NINJA_RANK_CONNECT] = {JOB_CONNECT, NINJA_RANK_CONNECTED, false, false},
-    [NINJA_RANK_VERIFY] = {JOB_VERIFY, NINJA_RANK_READY, false, false},
-    [NINJA_RANK_RESUME] = {JOB_RESUME, NINJA_RANK_RUNNING, true, false},
-};
 
 /* Puts a report in, or in the place of the one that the agent made up for a silent rank. */
 static void put_report(struct job *job, uint32_t number, json_t *report)
@@ -301,7 +258,7 @@ static void learn(struct rank *rank, const struct ninja_rank_msg *msg)
     if (msg->arg == NINJA_RANK_STOP && rank->state == NINJA_RANK_RUNNING) {
         clock_gettime(CLOCK_MONOTONIC, &rank->stopped_at);
     }
-    rank_set_state(rank, about[msg->arg].after_ok);
+    rank_set_state(rank, ninja_rank_step_row(msg->arg)->to);
     if (msg->arg == NINJA_RANK_RELEASE || msg->arg == NINJA_RANK_OPEN) {
         json_decref(rank->transports);
         rank->transports = NULL;
@@ -353,7 +310,7 @@ const char *steps_report(struct rank *rank, const struct ninja_rank_msg *msg)
     struct job *job = rank->job;
     struct step *step = &job->step;
 
-    if (msg->arg < NINJA_RANK_STOP || msg->arg > NINJA_RANK_RESUME) {
+    if (!ninja_rank_type_is_step(msg->arg)) {
         return "a report of no step";
     }
     if (msg->status > NINJA_RANK_STALE) {
@@ -396,12 +353,23 @@ static bool is_leaving(const struct job *job)
     return job->finalizing;
 }
 
+/* Whether the step may come after what the job is at, in the same epoch or as the first of a newer
+ * one. */
+static bool is_in_order(const struct job *job, const struct ninja_switch_step *step, bool is_new)
+{
+    if (job->phase == JOB_UNKNOWN) { /* the ranks know what they are at, and check it */
+        return !is_new || step->begins_after != 0;
+    }
+    unsigned last = job->phase == JOB_IDLE ? NINJA_STEP_RESUME : job->phase - JOB_STOP;
+    return ((is_new ? step->begins_after : step->after) & (1u << last)) != 0;
+}
+
 /* Whether the step may be given now. */
 static bool may_follow(const struct job *job, const struct step_args *args, struct ninja_error *err)
 {
     const char *name = ninja_rank_type_name(args->type);
+    const struct ninja_switch_step *step = ninja_rank_step_row(args->type);
     bool is_new = args->epoch > job->epoch;
-    unsigned allowed = is_new ? next[job->phase].new_epoch : next[job->phase].same_epoch;
 
     if (args->epoch < job->epoch ||
         (args->type == NINJA_RANK_STOP && !is_new && job->phase != JOB_UNKNOWN)) {
@@ -414,12 +382,12 @@ static bool may_follow(const struct job *job, const struct step_args *args, stru
         return ninja_error_set(err, ERR_JOB_NOT_READY, "ranks of the job %s are in MPI_Finalize",
                                job->name);
     }
-    if ((allowed & BIT(args->type)) == 0) {
+    if (!is_in_order(job, step, is_new)) {
         return ninja_error_set(
             err, ERR_BAD_STEP, "%s of epoch %u cannot follow: the job %s is at %s of epoch %u",
             name, args->epoch, job->name, job_phase_name(job->phase), job->epoch);
     }
-    if (job->step.in_progress && !is_new && !about[args->type].may_interrupt) {
+    if (job->step.in_progress && !is_new && !step->interrupts) {
         return ninja_error_set(err, ERR_BAD_STEP, "%s is still in progress for the job %s",
                                ninja_rank_type_name(job->step.type), job->name);
     }
@@ -436,7 +404,7 @@ static void arm_lease(struct job *job, const struct step_args *args)
         job->lease_ms = args->lease_ms;
     }
     evtimer_del(job->lease);
-    if (about[args->type].under_lease && job->lease_ms > 0) {
+    if (ninja_rank_step_row(args->type)->part == NINJA_PART_QUIESCE && job->lease_ms > 0) {
         uint64_t ms = (uint64_t)job->lease_ms * LEASES_OF_SILENCE;
         struct timeval tv = {(time_t)(ms / 1000), (suseconds_t)(ms % 1000 * 1000)};
         evtimer_add(job->lease, &tv);
@@ -503,7 +471,7 @@ static void begin(struct job *job, const struct step_args *args, struct ninja_ra
     job->step.in_progress = true;
     job->step.replay = false;
     job->epoch = args->epoch;
-    job_set_phase(job, about[args->type].phase);
+    job_set_phase(job, JOB_STOP + ninja_rank_step(args->type));
     arm_lease(job, args);
 
     bool waiting = give_to_all(job, args, pairs, file);

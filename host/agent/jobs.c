@@ -232,7 +232,7 @@ bool job_is_running(const struct job *job)
 {
     for (int r = 0; r < job->size; r++) {
         const char *state = job->ranks[r].state;
-        if (state[0] != '\0' && strcmp(state, "RUNNING") != 0) {
+        if (state[0] != '\0' && strcmp(state, ninja_rank_state_name(NINJA_RANK_RUNNING)) != 0) {
             return false;
         }
     }
@@ -242,9 +242,8 @@ bool job_is_running(const struct job *job)
 bool job_has_released(const struct job *job)
 {
     for (int r = 0; r < job->size; r++) {
-        const char *state = job->ranks[r].state;
-        if (strcmp(state, "RELEASED") == 0 || strcmp(state, "OPENED") == 0 ||
-            strcmp(state, "CONNECTED") == 0) {
+        enum ninja_rank_state state = ninja_rank_state_from_name(job->ranks[r].state);
+        if (state < NINJA_RANK_STATES && !ninja_step_may_come(NINJA_STEP_RESUME, state)) {
             return true;
         }
     }

@@ -9,10 +9,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/switch_steps.h"
 #include "host/base/json_text.h"
 #include "host/base/units.h"
 #include "host/report/report_view.h"
-#include "host/switch/switch_steps.h"
 
 #define TOP    16
 #define HEIGHT 22
@@ -29,8 +29,8 @@ struct taken {
 /* One line: a rank, or all ranks of a job in a VM (or in several VMs). */
 struct line {
     char name[160];
-    int n;                                 /* ranks */
-    double fastest[STEPS], slowest[STEPS]; /* ms; -1: it did not take it */
+    int n;                                             /* ranks */
+    double fastest[NINJA_STEPS], slowest[NINJA_STEPS]; /* ms; -1: it did not take it */
 };
 
 struct lines {
@@ -42,14 +42,14 @@ static void read_steps(json_t *sw, struct taken *all)
 {
     size_t i;
     json_t *entry;
-    memset(all, 0, STEPS * sizeof(*all));
+    memset(all, 0, NINJA_STEPS * sizeof(*all));
     json_array_foreach(json_object_get(sw, "steps"), i, entry)
     {
-        for (size_t s = 0; s < STEPS; s++) {
+        for (size_t s = 0; s < NINJA_STEPS; s++) {
             struct taken *step = &all[s];
             double begin = view_ms(entry, "start_ms"), ms = view_ms(entry, "ms");
             double slowest = view_ms(entry, "max_rank_micros") / 1000;
-            if (strcmp(switch_step_names[s], json_text_in(entry, "step")) != 0) {
+            if (strcmp(ninja_step_name(s), json_text_in(entry, "step")) != 0) {
                 continue;
             }
             step->begin_ms = step->run ? step->begin_ms : begin;
@@ -66,8 +66,8 @@ static void read_steps(json_t *sw, struct taken *all)
 static void note_rank(struct line *line, json_t *micros, size_t rank)
 {
     line->n++;
-    for (size_t s = 0; s < STEPS; s++) {
-        json_t *of_step = json_object_get(micros, switch_step_names[s]);
+    for (size_t s = 0; s < NINJA_STEPS; s++) {
+        json_t *of_step = json_object_get(micros, ninja_step_name(s));
         double ms = (double)json_integer_value(json_array_get(of_step, rank)) / 1000;
         if (of_step == NULL || ms < 0) {
             continue;
@@ -81,7 +81,7 @@ static void note_rank(struct line *line, json_t *micros, size_t rank)
 static struct line *add_line(struct lines *lines, size_t room)
 {
     struct line *line = lines->n < room ? &lines->lines[lines->n++] : NULL;
-    for (size_t s = 0; line != NULL && s < STEPS; s++) {
+    for (size_t s = 0; line != NULL && s < NINJA_STEPS; s++) {
         line->fastest[s] = line->slowest[s] = -1;
     }
     return line;
@@ -213,7 +213,7 @@ static struct svg_scale scale_of(json_t *sw, const struct taken *all)
 {
     double begin = view_ms(sw, "start_ms"), stall = view_ms(sw, "stall_ms");
     struct svg_scale scale = {.from = begin, .to = begin + (stall > 0 ? stall : 1)};
-    const struct taken *release = &all[RELEASE], *open = &all[OPEN];
+    const struct taken *release = &all[NINJA_STEP_RELEASE], *open = &all[NINJA_STEP_OPEN];
     double longest = release->slowest_ms > release->ms ? release->slowest_ms : release->ms;
     double released = release->begin_ms + longest;
     if (release->run && open->run && open->begin_ms - released > 0.2 * stall) {
@@ -243,7 +243,7 @@ static void put_line(const struct view *view, const struct svg_scale *scale,
                      const struct line *line, const struct taken *all, int y, int height)
 {
     svg_row_name(view->html, y, height - 4, line->name);
-    for (size_t s = 0; s < STEPS; s++) {
+    for (size_t s = 0; s < NINJA_STEPS; s++) {
         char title[300], fastest[40], slowest[40], class[40];
         double begin = all[s].begin_ms;
         if (!all[s].run || line->slowest[s] < 0) {
@@ -251,14 +251,14 @@ static void put_line(const struct view *view, const struct svg_scale *scale,
         }
         units_ms(fastest, sizeof(fastest), line->fastest[s]);
         units_ms(slowest, sizeof(slowest), line->slowest[s]);
-        snprintf(title, sizeof(title), "%s, %s: %s%s%s", line->name, switch_step_names[s], fastest,
+        snprintf(title, sizeof(title), "%s, %s: %s%s%s", line->name, ninja_step_name(s), fastest,
                  line->n > 1 ? " to " : "", line->n > 1 ? slowest : "");
         if (line->n > 1 && line->slowest[s] > line->fastest[s]) {
-            snprintf(class, sizeof(class), "%s most", switch_step_names[s]);
+            snprintf(class, sizeof(class), "%s most", ninja_step_name(s));
             svg_bar(view->html, scale, class, begin, begin + line->slowest[s], y, height - 4, NULL,
                     view->detail->titles ? title : NULL);
         }
-        svg_bar(view->html, scale, switch_step_names[s], begin, begin + line->fastest[s], y,
+        svg_bar(view->html, scale, ninja_step_name(s), begin, begin + line->fastest[s], y,
                 height - 4, NULL, view->detail->titles ? title : NULL);
     }
 }
@@ -288,9 +288,9 @@ static void put_picture(const struct view *view, json_t *sw, size_t number, cons
             units_ms(title, sizeof(title), scale.gap_end - scale.gap_begin));
     }
     html_put(view->html, "<ul class=\"legend\">");
-    for (size_t s = 0; s < STEPS; s++) {
-        html_put(view->html, "<li><i class=\"%s\"></i>%s</li>", switch_step_names[s],
-                 switch_step_names[s]);
+    for (size_t s = 0; s < NINJA_STEPS; s++) {
+        html_put(view->html, "<li><i class=\"%s\"></i>%s</li>", ninja_step_name(s),
+                 ninja_step_name(s));
     }
     html_put(view->html, "</ul>\n");
     free(lines.lines);
@@ -306,8 +306,8 @@ static void put_step_row(const struct view *view, json_t *sw, size_t s, const st
     json_t *entry, *value;
     json_array_foreach(json_object_get(sw, "ranks"), i, entry)
     {
-        json_array_foreach(json_object_get(json_object_get(entry, "micros"), switch_step_names[s]),
-                           r, value)
+        json_array_foreach(json_object_get(json_object_get(entry, "micros"), ninja_step_name(s)), r,
+                           value)
         {
             double ms = json_number_value(value) / 1000;
             fastest = fastest < 0 || ms < fastest ? ms : fastest;
@@ -316,7 +316,7 @@ static void put_step_row(const struct view *view, json_t *sw, size_t s, const st
         }
     }
     html_put(view->html, "<tr><th scope=\"row\">%s</th><td>%lld</td><td>%lld</td><td>%d</td>",
-             switch_step_names[s], (long long)step->begin_ms, (long long)step->ms, step->rounds);
+             ninja_step_name(s), (long long)step->begin_ms, (long long)step->ms, step->rounds);
     if (n > 0) {
         html_put(view->html, "<td>%.1f</td><td>%.1f</td><td>%.1f</td></tr>\n", fastest,
                  sum / (double)n, step->slowest_ms);
@@ -335,7 +335,7 @@ static void put_step_table(const struct view *view, json_t *sw, size_t number,
              "<th scope=\"col\">fastest rank</th><th scope=\"col\">mean</th>"
              "<th scope=\"col\">slowest rank</th></tr></thead><tbody>\n",
              (long long)number);
-    for (size_t s = 0; s < STEPS; s++) {
+    for (size_t s = 0; s < NINJA_STEPS; s++) {
         if (all[s].run) {
             put_step_row(view, sw, s, &all[s]);
         }
@@ -389,7 +389,7 @@ static void put_left_out(const struct view *view, json_t *sw)
 
 static void put_switch(const struct view *view, json_t *sw, size_t number)
 {
-    struct taken all[STEPS];
+    struct taken all[NINJA_STEPS];
     char stall[40], now[200];
     double ms = view_ms(sw, "stall_ms");
     read_steps(sw, all);

@@ -123,7 +123,7 @@ void switch_give_up_attempt(struct transport_switch *sw)
 {
     sw->giving_up = true;
     if (sw->stopped) {
-        switch_start_step(sw, RESUME);
+        switch_start_step(sw, NINJA_STEP_RESUME);
     } else {
         attempt_given_up(sw);
     }
@@ -192,7 +192,7 @@ static void next_round(struct transport_switch *sw)
         switch_give_up_attempt(sw);
         return;
     }
-    switch_start_step(sw, DRAIN);
+    switch_start_step(sw, NINJA_STEP_DRAIN);
 }
 
 static void after_settle(struct transport_switch *sw)
@@ -211,7 +211,7 @@ static void after_settle(struct transport_switch *sw)
     } else {
         switch_tell_phase(sw, SWITCH_RELEASING);
         sw->released = sw->has_released = true;
-        switch_start_step(sw, RELEASE);
+        switch_start_step(sw, NINJA_STEP_RELEASE);
     }
 }
 
@@ -223,7 +223,7 @@ static void release_again(struct transport_switch *sw)
     sw->err = (struct ninja_error)NINJA_ERROR_INIT;
     sw->released_again = true;
     sw->round++;
-    switch_start_step(sw, RELEASE);
+    switch_start_step(sw, NINJA_STEP_RELEASE);
 }
 
 static void after_release(struct transport_switch *sw)
@@ -246,9 +246,22 @@ static void record_step(struct transport_switch *sw)
 {
     json_array_append_new(
         sw->steps,
-        json_pack("{s:s, s:i, s:I, s:I, s:I}", "step", switch_step_names[sw->step], "round",
+        json_pack("{s:s, s:i, s:I, s:I, s:I}", "step", ninja_step_name(sw->step), "round",
                   sw->round, "start_ms", (json_int_t)(sw->step_began - sw->options.since_ms), "ms",
                   (json_int_t)(now_ms() - sw->step_began), "max_rank_micros", sw->step_micros));
+}
+
+static void after_quiesce_step(struct transport_switch *sw, bool failed)
+{
+    if (failed) {
+        switch_give_up_attempt(sw);
+    } else if (sw->step == NINJA_STEP_SETTLE) {
+        after_settle(sw);
+    } else if (sw->step == NINJA_STEP_STOP || any_changed(sw)) {
+        next_round(sw);
+    } else {
+        switch_start_step(sw, NINJA_STEP_SETTLE);
+    }
 }
 
 /* All parts reported; failed: one of them in this step. */
@@ -261,33 +274,17 @@ void switch_step_over(struct transport_switch *sw, bool failed)
         timer_free(&sw->parts[i].again);
     }
     record_step(sw);
-    if (failed && sw->step <= SETTLE) {
-        switch_give_up_attempt(sw);
-        return;
-    }
-    switch (sw->step) {
-    case STOP:
-        next_round(sw);
+    switch (switch_step(sw)->part) {
+    case NINJA_PART_QUIESCE:
+        after_quiesce_step(sw, failed);
         break;
-    case DRAIN:
-        if (any_changed(sw)) {
-            next_round(sw);
-        } else {
-            switch_start_step(sw, SETTLE);
-        }
-        break;
-    case SETTLE:
-        after_settle(sw);
-        break;
-    case RELEASE:
+    case NINJA_PART_RELEASE:
         after_release(sw);
         break;
-    case OPEN:
-    case CONNECT:
-    case VERIFY:
+    case NINJA_PART_RESELECT:
         switch_after_reselect(sw, failed);
         break;
-    case RESUME:
+    case NINJA_PART_RESUME:
         ranks_run_again(sw);
         break;
     }
@@ -296,21 +293,21 @@ void switch_step_over(struct transport_switch *sw, bool failed)
 /* ---- an attempt ---- */
 
 /* What the ranks are at says with what step to begin. */
-static enum step first_step(const struct jobs *jobs)
+static enum ninja_step first_step(const struct jobs *jobs)
 {
-    enum step first = STOP;
+    enum ninja_step first = NINJA_STEP_STOP;
     for (int j = 0; j < jobs->n; j++) {
         if (job_has_released(&jobs->jobs[j])) {
-            return RELEASE;
+            return NINJA_STEP_RELEASE;
         }
         if (!job_is_running(&jobs->jobs[j])) {
-            first = RESUME;
+            first = NINJA_STEP_RESUME;
         }
     }
     return first;
 }
 
-static void make_parts(struct transport_switch *sw, enum step begin_with)
+static void make_parts(struct transport_switch *sw, enum ninja_step begin_with)
 {
     struct jobs *jobs = sw->jobs;
     sw->switched = calloc((size_t)jobs->n, sizeof(*sw->switched));
@@ -329,7 +326,7 @@ static void make_parts(struct transport_switch *sw, enum step begin_with)
             sw->epoch = sw->switched[j].epoch;
         }
         for (int vm = 0; vm < sw->n; vm++) {
-            bool takes_part = begin_with == STOP || !job_is_running(job);
+            bool takes_part = begin_with == NINJA_STEP_STOP || !job_is_running(job);
             sw->left_out |= !takes_part;
             if (takes_part && switch_ranks_in(job, vm) > 0) {
                 struct part *part = &sw->parts[sw->n_parts++];
@@ -341,7 +338,7 @@ static void make_parts(struct transport_switch *sw, enum step begin_with)
     }
 }
 
-static void begin_steps(struct transport_switch *sw, enum step first)
+static void begin_steps(struct transport_switch *sw, enum ninja_step first)
 {
     make_parts(sw, first);
     int quiesce_ms = sw->options.cluster->timeouts[TIMEOUT_QUIESCE];
@@ -351,15 +348,15 @@ static void begin_steps(struct transport_switch *sw, enum step first)
     sw->at_rest_since = INT64_MAX;
     sw->budget_end = sw->stopped_at + quiesce_ms;
     sw->lease_end = sw->budget_end + LEASE_SLACK_MS;
-    if (first != STOP) {
+    if (first != NINJA_STEP_STOP) {
         ninja_log_warning("ranks are in the middle of a switch whose coordinator ended: %s",
-                          first == RELEASE ? "taking it to its end" : "taking it back");
+                          first == NINJA_STEP_RELEASE ? "taking it to its end" : "taking it back");
     }
-    sw->taking_over = first == RESUME;
-    sw->released = first == RELEASE;
+    sw->taking_over = first == NINJA_STEP_RESUME;
+    sw->released = first == NINJA_STEP_RELEASE;
     sw->has_released |= sw->released;
-    sw->ranks_run |= first == STOP;
-    switch_tell_phase(sw, first == RELEASE ? SWITCH_RELEASING : SWITCH_QUIESCING);
+    sw->ranks_run |= first == NINJA_STEP_STOP;
+    switch_tell_phase(sw, first == NINJA_STEP_RELEASE ? SWITCH_RELEASING : SWITCH_QUIESCING);
     switch_start_step(sw, first);
 }
 

@@ -6,10 +6,10 @@
 #ifndef NINJA_SWITCH_PRIVATE_H
 #define NINJA_SWITCH_PRIVATE_H
 
+#include "common/switch_steps.h"
 #include "host/base/timer.h"
 #include "host/switch/counts.h"
 #include "host/switch/switch.h"
-#include "host/switch/switch_steps.h"
 
 /* Beyond the quiesce, for release to be given within the lease. */
 #define LEASE_SLACK_MS 5000
@@ -31,8 +31,8 @@ struct switched_job {
     struct job *job;
     uint32_t epoch; /* of this attempt: that of one job is nothing to another */
     struct counts *sent, *held;
-    json_t *addresses;        /* by rank, of the last `open`; NULL: none yet */
-    int64_t (*micros)[STEPS]; /* by rank: how long it took for each step, in all rounds */
+    json_t *addresses;              /* by rank, of the last `open`; NULL: none yet */
+    int64_t (*micros)[NINJA_STEPS]; /* by rank: how long it took for each step, in all rounds */
     bool changed, quiet;
     bool stuck; /* after `release`: no transports work for it, so it must not resume */
 };
@@ -55,7 +55,7 @@ struct transport_switch {
     struct part *parts;
     int n_parts;
 
-    enum step step;
+    enum ninja_step step;
     int round, attempt, n_stale;
     uint32_t given_epochs; /* of every job */
     uint32_t epoch;        /* the highest, for the report */
@@ -77,10 +77,22 @@ struct transport_switch {
     int64_t stopped_at_us; /* wall clock; 0: this attempt stopped nobody */
 };
 
+/** The row of the step that was given last. */
+static inline const struct ninja_switch_step *switch_step(const struct transport_switch *sw)
+{
+    return &ninja_switch_steps[sw->step];
+}
+
+/** Whether nothing is lost if that step fails: `resume` takes it back. */
+static inline bool switch_is_quiescing(const struct transport_switch *sw)
+{
+    return switch_step(sw)->part == NINJA_PART_QUIESCE;
+}
+
 /* switch_steps.c */
 
 /** Gives a step to every agent that has ranks of a job; switch_step_over() follows. */
-void switch_start_step(struct transport_switch *sw, enum step step);
+void switch_start_step(struct transport_switch *sw, enum ninja_step step);
 /** For agent_listen(). */
 void switch_on_event(void *arg, struct agent *agent, const char *name, json_t *data);
 /** Whether addresses of so many ranks can be carried; false with err, class ERR_REFUSED. */

@@ -23,7 +23,7 @@ struct json_traffic switch_traffic(const struct transport_switch *sw)
 static json_t *micros_to_json(const struct switched_job *it)
 {
     json_t *steps = json_object();
-    for (int s = 0; s < STEPS; s++) {
+    for (int s = 0; s < NINJA_STEPS; s++) {
         json_t *list = json_array();
         int64_t all = 0;
         for (int r = 0; r < it->job->size; r++) {
@@ -31,7 +31,7 @@ static json_t *micros_to_json(const struct switched_job *it)
             json_array_append_new(list, json_integer(it->micros[r][s]));
         }
         if (all > 0) {
-            json_object_set(steps, switch_step_names[s], list);
+            json_object_set(steps, ninja_step_name(s), list);
         }
         json_decref(list);
     }

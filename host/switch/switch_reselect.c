@@ -35,7 +35,7 @@ void switch_begin_reselect(struct transport_switch *sw)
     free(sw->wanted);
     sw->wanted = strdup(sw->reselect);
     switch_tell_phase(sw, SWITCH_RESELECTING);
-    switch_start_step(sw, OPEN);
+    switch_start_step(sw, NINJA_STEP_OPEN);
 }
 
 /* The next list to try; NULL: there is none. */
@@ -56,11 +56,17 @@ static void append(struct ninja_error *err, const char *text, const char *name)
     snprintf(err->message + len, sizeof(err->message) - len, "%s%s", text, name);
 }
 
+/* Whether the list is chosen once this step is done. */
+static bool is_last_step(const struct transport_switch *sw)
+{
+    return ninja_switch_steps[sw->step + 1].part != NINJA_PART_RESELECT;
+}
+
 /* No list led to the end. Those for whom the last one did go on. */
 static void leave_stuck_jobs(struct transport_switch *sw)
 {
     for (int i = 0; i < sw->jobs->n; i++) {
-        sw->switched[i].stuck |= sw->step != VERIFY;
+        sw->switched[i].stuck |= !is_last_step(sw);
     }
     sw->err.class = ERR_RESUME;
     append(&sw->err, "; no other transports work either, so the job waits for ninjactl switch", "");
@@ -76,7 +82,7 @@ static void resume(struct transport_switch *sw, bool failed)
         append(&sw->err, "; fell back to ", sw->reselect);
     }
     switch_tell_phase(sw, SWITCH_RESUMING);
-    switch_start_step(sw, RESUME);
+    switch_start_step(sw, NINJA_STEP_RESUME);
 }
 
 static void open_list(struct transport_switch *sw, const char *list)
@@ -84,7 +90,7 @@ static void open_list(struct transport_switch *sw, const char *list)
     switch_set_reselect(sw, list);
     json_array_clear(sw->dropped);
     sw->round++;
-    switch_start_step(sw, OPEN);
+    switch_start_step(sw, NINJA_STEP_OPEN);
 }
 
 static void on_lists_again(evutil_socket_t fd, short what, void *arg)
@@ -118,14 +124,13 @@ static void note_reselect_failed(struct transport_switch *sw)
     }
 }
 
-/* After `open`, `connect` or `verify`. */
 void switch_after_reselect(struct transport_switch *sw, bool failed)
 {
-    if (sw->step == OPEN && !failed) {
+    if ((switch_step(sw)->reports & NINJA_REPORTS_ADDRESSES) != 0 && !failed) {
         failed = !switch_addresses_fit(sw, &sw->err);
     }
-    if (!failed && sw->step != VERIFY) {
-        switch_start_step(sw, sw->step == OPEN ? CONNECT : VERIFY);
+    if (!failed && !is_last_step(sw)) {
+        switch_start_step(sw, sw->step + 1);
         return;
     }
     if (failed) {

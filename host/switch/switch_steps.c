@@ -31,11 +31,6 @@
  * begun. */
 #define ROOM_OF_A_RANK 344
 
-const char *const switch_step_names[STEPS] = {
-    [STOP] = "stop", [DRAIN] = "drain",     [SETTLE] = "settle", [RELEASE] = "release",
-    [OPEN] = "open", [CONNECT] = "connect", [VERIFY] = "verify", [RESUME] = "resume",
-};
-
 /*
  * The first error is the cause; but that ranks do not run again is what matters then. Before a
  * release they do, whatever they say.
@@ -44,7 +39,7 @@ static void note_error(struct transport_switch *sw, const struct ninja_error *er
 {
     if (!ninja_error_is_set(&sw->err)) {
         sw->err = *err;
-    } else if (sw->step == RESUME && sw->released) {
+    } else if (sw->step == NINJA_STEP_RESUME && sw->released) {
         sw->err.class = err->class;
     }
 }
@@ -56,18 +51,18 @@ static void part_over(struct part *part, const struct ninja_error *err)
     part->waiting = false;
     if (err != NULL) {
         struct ninja_error why = *err;
-        if (sw->step == RESUME) {
+        if (sw->step == NINJA_STEP_RESUME) {
             why.class = ERR_RESUME;
         }
         note_error(sw, &why);
         sw->step_failed = true;
-        sw->switched[part->job].stuck |= sw->step > SETTLE;
+        sw->switched[part->job].stuck |= !switch_is_quiescing(sw);
     }
     bool waiting = false;
     for (int i = 0; i < sw->n_parts; i++) {
         waiting |= sw->parts[i].waiting;
     }
-    if (!waiting || (sw->step_failed && sw->step <= SETTLE)) {
+    if (!waiting || (sw->step_failed && switch_is_quiescing(sw))) {
         switch_step_over(sw, sw->step_failed);
     }
 }
@@ -94,7 +89,7 @@ static struct ninja_error rank_error(const struct part *part, int rank, const ch
         if (strcmp(meanings[i].status, status) == 0) {
             ninja_error_set(&err, meanings[i].class, "rank %d of job %s in %s: %s %s%s%.300s", rank,
                             sw->jobs->jobs[part->job].name, agent_vm(sw->agents[part->vm]),
-                            switch_step_names[sw->step], meanings[i].words, text[0] ? ": " : "",
+                            ninja_step_name(sw->step), meanings[i].words, text[0] ? ": " : "",
                             text);
         }
     }
@@ -108,14 +103,15 @@ static bool take_counts(struct part *part, int rank, json_t *report, struct ninj
     struct transport_switch *sw = part->sw;
     struct switched_job *job = &sw->switched[part->job];
     bool unused = false;
-    if (sw->step > SETTLE) {
+    unsigned reports = switch_step(sw)->reports;
+    if ((reports & NINJA_REPORTS_SENT) == 0) {
         return true;
     }
-    bool *changed = sw->step == STOP ? &unused : &job->changed;
+    bool *changed = sw->step == NINJA_STEP_STOP ? &unused : &job->changed;
     if (!counts_set_row(job->sent, rank, json_object_get(report, "a"), changed, err)) {
         return false;
     }
-    return sw->step != DRAIN ||
+    return (reports & NINJA_REPORTS_HELD) == 0 ||
            counts_set_row(job->held, rank, json_object_get(report, "b"), &unused, err);
 }
 
@@ -125,7 +121,7 @@ static bool take_addresses(struct part *part, int rank, json_t *report, struct n
 {
     const struct switched_job *job = &part->sw->switched[part->job];
     json_t *text = json_object_get(report, "addresses");
-    if (part->sw->step != OPEN) {
+    if ((switch_step(part->sw)->reports & NINJA_REPORTS_ADDRESSES) == 0) {
         return true;
     }
     if (!json_is_string(text) ||
@@ -138,7 +134,7 @@ static bool take_addresses(struct part *part, int rank, json_t *report, struct n
 }
 
 /* The sum of all rounds. */
-static void take_micros(int64_t *of_rank, enum step step, int64_t micros)
+static void take_micros(int64_t *of_rank, enum ninja_step step, int64_t micros)
 {
     if (micros > 0 && micros < MAX_MICROS - of_rank[step]) {
         of_rank[step] += micros;
@@ -161,7 +157,7 @@ static void take_rest(struct transport_switch *sw, json_t *report)
 static void take_left_out(struct part *part, int rank, const char *text)
 {
     struct transport_switch *sw = part->sw;
-    if (sw->step != VERIFY || text == NULL || text[0] == '\0') {
+    if (sw->step != NINJA_STEP_VERIFY || text == NULL || text[0] == '\0') {
         return;
     }
     const char *vm = agent_vm(sw->agents[part->vm]), *job = sw->jobs->jobs[part->job].name;
@@ -185,7 +181,7 @@ static bool take_rank(struct part *part, json_t *report, int *n, struct ninja_er
     if (rank < 0 || rank >= job->size || job->ranks[rank].vm != part->vm || status == NULL ||
         job->ranks[rank].reported) {
         return ninja_error_set(err, ERR_PROTOCOL, "%s: a malformed report of step %s",
-                               agent_vm(sw->agents[part->vm]), switch_step_names[sw->step]);
+                               agent_vm(sw->agents[part->vm]), ninja_step_name(sw->step));
     }
     job->ranks[rank].reported = true;
     if (strcmp(status, "ok") != 0) {
@@ -196,11 +192,11 @@ static bool take_rank(struct part *part, json_t *report, int *n, struct ninja_er
         sw->step_micros = micros;
     }
     take_micros(sw->switched[part->job].micros[rank], sw->step, micros);
-    if (sw->step == RESUME) {
+    if (sw->step == NINJA_STEP_RESUME) {
         take_rest(sw, report);
     }
     take_left_out(part, (int)rank, text);
-    if (sw->step == CONNECT && json_is_object(transports)) {
+    if ((switch_step(sw)->reports & NINJA_REPORTS_TRANSPORTS) != 0 && json_is_object(transports)) {
         json_decref(job->ranks[rank].transports);
         job->ranks[rank].transports = guest_transports(transports);
     }
@@ -239,7 +235,7 @@ static void on_step_event(struct part *part, json_t *data)
     if (!ninja_error_is_set(&err) && n != expected) {
         ninja_error_set(&err, ERR_LOST, "%s: %d of %d ranks of job %s reported for step %s",
                         agent_vm(part->sw->agents[part->vm]), n, expected,
-                        part->sw->jobs->jobs[part->job].name, switch_step_names[part->sw->step]);
+                        part->sw->jobs->jobs[part->job].name, ninja_step_name(part->sw->step));
     }
     part_over(part, ninja_error_is_set(&err) ? &err : NULL);
 }
@@ -253,13 +249,13 @@ static void on_restart(struct transport_switch *sw, const struct agent *agent)
             continue;
         }
         part->accepted = false;
-        if (sw->step > SETTLE) {
+        if (!switch_is_quiescing(sw)) {
             await_ranks(part);
             continue;
         }
         struct ninja_error err = NINJA_ERROR_INIT;
         ninja_error_set(&err, ERR_LOST, "%s: its agent was started again in the midst of step %s",
-                        agent_vm(agent), switch_step_names[sw->step]);
+                        agent_vm(agent), ninja_step_name(sw->step));
         part_over(part, &err);
         return; /* that ends the step */
     }
@@ -276,7 +272,7 @@ void switch_on_event(void *arg, struct agent *agent, const char *name, json_t *d
     const char *step = json_string_value(json_object_get(data, "step"));
     json_t *epoch = json_object_get(data, "epoch"), *round = json_object_get(data, "round");
     if (strcmp(name, "NINJA_STEP") != 0 || sw->ended || job == NULL || step == NULL ||
-        strcmp(step, switch_step_names[sw->step]) != 0 || json_integer_value(round) != sw->round) {
+        strcmp(step, ninja_step_name(sw->step)) != 0 || json_integer_value(round) != sw->round) {
         return;
     }
     for (int i = 0; i < sw->n_parts; i++) {
@@ -382,7 +378,7 @@ static void on_accepted(void *arg, json_t *result, const struct ninja_error *err
     if (err == NULL || !part->waiting) {
         return;
     }
-    if (part->sw->step <= SETTLE || err->class != ERR_NO_SUCH_JOB) {
+    if (switch_is_quiescing(part->sw) || err->class != ERR_NO_SUCH_JOB) {
         part_over(part, err);
     } else if (strcmp(part->instance, agent_instance(part->sw->agents[part->vm])) == 0) {
         job_ended(part);
@@ -400,10 +396,10 @@ static void on_deadline(evutil_socket_t fd, short what, void *arg)
         const struct part *part = &sw->parts[i];
         waiting |= part->waiting;
         if (part->waiting) {
-            sw->switched[part->job].stuck |= sw->step > SETTLE;
+            sw->switched[part->job].stuck |= !switch_is_quiescing(sw);
             ninja_error_set(&err, ERR_TIMEOUT,
                             "%s: the agent did not report step %s of job %s in time",
-                            agent_vm(sw->agents[part->vm]), switch_step_names[sw->step],
+                            agent_vm(sw->agents[part->vm]), ninja_step_name(sw->step),
                             sw->jobs->jobs[part->job].name);
         }
     }
@@ -411,7 +407,7 @@ static void on_deadline(evutil_socket_t fd, short what, void *arg)
         switch_step_over(sw, false);
         return;
     }
-    if (sw->step == RESUME) {
+    if (sw->step == NINJA_STEP_RESUME) {
         err.class = ERR_RESUME;
     }
     note_error(sw, &err);
@@ -421,18 +417,17 @@ static void on_deadline(evutil_socket_t fd, short what, void *arg)
 static int step_timeout(const struct transport_switch *sw)
 {
     const int *timeouts = sw->options.cluster->timeouts;
-    switch (sw->step) {
-    case RELEASE:
+    switch (switch_step(sw)->part) {
+    case NINJA_PART_QUIESCE:
+        break;
+    case NINJA_PART_RELEASE:
         return timeouts[TIMEOUT_RELEASE];
-    case OPEN:
-    case CONNECT:
-    case VERIFY:
+    case NINJA_PART_RESELECT:
         return timeouts[TIMEOUT_RESELECT];
-    case RESUME:
+    case NINJA_PART_RESUME:
         return timeouts[TIMEOUT_RESUME];
-    default:
-        return (int)(sw->budget_end - now_ms());
     }
+    return (int)(sw->budget_end - now_ms());
 }
 
 static void add_tables(json_t *arguments, const struct counts *counts, const struct job *job,
@@ -497,27 +492,47 @@ static void clear_addresses(struct switched_job *job)
     }
 }
 
+/* What the step carries. */
+static void add_content(const struct part *part, json_t *arguments)
+{
+    const struct transport_switch *sw = part->sw;
+    const struct switched_job *job = &sw->switched[part->job];
+    const int *timeouts = sw->options.cluster->timeouts;
+    switch (switch_step(sw)->carries) {
+    case NINJA_CARRIES_LEASE:
+        json_object_set_new(arguments, "lease-ms",
+                            json_integer(timeouts[TIMEOUT_QUIESCE] + LEASE_SLACK_MS));
+        json_object_set_new(arguments, "release", json_string(sw->release));
+        json_object_set_new(arguments, "open", json_string(sw->reselect));
+        break;
+    case NINJA_CARRIES_SENT:
+        add_tables(arguments, job->sent, job->job, part->vm);
+        break;
+    case NINJA_CARRIES_HELD:
+        add_tables(arguments, job->held, job->job, part->vm);
+        break;
+    case NINJA_CARRIES_LIST:
+        json_object_set_new(
+            arguments, "btl",
+            json_string(sw->step == NINJA_STEP_RELEASE ? sw->release : sw->reselect));
+        break;
+    case NINJA_CARRIES_ADDRESSES:
+        json_object_set(arguments, "addresses", job->addresses);
+        break;
+    case NINJA_CARRIES_LIMIT: /* the agent makes it from the time-out */
+    case NINJA_CARRIES_NOTHING:
+        break;
+    }
+}
+
 static void give(struct part *part, int timeout_ms)
 {
     struct transport_switch *sw = part->sw;
     struct switched_job *job = &sw->switched[part->job];
     json_t *arguments = json_pack("{s:s, s:I, s:i, s:s, s:i}", "job", job->job->name, "epoch",
                                   (json_int_t)job->epoch, "round", sw->round, "step",
-                                  switch_step_names[sw->step], "timeout-ms", timeout_ms);
-    if (sw->step == STOP) {
-        json_object_set_new(
-            arguments, "lease-ms",
-            json_integer(sw->options.cluster->timeouts[TIMEOUT_QUIESCE] + LEASE_SLACK_MS));
-        json_object_set_new(arguments, "release", json_string(sw->release));
-        json_object_set_new(arguments, "open", json_string(sw->reselect));
-    } else if (sw->step == DRAIN || sw->step == SETTLE) {
-        add_tables(arguments, sw->step == DRAIN ? job->sent : job->held, job->job, part->vm);
-    } else if (sw->step == CONNECT) {
-        json_object_set(arguments, "addresses", job->addresses);
-    } else if (sw->step == RELEASE || sw->step == OPEN) {
-        json_object_set_new(arguments, "btl",
-                            json_string(sw->step == RELEASE ? sw->release : sw->reselect));
-    }
+                                  ninja_step_name(sw->step), "timeout-ms", timeout_ms);
+    add_content(part, arguments);
     part->waiting = true;
     part->accepted = false;
     agent_execute(sw->agents[part->vm], "ninja-step", arguments, timeout_ms + GRACE_MS, on_accepted,
@@ -530,7 +545,8 @@ static bool give_to_all(struct transport_switch *sw, int timeout_ms)
     bool given = false;
     for (int i = 0; i < sw->n_parts; i++) {
         const struct switched_job *job = &sw->switched[sw->parts[i].job];
-        bool done = (job->quiet && sw->step <= SETTLE) || (job->stuck && sw->step == RESUME);
+        bool done = (job->quiet && switch_is_quiescing(sw)) ||
+                    (job->stuck && sw->step == NINJA_STEP_RESUME);
         if (!done && !sw->parts[i].gone) {
             give(&sw->parts[i], timeout_ms);
             given = true;
@@ -539,9 +555,9 @@ static bool give_to_all(struct transport_switch *sw, int timeout_ms)
     return given;
 }
 
-void switch_start_step(struct transport_switch *sw, enum step step)
+void switch_start_step(struct transport_switch *sw, enum ninja_step step)
 {
-    ninja_fault(NINJA_FAULT_STATE, "before %s of a switch", switch_step_names[step]);
+    ninja_fault(NINJA_FAULT_STATE, "before %s of a switch", ninja_step_name(step));
     sw->step = step;
     sw->step_began = now_ms();
     sw->step_micros = 0;
@@ -552,9 +568,9 @@ void switch_start_step(struct transport_switch *sw, enum step step)
         sw->parts[i].waiting = false;
     }
     for (int i = 0; i < sw->jobs->n; i++) {
-        if (step == DRAIN) {
+        if (step == NINJA_STEP_DRAIN) {
             sw->switched[i].changed = false;
-        } else if (step == OPEN) {
+        } else if (step == NINJA_STEP_OPEN) {
             clear_addresses(&sw->switched[i]);
             sw->switched[i].stuck = false;
         }

@@ -79,8 +79,7 @@ static void send_with_descriptors(int fd, const uint8_t *data, size_t size)
 static void give_step(struct bench *bench, const uint8_t *data, size_t size)
 {
     struct ninja_error err = NINJA_ERROR_INIT;
-    const int steps = NINJA_RANK_RESUME - NINJA_RANK_STOP + 1;
-    uint16_t type = (uint16_t)(NINJA_RANK_STOP + fuzz_byte(&data, &size) % steps);
+    uint16_t type = (uint16_t)(NINJA_RANK_STOP + fuzz_byte(&data, &size) % NINJA_STEPS);
     uint32_t epoch = fuzz_byte(&data, &size), round = fuzz_byte(&data, &size);
     json_t *args =
         json_pack("{s:s, s:I, s:i, s:s, s:i, s:i, s:{s:[[i,i]]}, s:s, s:[s,s]}", "job",

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/base64.h"
+#include "common/switch_steps.h"
 #include "host/base/timer.h"
 
 void fake_job_init(struct fake_job *job, const char *name, int size)
@@ -114,34 +115,14 @@ static void log_addresses(int rank, json_t *addresses)
     fake_log("%s", line);
 }
 
-/* Whether a rank in that state does the step. */
-static bool may_come(const char *step, const char *state)
-{
-    static const char *const states[][2] = {
-        {"stop", "RUNNING QUIESCING QUIET"},
-        {"drain", "QUIESCING QUIET"},
-        {"settle", "QUIESCING QUIET"},
-        {"release", "QUIET RELEASED OPENED CONNECTED READY"},
-        {"open", "RELEASED OPENED CONNECTED READY"},
-        {"connect", "OPENED"},
-        {"verify", "CONNECTED"},
-        {"resume", "RUNNING QUIESCING QUIET READY"},
-    };
-    for (size_t i = 0; i < sizeof(states) / sizeof(states[0]); i++) {
-        if (strcmp(states[i][0], step) == 0) {
-            return strstr(states[i][1], state) != NULL;
-        }
-    }
-    return false;
-}
-
 static json_t *rank_report(struct fake_agent *agent, int r, const char *step, json_t *arguments)
 {
     struct fake_job *job = agent->job;
     json_t *report = json_pack("{s:i, s:s, s:i, s:s}", "rank", r, "status", "ok", "micros",
                                1000 + r, "text", "");
     const char *btl = json_string_value(json_object_get(arguments, "btl"));
-    if (!may_come(step, job->state[r])) {
+    enum ninja_step number = ninja_step_from_name(step);
+    if (!ninja_step_may_come(number, ninja_rank_state_from_name(job->state[r]))) {
         json_object_set_new(report, "status", json_string("stale"));
         json_object_set_new(report, "text", json_string(job->state[r]));
         return report;
@@ -153,8 +134,7 @@ static json_t *rank_report(struct fake_agent *agent, int r, const char *step, js
     }
     if (job->failing_step != NULL && strcmp(step, job->failing_step) == 0 &&
         job->failing_rank == r && job->failures-- > 0) {
-        if (strcmp(step, "stop") != 0 && strcmp(step, "drain") != 0 &&
-            strcmp(step, "settle") != 0 && strcmp(step, "verify") != 0) {
+        if (ninja_switch_steps[number].part != NINJA_PART_QUIESCE && strcmp(step, "verify") != 0) {
             job->state[r] = "RELEASED"; /* what it had is gone */
         }
         json_object_set_new(report, "status", json_string("failed"));
@@ -182,15 +162,7 @@ static json_t *rank_report(struct fake_agent *agent, int r, const char *step, js
         json_object_set_new(report, "transports",
                             json_pack("{s:i}", job->transports[r], job->size - 1));
     }
-    static const char *const states[][2] = {{"stop", "QUIESCING"}, {"drain", "QUIESCING"},
-                                            {"settle", "QUIET"},   {"release", "RELEASED"},
-                                            {"open", "OPENED"},    {"connect", "CONNECTED"},
-                                            {"verify", "READY"},   {"resume", "RUNNING"}};
-    for (size_t i = 0; i < sizeof(states) / sizeof(states[0]); i++) {
-        if (strcmp(states[i][0], step) == 0) {
-            job->state[r] = states[i][1];
-        }
-    }
+    job->state[r] = ninja_rank_state_name(ninja_switch_steps[number].to);
     return report;
 }
 

@@ -259,6 +259,57 @@ static void steps_have_names(void **state)
     assert_string_equal(ninja_rank_state_name(NINJA_RANK_STATES), "?");
 }
 
+/* Rank and agent may be of two versions: other numbers need another magic. */
+static void numbers_belong_to_the_magic(void **state)
+{
+    static const char *const types[] = {"?",       "hello",  "report",  "bye",    "welcome",
+                                        "refused", "bye-ok", "stop",    "drain",  "settle",
+                                        "release", "open",   "connect", "verify", "resume"};
+    static const char *const states[] = {"RUNNING", "QUIESCING", "QUIET", "RELEASED",
+                                         "OPENED",  "CONNECTED", "READY"};
+    assert_memory_equal(&(uint32_t){NINJA_RANK_MAGIC}, "NJR3", 4);
+    assert_int_equal(sizeof(types) / sizeof(types[0]), NINJA_RANK_TYPES);
+    assert_int_equal(sizeof(states) / sizeof(states[0]), NINJA_RANK_STATES);
+    for (uint16_t t = 0; t < NINJA_RANK_TYPES; t++) {
+        assert_string_equal(ninja_rank_type_name(t), types[t]);
+    }
+    for (unsigned s = 0; s < NINJA_RANK_STATES; s++) {
+        assert_string_equal(ninja_rank_state_name(s), states[s]);
+        assert_int_equal(ninja_rank_state_from_name(states[s]), s);
+    }
+    assert_int_equal(ninja_rank_state_from_name("STANDING"), NINJA_RANK_STATES);
+}
+
+/* Also that no row of the table was forgotten. */
+static void a_switch_can_go_through_all_steps_in_their_order(void **state)
+{
+    enum ninja_rank_state at = NINJA_RANK_RUNNING;
+    for (unsigned s = 0; s < NINJA_STEPS; s++) {
+        const struct ninja_switch_step *step = &ninja_switch_steps[s];
+        unsigned last = 1u << (s > 0 ? s - 1 : NINJA_STEP_RESUME);
+        assert_true(ninja_step_may_come(s, at));
+        assert_true(((s > 0 ? step->after : step->begins_after) & last) != 0);
+        assert_true(s == 0 || step->part >= ninja_switch_steps[s - 1].part);
+        at = step->to;
+    }
+    assert_int_equal(at, NINJA_RANK_RUNNING);
+}
+
+static void a_switch_can_always_be_taken_back_or_be_led_on(void **state)
+{
+    for (unsigned s = 0; s < NINJA_STEP_RESUME; s++) {
+        const struct ninja_switch_step *step = &ninja_switch_steps[s];
+        enum ninja_step then =
+            step->part == NINJA_PART_QUIESCE ? NINJA_STEP_RESUME : NINJA_STEP_OPEN;
+        assert_true((ninja_switch_steps[then].after & (1u << s)) != 0);
+        assert_true(ninja_step_may_come(then, step->to));
+        /* a coordinator that takes over begins with one of these */
+        unsigned first = ninja_switch_steps[NINJA_STEP_RESUME].begins_after |
+                         ninja_switch_steps[NINJA_STEP_RELEASE].begins_after;
+        assert_true((first & (1u << s)) != 0);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -272,6 +323,9 @@ int main(void)
         cmocka_unit_test(a_descriptor_goes_with_a_message),
         cmocka_unit_test(unwanted_descriptors_are_closed),
         cmocka_unit_test(steps_have_names),
+        cmocka_unit_test(numbers_belong_to_the_magic),
+        cmocka_unit_test(a_switch_can_go_through_all_steps_in_their_order),
+        cmocka_unit_test(a_switch_can_always_be_taken_back_or_be_led_on),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -10,6 +10,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 
+#include "common/switch_steps.h"
 #include "host/base/units.h"
 #include "host/migration/samples.h"
 #include "host/report/html.h"
@@ -92,9 +93,6 @@ static void figures_have_units(void **state)
 static const char *const stages[] = {"prepare", "detach", "unplug", "copy", "connect",
                                      "finish",  "plug",   "attach", "link"};
 #define N_STAGES (sizeof(stages) / sizeof(stages[0]))
-static const char *const steps[] = {"stop", "drain",   "settle", "release",
-                                    "open", "connect", "verify", "resume"};
-#define N_STEPS (sizeof(steps) / sizeof(steps[0]))
 
 struct knobs {
     int vms, ranks; /* ranks: of each VM */
@@ -121,11 +119,11 @@ static json_t *make_switch(const struct knobs *knobs, int number)
 {
     json_t *list = json_array(), *given_up = json_array(), *all = json_array();
     for (int r = 0; r < knobs->rounds; r++) {
-        for (size_t s = 0; s < N_STEPS; s++) {
-            json_array_append_new(list,
-                                  json_pack("{s:s, s:i, s:i, s:i, s:i}", "step", steps[s], "round",
-                                            r, "start_ms", number * 4000 + 10 * (int)s, "ms", 9,
-                                            "max_rank_micros", 8000));
+        for (size_t s = 0; s < NINJA_STEPS; s++) {
+            json_array_append_new(list, json_pack("{s:s, s:i, s:i, s:i, s:i}", "step",
+                                                  ninja_step_name((unsigned)s), "round", r,
+                                                  "start_ms", number * 4000 + 10 * (int)s, "ms", 9,
+                                                  "max_rank_micros", 8000));
         }
     }
     for (int g = 0; g < knobs->given_up; g++) {
@@ -134,12 +132,12 @@ static json_t *make_switch(const struct knobs *knobs, int number)
     }
     for (int j = 0; j < knobs->jobs; j++) {
         json_t *micros = json_object();
-        for (size_t s = 0; s < N_STEPS; s++) {
+        for (size_t s = 0; s < NINJA_STEPS; s++) {
             json_t *of_step = json_array();
             for (int r = 0; r < knobs->vms * knobs->ranks; r++) {
                 json_array_append_new(of_step, json_integer(1000 + 37 * r % 6000));
             }
-            json_object_set_new(micros, steps[s], of_step);
+            json_object_set_new(micros, ninja_step_name((unsigned)s), of_step);
         }
         json_array_append_new(all,
                               json_pack("{s:o, s:o}", "job",
@@ -242,9 +240,9 @@ static void every_stage_of_every_vm_and_rank_is_there(void **state)
         assert_in(page, text);
     }
     for (int r = 0; r < few.vms * few.ranks; r++) {
-        for (size_t s = 0; s < N_STEPS; s++) {
+        for (size_t s = 0; s < NINJA_STEPS; s++) {
             snprintf(text, sizeof(text), "<title>rank %d, vm%d, %s: ", r, r / few.ranks + 1,
-                     steps[s]);
+                     ninja_step_name((unsigned)s));
             assert_in(page, text);
         }
     }

@@ -2,10 +2,11 @@
  * Theory of operation
  *
  * A rank is in one of seven states, and a step of the switch takes it to the next. Each step has a
- * row in a table: the states in which it may come, the state to which it leads when it succeeds,
- * and the function that does it. Four steps take time: stop, until all other threads are out of
- * the calls that they are in; drain, settle and verify, while the rank goes on making progress. The
- * others are done at once, and alone where they close and open transports.
+ * row in two tables: in common/switch_steps.c stand the states in which it may come and the state
+ * to which it leads when it succeeds, and here the function that does it. Four steps take time:
+ * stop, until all other threads are out of the calls that they are in; drain, settle and verify,
+ * while the rank goes on making progress. The others are done at once, and alone where they close
+ * and open transports.
  *
  * The rank is served from the safe point, nested in a progress call of the application, and does
  * not return to it before it is RUNNING again. While it is QUIESCING or QUIET, and again when it is
@@ -54,8 +55,6 @@ static struct {
 } rank;
 
 struct step {
-    unsigned allowed; /* bits of enum ninja_rank_state */
-    enum ninja_rank_state to;
     void (*begin)(const struct ninja_rank_msg *msg);
     bool alone;
 };
@@ -72,18 +71,16 @@ static void verify(const struct ninja_rank_msg *msg);
 static void resume(const struct ninja_rank_msg *msg);
 
 static const struct step steps[] = {
-    [NINJA_RANK_STOP] = {IN(RUNNING) | IN(QUIESCING) | IN(QUIET), NINJA_RANK_QUIESCING, stop},
-    [NINJA_RANK_DRAIN] = {IN(QUIESCING) | IN(QUIET), NINJA_RANK_QUIESCING, drain},
-    [NINJA_RANK_SETTLE] = {IN(QUIESCING) | IN(QUIET), NINJA_RANK_QUIET, settle},
-    [NINJA_RANK_RELEASE] = {IN(QUIET) | IN(RELEASED) | IN(OPENED) | IN(CONNECTED) | IN(READY),
-                            NINJA_RANK_RELEASED, release, true},
-    [NINJA_RANK_OPEN] = {IN(RELEASED) | IN(OPENED) | IN(CONNECTED) | IN(READY), NINJA_RANK_OPENED,
-                         open_transports, true},
-    [NINJA_RANK_CONNECT] = {IN(OPENED), NINJA_RANK_CONNECTED, connect_peers, true},
-    [NINJA_RANK_VERIFY] = {IN(CONNECTED), NINJA_RANK_READY, verify},
-    [NINJA_RANK_RESUME] = {IN(RUNNING) | IN(QUIESCING) | IN(QUIET) | IN(READY), NINJA_RANK_RUNNING,
-                           resume},
+    [NINJA_RANK_STOP] = {stop},
+    [NINJA_RANK_DRAIN] = {drain},
+    [NINJA_RANK_SETTLE] = {settle},
+    [NINJA_RANK_RELEASE] = {release, true},
+    [NINJA_RANK_OPEN] = {open_transports, true},
+    [NINJA_RANK_CONNECT] = {connect_peers, true},
+    [NINJA_RANK_VERIFY] = {verify},
+    [NINJA_RANK_RESUME] = {resume},
 };
+_Static_assert(sizeof(steps) / sizeof(steps[0]) == NINJA_RANK_TYPES, "a row for each step");
 
 /* From what to what a rank may go. */
 static const unsigned legal[] = {
@@ -163,7 +160,7 @@ static void report(enum ninja_rank_status status, struct ninja_rank_msg content)
     content.text = strdup(text);
     rank.report = content;
     if (status == NINJA_RANK_OK) {
-        set_state(steps[rank.last_step].to);
+        set_state(ninja_rank_step_row(rank.last_step)->to);
     } else {
         ninja_verbose(1, "%s: %s: %s", ninja_rank_type_name(rank.last_step),
                       ninja_rank_status_name(status), text);
@@ -387,7 +384,7 @@ static void begin_step(struct ninja_rank_msg *msg)
         }
         return;
     }
-    if (msg->epoch < rank.epoch || (step->allowed & (1u << rank.state)) == 0) {
+    if (msg->epoch < rank.epoch || !ninja_step_may_come(ninja_rank_step(msg->type), rank.state)) {
         struct ninja_rank_msg stale = {.type = NINJA_RANK_REPORT,
                                        .epoch = msg->epoch,
                                        .round = msg->round,
@@ -416,7 +413,7 @@ static void begin_step(struct ninja_rank_msg *msg)
 static void handle(struct ninja_rank_msg *msg)
 {
     clock_gettime(CLOCK_MONOTONIC, &rank.heard);
-    if (msg->type >= NINJA_RANK_STOP && msg->type <= NINJA_RANK_RESUME) {
+    if (ninja_rank_type_is_step(msg->type)) {
         begin_step(msg);
     } else if (msg->type == NINJA_RANK_BYE_OK) {
         rank.leaving = true;
