@@ -45,13 +45,8 @@ const struct migration_step migration_steps[] = {
 };
 const size_t migration_n_steps = sizeof(migration_steps) / sizeof(migration_steps[0]);
 
-static const char *const stage_names[] = {
-    [STAGE_PREPARE] = "prepare", [STAGE_DETACH] = "detach",
-    [STAGE_UNPLUG] = "unplug",   [STAGE_COPY] = "copy",
-    [STAGE_CONNECT] = "connect", [STAGE_FINISH] = "finish",
-    [STAGE_PLUG] = "plug",       [STAGE_ATTACH] = "attach",
-    [STAGE_LINK] = "link",       [STAGES] = "",
-};
+#define STAGE_NAME(stage, name) [STAGE_##stage] = name,
+static const char *const stage_names[] = {[STAGES] = "", NINJA_EACH_STAGE(STAGE_NAME)};
 
 const char *stage_name(enum stage stage)
 {

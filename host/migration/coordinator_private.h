@@ -4,6 +4,7 @@
 #ifndef NINJA_COORDINATOR_PRIVATE_H
 #define NINJA_COORDINATOR_PRIVATE_H
 
+#include "common/stages.h"
 #include "host/agent/guest_command.h"
 #include "host/agent/link_wait.h"
 #include "host/base/timer.h"
@@ -12,19 +13,10 @@
 #include "host/migration/state.h"
 #include "host/switch/switch.h"
 
+#define STAGE_NUMBER(stage, name) STAGE_##stage,
+
 /* What is timed for each VM. */
-enum stage {
-    STAGE_PREPARE,
-    STAGE_DETACH,
-    STAGE_UNPLUG,
-    STAGE_COPY,
-    STAGE_CONNECT, /* to the agent, at the destination */
-    STAGE_FINISH,  /* the source QEMU ends */
-    STAGE_PLUG,
-    STAGE_ATTACH,
-    STAGE_LINK,
-    STAGES,
-};
+enum stage { NINJA_EACH_STAGE(STAGE_NUMBER) STAGES };
 
 struct migration_vm {
     struct migration *m;

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "common/stages.h"
 #include "host/base/json_text.h"
 
 static long long integer_of(json_t *object, const char *key)
@@ -25,16 +26,25 @@ static void print_ms(FILE *out, json_t *vm, json_t *value)
     print_cell(out, vm, text);
 }
 
-static json_t *stage_of(json_t *vm, const char *stage)
+/* A line of figures; within: the object of a VM that has them, NULL: its own. */
+static void print_times(FILE *out, json_t *vms, const char *label, const char *within,
+                        const char *key)
 {
-    return strcmp(stage, "downtime") == 0 ? json_object_get(vm, "downtime_ms")
-                                          : json_object_get(json_object_get(vm, "stages"), stage);
+    size_t i;
+    json_t *vm;
+    fprintf(out, "  %-13s", label);
+    json_array_foreach(vms, i, vm)
+    {
+        print_ms(out, vm, json_object_get(within != NULL ? json_object_get(vm, within) : vm, key));
+    }
+    fprintf(out, "\n");
 }
+
+#define STAGE_NAME(stage, name) name,
 
 static void print_stages(FILE *out, json_t *vms)
 {
-    static const char *const stages[] = {"prepare", "detach", "unplug", "copy",   "downtime",
-                                         "connect", "finish", "plug",   "attach", "link"};
+    static const char *const stages[] = {NINJA_EACH_STAGE(STAGE_NAME)};
     size_t i;
     json_t *vm;
     fprintf(out, "\nEvery VM (ms)  ");
@@ -44,12 +54,10 @@ static void print_stages(FILE *out, json_t *vms)
     }
     fprintf(out, "\n");
     for (size_t s = 0; s < sizeof(stages) / sizeof(stages[0]); s++) {
-        fprintf(out, "  %-13s", stages[s]);
-        json_array_foreach(vms, i, vm)
-        {
-            print_ms(out, vm, stage_of(vm, stages[s]));
+        print_times(out, vms, stages[s], "stages", stages[s]);
+        if (strcmp(stages[s], "copy") == 0) {
+            print_times(out, vms, "downtime", NULL, "downtime_ms");
         }
-        fprintf(out, "\n");
     }
     fprintf(out, "  %-13s", "MiB sent");
     json_array_foreach(vms, i, vm)

@@ -3,6 +3,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "common/stages.h"
 #include "host/base/json_text.h"
 #include "host/base/units.h"
 #include "host/journal/history.h"
@@ -25,6 +26,8 @@ static double sent(json_t *report, const char *key);
 static double rate(json_t *report, const char *key);
 static double count(json_t *report, const char *key);
 static double of_switches(json_t *report, const char *key);
+
+#define STAGE_FIGURE(stage, name) {"stage_" name "_ms", name ", slowest VM", MS, slowest_vm, name},
 
 static const struct figure {
     const char *name, *label;
@@ -51,16 +54,7 @@ static const struct figure {
     {"state_attaching_ms", "state ATTACHING", MS, all_states, "ATTACHING"},
     {"state_resuming_ms", "state RESUMING", MS, all_states, "RESUMING"},
     {"state_rolling_back_ms", "state ROLLING_BACK", MS, all_states, "ROLLING_BACK"},
-    {"stage_prepare_ms", "prepare, slowest VM", MS, slowest_vm, "prepare"},
-    {"stage_detach_ms", "detach, slowest VM", MS, slowest_vm, "detach"},
-    {"stage_unplug_ms", "unplug, slowest VM", MS, slowest_vm, "unplug"},
-    {"stage_copy_ms", "copy, slowest VM", MS, slowest_vm, "copy"},
-    {"stage_connect_ms", "connect, slowest VM", MS, slowest_vm, "connect"},
-    {"stage_finish_ms", "finish, slowest VM", MS, slowest_vm, "finish"},
-    {"stage_plug_ms", "plug, slowest VM", MS, slowest_vm, "plug"},
-    {"stage_attach_ms", "attach, slowest VM", MS, slowest_vm, "attach"},
-    {"stage_link_ms", "link, slowest VM", MS, slowest_vm, "link"},
-};
+    NINJA_EACH_STAGE(STAGE_FIGURE)};
 #define N_FIGURES (sizeof(figures) / sizeof(figures[0]))
 
 /* ---- each ---- */

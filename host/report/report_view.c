@@ -7,13 +7,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/stages.h"
 #include "host/base/json_text.h"
 
 #define MAX_MS     1e11 /* three years */
 #define MAX_STALLS 200
 
-const char *const report_stages[] = {"prepare", "detach", "unplug", "copy", "connect",
-                                     "finish",  "plug",   "attach", "link"};
+#define STAGE_NAME(stage, name) name,
+const char *const report_stages[] = {NINJA_EACH_STAGE(STAGE_NAME)};
 const size_t report_n_stages = sizeof(report_stages) / sizeof(report_stages[0]);
 
 double view_ms(const json_t *object, const char *key)

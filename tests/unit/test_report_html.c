@@ -10,12 +10,14 @@
 #include <unistd.h>
 #include <cmocka.h>
 
+#include "common/stages.h"
 #include "common/switch_steps.h"
 #include "host/base/units.h"
 #include "host/migration/samples.h"
 #include "host/report/html.h"
 #include "host/report/report_figures.h"
 #include "host/report/report_html.h"
+#include "host/report/report_view.h"
 #include "tests/unit/fake_peer.h"
 
 #define EVIL                                                                                       \
@@ -90,8 +92,8 @@ static void figures_have_units(void **state)
 
 /* ---- reports ---- */
 
-static const char *const stages[] = {"prepare", "detach", "unplug", "copy", "connect",
-                                     "finish",  "plug",   "attach", "link"};
+#define STAGE_NAME(stage, name) name,
+static const char *const stages[] = {NINJA_EACH_STAGE(STAGE_NAME)};
 #define N_STAGES (sizeof(stages) / sizeof(stages[0]))
 
 struct knobs {
@@ -459,6 +461,19 @@ static void samples_stay_few(void **state)
     event_base_free(base);
 }
 
+static void every_stage_and_step_has_a_look(void **state)
+{
+    char class[32];
+    for (size_t s = 0; s < N_STAGES; s++) {
+        snprintf(class, sizeof(class), ".%s", stages[s]);
+        assert_non_null(strstr(report_style, class));
+    }
+    for (unsigned s = 0; s < NINJA_STEPS; s++) {
+        snprintf(class, sizeof(class), ".%s", ninja_step_name(s));
+        assert_non_null(strstr(report_style, class));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -476,6 +491,7 @@ int main(void)
         cmocka_unit_test(an_old_report_has_its_figures),
         cmocka_unit_test(two_migrations_are_compared),
         cmocka_unit_test(samples_stay_few),
+        cmocka_unit_test(every_stage_and_step_has_a_look),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
