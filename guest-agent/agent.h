@@ -16,8 +16,7 @@
 #include "guest-agent/ranks.h"
 #include "guest-agent/scripts.h"
 
-#define AGENT_PROTOCOL 3
-#define AGENT_PORT     "/dev/virtio-ports/org.ninja.agent.0"
+#define AGENT_PORT "/dev/virtio-ports/org.ninja.agent.0"
 
 /* All strings are borrowed for the agent's life. */
 struct agent_config {

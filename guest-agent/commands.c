@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/agent_proto.h"
 #include "common/fault.h"
 #include "common/log.h"
 #include "guest-agent/agent.h"
@@ -61,11 +62,11 @@ static json_t *ninja_hello(struct agent *agent, struct channel *ch, json_t *args
                         "ninja-hello needs 'protocol', a number, and 'version', a string");
         return NULL;
     }
-    if (protocol != AGENT_PROTOCOL) {
+    if (protocol != NINJA_AGENT_PROTOCOL) {
         ninja_error_set(err, ERR_PROTOCOL_MISMATCH,
                         "the host speaks protocol %lld, the agent (%s) protocol %d: install the "
                         "same version on both sides",
-                        (long long)protocol, PACKAGE_VERSION, AGENT_PROTOCOL);
+                        (long long)protocol, PACKAGE_VERSION, NINJA_AGENT_PROTOCOL);
         return NULL;
     }
     if (gethostname(host, sizeof(host)) != 0) {
@@ -74,7 +75,7 @@ static json_t *ninja_hello(struct agent *agent, struct channel *ch, json_t *args
     host[sizeof(host) - 1] = '\0';
     ninja_log_info("hello from a host, version %.64s", version);
     channel_set_greeted(ch);
-    return json_pack("{s:i, s:s, s:o, s:s, s:I}", "protocol", AGENT_PROTOCOL, "version",
+    return json_pack("{s:i, s:s, s:o, s:s, s:I}", "protocol", NINJA_AGENT_PROTOCOL, "version",
                      PACKAGE_VERSION, "hostname", text_json(host, strlen(host)), "instance",
                      agent->instance, "seq", (json_int_t)events_last_seq(agent->events));
 }

@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "common/agent_proto.h"
 #include "common/log.h"
 #include "common/printable.h"
 #include "host/base/json_text.h"
@@ -229,7 +230,7 @@ static void on_hello(void *arg, json_t *result, const struct ninja_error *err)
         ninja_error_set(&wrong, ERR_PROTOCOL_MISMATCH,
                         "its agent speaks another protocol than this ninjactl (%d); install the "
                         "same version on both sides. It said: %s",
-                        AGENT_PROTOCOL, err->message);
+                        NINJA_AGENT_PROTOCOL, err->message);
         give_up(agent, &wrong);
         return;
     }
@@ -239,12 +240,12 @@ static void on_hello(void *arg, json_t *result, const struct ninja_error *err)
     }
     json_t *protocol = json_object_get(result, "protocol");
     json_t *seq = json_object_get(result, "seq");
-    if (json_integer_value(protocol) != AGENT_PROTOCOL || !json_is_integer(seq) ||
+    if (json_integer_value(protocol) != NINJA_AGENT_PROTOCOL || !json_is_integer(seq) ||
         json_integer_value(seq) < 0 || json_integer_value(seq) > MAX_SEQ) {
         ninja_error_set(&wrong, ERR_PROTOCOL_MISMATCH,
                         "its agent speaks protocol %lld and this ninjactl %d; install the same "
                         "version on both sides",
-                        (long long)json_integer_value(protocol), AGENT_PROTOCOL);
+                        (long long)json_integer_value(protocol), NINJA_AGENT_PROTOCOL);
         give_up(agent, &wrong);
         return;
     }
@@ -276,7 +277,8 @@ static void on_synced(struct agent *agent)
     agent->state = HELLO;
     agent_connecting_command(
         agent, "ninja-hello",
-        json_pack("{s:i, s:s}", "protocol", AGENT_PROTOCOL, "version", PACKAGE_VERSION), on_hello);
+        json_pack("{s:i, s:s}", "protocol", NINJA_AGENT_PROTOCOL, "version", PACKAGE_VERSION),
+        on_hello);
 }
 
 /*

@@ -15,7 +15,6 @@
 #include "common/error.h"
 #include "host/base/json_lines.h"
 
-#define AGENT_PROTOCOL      3
 #define AGENT_INSTANCE_SIZE 72
 
 struct agent;

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/agent_proto.h"
 #include "host/base/json_text.h"
 #include "host/ctl/checks.h"
 
@@ -130,7 +131,7 @@ static void check_agent(struct checks *checks, const char *name, const struct su
         return;
     }
     check_ok(checks, "agent", name, "agent %s answers (%s), protocol %d", version,
-             agent_hostname(vm->agent), AGENT_PROTOCOL);
+             agent_hostname(vm->agent), NINJA_AGENT_PROTOCOL);
     if (strcmp(version, PACKAGE_VERSION) != 0) {
         check_miss(checks, OPTIONAL, "agent-version", name,
                    "install the same version on both sides", "the agent's version is %s, ours %s",

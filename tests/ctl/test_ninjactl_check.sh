@@ -3,6 +3,8 @@
 # shellcheck source=tests/ctl/vms.sh
 . "$(dirname "$0")/vms.sh"
 
+PROTOCOL=$(sed -n 's/^#define NINJA_AGENT_PROTOCOL //p' "$HERE/../../common/agent_proto.h")
+
 # item ABOUT ITEM: of the last check.
 item() {
     jq -c ".items[] | select(.about == \"$1\" and .item == \"$2\")" <<<"$OUT"
@@ -26,7 +28,7 @@ finds 0 host downtime-limit true true "300 ms"
 finds 0 vm1 vmm-version true true "QEMU 7.2.0"
 finds 0 vm1 blockers true true "nothing in it blocks"
 finds 0 vm1 device true true "with its bypass device"
-finds 0 vm2 agent true true "protocol 3"
+finds 0 vm2 agent true true "protocol $PROTOCOL"
 finds 0 vm2 standby true true "network interface is up"
 finds 0 vm2 link false false "no RDMA port is ACTIVE"
 finds 0 jobs ranks true true "1 MPI job can be switched"

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/agent_proto.h"
 #include "tests/fuzz/agent_bench.h"
 #include "tests/fuzz/fuzz.h"
 
@@ -27,7 +28,8 @@ static void feed(struct bench *bench, const void *bytes, size_t size)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static const char hello[] =
-        "{\"execute\":\"ninja-hello\",\"arguments\":{\"protocol\":3,\"version\":\"0.1.0\"}}\n";
+        "{\"execute\":\"ninja-hello\",\"arguments\":{\"protocol\":" NINJA_AGENT_PROTOCOL_TEXT
+        ",\"version\":\"0.1.0\"}}\n";
     struct bench bench;
     int ranks[2];
     bench_begin(&bench);

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "common/agent_proto.h"
 #include "host/agent/agent_client.h"
 #include "host/agent/guest_command.h"
 #include "host/agent/jobs.h"
@@ -50,7 +51,8 @@ static bool answer(int fd, const char *line)
     } else {
         id = json_integer_value(json_object_get(json, "id"));
         snprintf(text, sizeof(text),
-                 "{\"return\":{\"protocol\":3,\"version\":\"0.1.0\",\"hostname\":\"g\","
+                 "{\"return\":{\"protocol\":" NINJA_AGENT_PROTOCOL_TEXT
+                 ",\"version\":\"0.1.0\",\"hostname\":\"g\","
                  "\"instance\":\"i\",\"seq\":0},\"id\":%lld}\n",
                  (long long)id);
     }

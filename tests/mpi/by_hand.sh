@@ -1,6 +1,7 @@
 # shellcheck shell=bash
 # A coordinator in shell, that takes a job to a state and leaves it there: docs/protocol.md. Needs lib.sh.
 
+AGENT_PROTOCOL=$(sed -n 's/^#define NINJA_AGENT_PROTOCOL //p' "$TOP/common/agent_proto.h")
 EPOCH=0
 
 hand_opens() {
@@ -8,7 +9,7 @@ hand_opens() {
     # shellcheck disable=SC2153 # coproc sets it
     PIDS+=("$HAND_PID")
     exec {TO_AGENT}>&"${HAND[1]}" {FROM_AGENT}<&"${HAND[0]}" # those of a coproc are closed in subshells
-    tell ninja-hello '{"protocol": 3, "version": "by hand"}' >/dev/null
+    tell ninja-hello "{\"protocol\": $AGENT_PROTOCOL, \"version\": \"by hand\"}" >/dev/null
 }
 
 hand_closes() {

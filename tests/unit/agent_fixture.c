@@ -18,6 +18,7 @@
 #include <cmocka.h>
 
 #include "agent_fixture.h"
+#include "common/agent_proto.h"
 
 static int64_t now_ms(void)
 {
@@ -327,8 +328,9 @@ void host_hello(struct host *host, const char *path)
 {
     host_open(host, path);
     json_t *answer = host_ask(
-        host, "{\"execute\":\"ninja-hello\",\"arguments\":{\"protocol\":3,\"version\":\"0.1.0\"}}");
-    assert_int_equal(int_of(json_object_get(answer, "return"), "protocol"), 3);
+        host, "{\"execute\":\"ninja-hello\",\"arguments\":{\"protocol\":" NINJA_AGENT_PROTOCOL_TEXT
+              ",\"version\":\"0.1.0\"}}");
+    assert_int_equal(int_of(json_object_get(answer, "return"), "protocol"), NINJA_AGENT_PROTOCOL);
     json_decref(answer);
 }
 

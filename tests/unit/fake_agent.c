@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/agent_proto.h"
 #include "common/base64.h"
 #include "common/switch_steps.h"
 #include "host/base/timer.h"
@@ -355,7 +356,7 @@ static const struct fake_peer_handler handler = {.on_object = on_object};
 
 void fake_agent_init(struct fake_agent *agent, struct event_base *base, const char *name)
 {
-    *agent = (struct fake_agent){.base = base, .name = name, .protocol = 3};
+    *agent = (struct fake_agent){.base = base, .name = name, .protocol = NINJA_AGENT_PROTOCOL};
     snprintf(agent->instance, sizeof(agent->instance), "%s-1", name);
     agent->interconnects =
         json_pack("{s:[], s:[{s:s, s:s}]}", "rdma", "net", "name", "eth0", "state", "up");

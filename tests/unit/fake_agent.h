@@ -50,7 +50,7 @@ struct fake_agent {
     int64_t back_at; /* ms of the monotonic clock; -1: never */
 
     /* knobs */
-    int protocol;             /* what it speaks: 2 */
+    int protocol;             /* what it speaks: ours */
     bool deaf;                /* answers nothing */
     const char *detach_error; /* the detach scripts fail with that */
     json_t *users;            /* processes that still hold the device; NULL: none */

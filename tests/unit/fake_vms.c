@@ -15,6 +15,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "common/agent_proto.h"
 #include "tests/unit/fake_agent.h"
 #include "tests/unit/fake_qemu.h"
 
@@ -43,7 +44,7 @@ static struct {
     const char *receive; /* of the first VM at eth */
     int breaks;          /* of post-copy: how often the connection breaks */
     int protocol;        /* of the agents */
-} knobs = {.more = "", .eth = "", .protocol = 3};
+} knobs = {.more = "", .eth = "", .protocol = NINJA_AGENT_PROTOCOL};
 
 static void write_cluster_file(const char *dir, int n)
 {

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "agent_fixture.h"
+#include "common/agent_proto.h"
 
 /* What a host says to a running agent, and what it gets; no ranks here. */
 
@@ -110,14 +111,15 @@ static void hello_comes_first(void **state)
     fixture_start(f);
     host_open(&host, f->host_path);
     host_refused(&host, "GenericError", "before ninja-hello", "{\"execute\":\"ninja-jobs\"}");
-    host_refused(&host, "ProtocolMismatch",
-                 "the host speaks protocol 1, the agent (0.1.0) protocol 3",
-                 "{\"execute\":\"ninja-hello\",\"arguments\":{\"protocol\":1,\"version\":\"9\"}}");
+    host_refused(
+        &host, "ProtocolMismatch",
+        "the host speaks protocol 1, the agent (0.1.0) protocol " NINJA_AGENT_PROTOCOL_TEXT,
+        "{\"execute\":\"ninja-hello\",\"arguments\":{\"protocol\":1,\"version\":\"9\"}}");
     host_refused(&host, "GenericError", "before ninja-hello", "{\"execute\":\"ninja-jobs\"}");
     host_refused(&host, "GenericError", "'protocol'", "{\"execute\":\"ninja-hello\"}");
     json_t *answer = host_ask(
-        &host,
-        "{\"execute\":\"ninja-hello\",\"arguments\":{\"protocol\":3,\"version\":\"0.1.0\"}}");
+        &host, "{\"execute\":\"ninja-hello\",\"arguments\":{\"protocol\":" NINJA_AGENT_PROTOCOL_TEXT
+               ",\"version\":\"0.1.0\"}}");
     json_t *hello = json_object_get(answer, "return");
     char name[256];
     assert_int_equal(gethostname(name, sizeof(name)), 0);
@@ -138,7 +140,9 @@ static void hello_comes_first(void **state)
     fixture_stop(f, SIGINT);
     fixture_start(f);
     host_open(&host, f->host_path);
-    answer = host_ask(&host, "{\"execute\":\"ninja-hello\",\"arguments\":{\"protocol\":3}}");
+    answer = host_ask(
+        &host,
+        "{\"execute\":\"ninja-hello\",\"arguments\":{\"protocol\":" NINJA_AGENT_PROTOCOL_TEXT "}}");
     assert_string_not_equal(text_of(json_object_get(answer, "return"), "instance"), instance);
     json_decref(answer);
     host_close(&host);
@@ -171,7 +175,9 @@ static void a_changed_interconnect_is_told(void **state)
     assert_int_equal(silent.len, 0);
     host_do(&silent, "{\"execute\":\"guest-ping\"}");
     assert_int_equal(json_array_size(silent.events), 0);
-    answer = host_ask(&silent, "{\"execute\":\"ninja-hello\",\"arguments\":{\"protocol\":3}}");
+    answer = host_ask(
+        &silent,
+        "{\"execute\":\"ninja-hello\",\"arguments\":{\"protocol\":" NINJA_AGENT_PROTOCOL_TEXT "}}");
     assert_int_equal(int_of(json_object_get(answer, "return"), "seq"), 1);
     json_decref(answer);
     answer = host_ask(&silent, "{\"execute\":\"ninja-events\",\"arguments\":{\"after\":0}}");

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "agent_fixture.h"
+#include "common/agent_proto.h"
 #include "common/jsonline.h"
 #include "guest-agent/channel.h"
 #include "guest-agent/stepargs.h"
@@ -40,7 +41,8 @@ static int rounds(int usual)
 static const char *const lines[] = {
     "{\"execute\":\"guest-sync-delimited\",\"arguments\":{\"id\":5},\"id\":[1]}\n",
     "{\"execute\":\"guest-info\"}\n",
-    "{\"execute\":\"ninja-hello\",\"arguments\":{\"protocol\":3,\"version\":\"0.1.0\"}}\n",
+    "{\"execute\":\"ninja-hello\",\"arguments\":{\"protocol\":" NINJA_AGENT_PROTOCOL_TEXT
+    ",\"version\":\"0.1.0\"}}\n",
     "{\"execute\":\"ninja-events\",\"arguments\":{\"after\":0}}\n",
     "{\"execute\":\"ninja-interconnects\"}\n",
     "{\"execute\":\"ninja-jobs\"}\n",
