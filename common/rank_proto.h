@@ -20,9 +20,9 @@
  * addresses of a rank and a text. What they hold is said at the type, and for a step in
  * common/switch_steps.h; CONNECT comes with a descriptor (SCM_RIGHTS), no other message does.
  *
- * A list of transports, as RELEASE and OPEN have it, is comma-separated. To release: BTL
- * components of Open MPI, or "@bypass" for those that bypass the VMM, "@network" for all that leave
- * the node, "@all" for all but self. To open: BTL components to choose from, each with its
+ * A list of transports, as RELEASE and OPEN have it, is comma-separated and has the names of Open
+ * MPI's components. To release: these, or "@bypass" for those that bypass the VMM, "@network" for
+ * all that leave the node, "@all" for all but self. To open: those to choose from, each with its
  * interfaces if it is to use some only ("tcp:lo+10.0.0.0/8"), or "@best" for those that the job was
  * started with, "@standby" for those of them that do not bypass the VMM, "@previous" for those
  * before RELEASE. A report of RELEASE that FAILED says in its text what is still open, a line each.

@@ -140,7 +140,7 @@ static const struct command table[] = {
     {"ninja-interconnects", ninja_interconnects, 0, ""},
     {"ninja-jobs", ninja_jobs, 0, ""},
     {"ninja-step", ninja_step, 0,
-     " job epoch round step timeout-ms lease-ms release open tables btl addresses "},
+     " job epoch round step timeout-ms lease-ms release open tables transports addresses "},
     {"ninja-detach", ninja_detach, 0, " token device timeout-ms "},
     {"ninja-attach", ninja_attach, 0, " token device timeout-ms "},
 };

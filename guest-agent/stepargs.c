@@ -49,9 +49,9 @@ static bool take_list(json_t *json, const char *key, const char **list, struct n
     *list = json_string_value(json_object_get(json, key));
     size_t len = *list != NULL ? strlen(*list) : 0;
     if (len == 0 || len > MAX_LIST) {
-        return ninja_error_set(err, ERR_BAD_STEP,
-                               "'%s' must be a comma-separated list of BTLs, at most %u bytes", key,
-                               MAX_LIST);
+        return ninja_error_set(
+            err, ERR_BAD_STEP,
+            "'%s' must be a comma-separated list of transports, at most %u bytes", key, MAX_LIST);
     }
     for (size_t i = 0; i < len; i++) {
         if (!isgraph((unsigned char)(*list)[i])) {
@@ -65,7 +65,7 @@ static bool take_list(json_t *json, const char *key, const char **list, struct n
 static bool take_text(json_t *json, struct step_args *args, struct ninja_error *err)
 {
     const char *list;
-    if (!take_list(json, "btl", &list, err)) {
+    if (!take_list(json, "transports", &list, err)) {
         return false;
     }
     snprintf(args->text, sizeof(args->text), "%s", list);

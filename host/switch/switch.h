@@ -27,8 +27,8 @@ enum switch_phase {
 
 struct switch_options {
     const struct cluster *cluster; /* for time-outs and attempts */
-    const char *release;           /* BTLs to let go, as in common/rank_proto.h; copied */
-    const char *reselect;          /* BTLs to choose from; copied */
+    const char *release;           /* transports to let go, as in common/rank_proto.h; copied */
+    const char *reselect;          /* transports to choose from; copied */
     const bool *unmanaged_in;      /* as in struct jobs_query_options */
     bool hold;                     /* stay released until switch_continue() */
     int64_t since_ms;              /* now_ms(), from which the times in its report count */

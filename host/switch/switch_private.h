@@ -118,7 +118,7 @@ void switch_tell_phase(struct transport_switch *sw, enum switch_phase phase);
 #define SWITCH_PREVIOUS "@previous"
 
 /** The list to choose from. */
-void switch_set_reselect(struct transport_switch *sw, const char *btl);
+void switch_set_reselect(struct transport_switch *sw, const char *list);
 /** Goes on with `open`. */
 void switch_begin_reselect(struct transport_switch *sw);
 /** After `open`, `connect` or `verify`. */

@@ -22,9 +22,9 @@
 static const char *const fallbacks[] = {SWITCH_PREVIOUS, "@standby"};
 #define N_FALLBACKS (sizeof(fallbacks) / sizeof(fallbacks[0]))
 
-void switch_set_reselect(struct transport_switch *sw, const char *btl)
+void switch_set_reselect(struct transport_switch *sw, const char *list)
 {
-    char *copy = strdup(btl);
+    char *copy = strdup(list);
     free(sw->reselect);
     sw->reselect = copy;
 }

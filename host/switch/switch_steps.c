@@ -513,7 +513,7 @@ static void add_content(const struct part *part, json_t *arguments)
         break;
     case NINJA_CARRIES_LIST:
         json_object_set_new(
-            arguments, "btl",
+            arguments, "transports",
             json_string(sw->step == NINJA_STEP_RELEASE ? sw->release : sw->reselect));
         break;
     case NINJA_CARRIES_ADDRESSES:

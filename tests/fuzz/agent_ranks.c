@@ -85,7 +85,7 @@ static void give_step(struct bench *bench, const uint8_t *data, size_t size)
         json_pack("{s:s, s:I, s:i, s:s, s:i, s:i, s:{s:[[i,i]]}, s:s, s:[s,s]}", "job",
                   size > 0 && data[0] & 1 ? "K" : "J", "epoch", (json_int_t)epoch, "round",
                   (int)round, "step", ninja_rank_type_name(type), "timeout-ms", 1000, "lease-ms",
-                  1000, "tables", "0", 1, 3, "btl", "tcp,self", "addresses", "QQ==", "QUI=");
+                  1000, "tables", "0", 1, 3, "transports", "tcp,self", "addresses", "QQ==", "QUI=");
     steps_give(bench->agent.jobs, args, &err);
     json_decref(args);
 }

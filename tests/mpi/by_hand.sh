@@ -76,9 +76,9 @@ take_to() {
         round=$((round + 1))
     done
     [ "$1" != QUIET ] || return 0
-    step release $round '{"btl": "@all"}' >/dev/null
+    step release $round '{"transports": "@all"}' >/dev/null
     [ "$1" != RELEASED ] || return 0
-    event=$(step open $round '{"btl": "tcp,self"}')
+    event=$(step open $round '{"transports": "tcp,self"}')
     [ "$1" != OPENED ] || return 0
     addresses=$(jq -c '{addresses: [.ranks | sort_by(.rank)[] | .addresses]}' <<<"$event")
     step connect $round "$addresses" >/dev/null

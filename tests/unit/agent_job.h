@@ -8,9 +8,9 @@
 #include "agent_fixture.h"
 
 /* Further arguments of a step. */
-#define LEASE     ",\"lease-ms\":60000"
-#define NO_TABLES ",\"tables\":{}"
-#define BTL(list) ",\"btl\":\"" list "\""
+#define LEASE            ",\"lease-ms\":60000"
+#define NO_TABLES        ",\"tables\":{}"
+#define TRANSPORTS(list) ",\"transports\":\"" list "\""
 /* A, AB, ABC, ABCD */
 #define ADDRESSES ",\"addresses\":[\"QQ==\",\"QUI=\",\"QUJD\",\"QUJDRA==\"]"
 

@@ -121,7 +121,7 @@ static json_t *rank_report(struct fake_agent *agent, int r, const char *step, js
     struct fake_job *job = agent->job;
     json_t *report = json_pack("{s:i, s:s, s:i, s:s}", "rank", r, "status", "ok", "micros",
                                1000 + r, "text", "");
-    const char *btl = json_string_value(json_object_get(arguments, "btl"));
+    const char *list = json_string_value(json_object_get(arguments, "transports"));
     enum ninja_step number = ninja_step_from_name(step);
     if (!ninja_step_may_come(number, ninja_rank_state_from_name(job->state[r]))) {
         json_object_set_new(report, "status", json_string("stale"));
@@ -153,9 +153,9 @@ static json_t *rank_report(struct fake_agent *agent, int r, const char *step, js
     }
     json_object_set_new(report, "a", row(job->sent[r], job->size));
     if (strcmp(step, "open") == 0) {
-        const char *name = strcmp(btl, "@standby") == 0                                 ? "tcp"
-                           : strcmp(btl, "@best") == 0 || strcmp(btl, "@previous") == 0 ? "openib"
-                                                                                        : btl;
+        const char *name = strcmp(list, "@standby") == 0                                  ? "tcp"
+                           : strcmp(list, "@best") == 0 || strcmp(list, "@previous") == 0 ? "openib"
+                                                                                          : list;
         snprintf(job->transports[r], sizeof(job->transports[r]), "%s", name);
         open_report(job, r, report);
     } else if (strcmp(step, "connect") == 0) {
@@ -201,7 +201,7 @@ static void do_step(struct fake_agent *agent, json_t *request)
 {
     json_t *arguments = json_object_get(request, "arguments");
     const char *step = json_string_value(json_object_get(arguments, "step"));
-    const char *btl = json_string_value(json_object_get(arguments, "btl"));
+    const char *list = json_string_value(json_object_get(arguments, "transports"));
     struct fake_job *job = agent->job;
     if (agent->restart_at != NULL && strcmp(agent->restart_at, step) == 0) {
         agent->restart_at = NULL;
@@ -221,7 +221,7 @@ static void do_step(struct fake_agent *agent, json_t *request)
         fake_peer_error(agent->peer, request, "NoSuchJob", "no rank of the job is here");
         return;
     }
-    fake_log("%s %s%s%s", agent->name, step, btl ? " " : "", btl ? btl : "");
+    fake_log("%s %s%s%s", agent->name, step, list ? " " : "", list ? list : "");
     if (strcmp(step, "stop") == 0) {
         fake_log("%s will release %s and open %s", agent->name,
                  json_string_value(json_object_get(arguments, "release")),

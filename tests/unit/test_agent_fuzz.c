@@ -53,7 +53,7 @@ static const char *const lines[] = {
     "\"drain\","
     "\"timeout-ms\":5,\"tables\":{\"0\":[[1,2],[3,4]],\"1\":[]}}}\n",
     "{\"execute\":\"ninja-step\",\"arguments\":{\"job\":\"J\",\"epoch\":2,\"round\":2,"
-    "\"step\":\"open\",\"timeout-ms\":5,\"btl\":\"@best\"}}\n",
+    "\"step\":\"open\",\"timeout-ms\":5,\"transports\":\"@best\"}}\n",
     "{\"execute\":\"ninja-step\",\"arguments\":{\"job\":\"J\",\"epoch\":2,\"round\":2,"
     "\"step\":\"connect\",\"timeout-ms\":5,\"addresses\":[\"QQ==\",\"QUI=\",\"QUJD\",\"QUJDRA==\"]}"
     "}\n",

@@ -194,11 +194,11 @@ static void the_file_of_addresses_is_closed(void **state)
     start_pair(f, &p);
     int before = descriptors_of(f->agent);
     make_quiet(&p, 1);
-    step(&p.host, 1, 1, "release", BTL("@all"));
+    step(&p.host, 1, 1, "release", TRANSPORTS("@all"));
     all_do(p.rank, 2, NINJA_RANK_RELEASE, 1, 1);
     expect_step(&p.host, "release", 1, 1, 2, "ok");
     for (uint16_t round = 1; round < 20; round++) {
-        step(&p.host, 1, round, "open", BTL("@all"));
+        step(&p.host, 1, round, "open", TRANSPORTS("@all"));
         all_do(p.rank, 2, NINJA_RANK_OPEN, 1, round);
         expect_step(&p.host, "open", 1, round, 2, "ok");
         step(&p.host, 1, round, "connect", ADDRESSES);

@@ -110,7 +110,7 @@ static void a_whole_switch_with_its_tables(void **state)
     expect_step(&p.host, "settle", 7, 1, 2, "ok");
     expect_state(&p.host, 1, "QUIET", 7);
 
-    step(&p.host, 7, 1, "release", BTL("@bypass"));
+    step(&p.host, 7, 1, "release", TRANSPORTS("@bypass"));
     msg = rank_take(p.rank[0], NINJA_RANK_RELEASE);
     assert_string_equal(msg.text, "@bypass");
     ninja_rank_msg_clear(&msg);
@@ -125,7 +125,7 @@ static void a_whole_switch_with_its_tables(void **state)
     expect_state(&p.host, 0, "RELEASED", 7);
     expect_state(&p.host, 1, "RELEASED", 7); /* nobody may take it that it kept them */
 
-    step(&p.host, 7, 1, "open", BTL("@standby"));
+    step(&p.host, 7, 1, "open", TRANSPORTS("@standby"));
     for (int i = 0; i < 2; i++) {
         rank_expect(p.rank[i], NINJA_RANK_OPEN);
         rank_send(p.rank[i], (struct ninja_rank_msg){.type = NINJA_RANK_REPORT,
@@ -275,13 +275,13 @@ static void steps_out_of_order_are_refused(void **state)
     start_pair(f, &p);
     struct host *h = &p.host;
     step_refused(h, "BadStep", "cannot follow", 1, 1, "drain", NO_TABLES);
-    step_refused(h, "BadStep", "cannot follow", 1, 1, "release", BTL("x"));
+    step_refused(h, "BadStep", "cannot follow", 1, 1, "release", TRANSPORTS("x"));
     step_refused(h, "StaleEpoch", "choose a higher one", 0, 1, "stop", LEASE);
     step(h, 5, 1, "stop", LEASE);
     step_refused(h, "BadStep", "stop is still in progress", 5, 1, "drain", NO_TABLES);
     all_do(p.rank, 2, NINJA_RANK_STOP, 5, 1);
     expect_step(h, "stop", 5, 1, 2, "ok");
-    step_refused(h, "BadStep", "cannot follow", 5, 1, "release", BTL("x"));
+    step_refused(h, "BadStep", "cannot follow", 5, 1, "release", TRANSPORTS("x"));
     step_refused(h, "BadStep", "cannot follow", 5, 1, "settle", NO_TABLES);
     step_refused(h, "BadStep", "cannot follow", 6, 1, "drain", NO_TABLES);
     step_refused(h, "StaleEpoch", "has had epoch 5", 4, 1, "drain", NO_TABLES);
@@ -300,21 +300,21 @@ static void steps_out_of_order_are_refused(void **state)
     step(h, 5, 2, "settle", NO_TABLES);
     all_do(p.rank, 2, NINJA_RANK_SETTLE, 5, 2);
     expect_step(h, "settle", 5, 2, 2, "ok");
-    step(h, 5, 2, "release", BTL("@bypass"));
+    step(h, 5, 2, "release", TRANSPORTS("@bypass"));
     all_do(p.rank, 2, NINJA_RANK_RELEASE, 5, 2);
     expect_step(h, "release", 5, 2, 2, "ok");
     step_refused(h, "BadStep", "cannot follow", 5, 2, "resume", "");
     step_refused(h, "BadStep", "cannot follow", 6, 1, "stop", LEASE);
     step_refused(h, "BadStep", "cannot follow", 5, 2, "connect", ADDRESSES);
-    step(h, 5, 2, "open", BTL("@best"));
+    step(h, 5, 2, "open", TRANSPORTS("@best"));
     all_do(p.rank, 2, NINJA_RANK_OPEN, 5, 2);
     expect_step(h, "open", 5, 2, 2, "ok");
     step_refused(h, "BadStep", "cannot follow", 5, 2, "verify", "");
     step(h, 5, 2, "connect", ADDRESSES);
     all_do(p.rank, 2, NINJA_RANK_CONNECT, 5, 2);
     expect_step(h, "connect", 5, 2, 2, "ok");
-    step_refused(h, "BadStep", "cannot follow", 5, 2, "release", BTL("x"));
-    step(h, 5, 3, "open", BTL("@standby"));
+    step_refused(h, "BadStep", "cannot follow", 5, 2, "release", TRANSPORTS("x"));
+    step(h, 5, 3, "open", TRANSPORTS("@standby"));
     all_do(p.rank, 2, NINJA_RANK_OPEN, 5, 3);
     expect_step(h, "open", 5, 3, 2, "ok");
     step(h, 5, 3, "connect", ADDRESSES);
@@ -324,7 +324,7 @@ static void steps_out_of_order_are_refused(void **state)
     all_do(p.rank, 2, NINJA_RANK_VERIFY, 5, 3);
     expect_step(h, "verify", 5, 3, 2, "ok");
     step_refused(h, "BadStep", "cannot follow", 5, 3, "connect", ADDRESSES);
-    step(h, 5, 4, "open", BTL("@previous"));
+    step(h, 5, 4, "open", TRANSPORTS("@previous"));
     all_do(p.rank, 2, NINJA_RANK_OPEN, 5, 4);
     expect_step(h, "open", 5, 4, 2, "ok");
     end_epoch(&p, 5);
@@ -386,9 +386,9 @@ static void bad_arguments_are_refused(void **state)
     step(h, 1, 1, "drain", NO_TABLES);
     all_do(p.rank, 2, NINJA_RANK_DRAIN, 1, 1);
     step(h, 1, 1, "resume", "");
-    step_refused(h, "BadStep", "'btl'", 1, 1, "release", "");
-    step_refused(h, "BadStep", "'btl'", 1, 1, "release", BTL(""));
-    step_refused(h, "BadStep", "'btl'", 1, 1, "open", BTL("a b"));
+    step_refused(h, "BadStep", "'transports'", 1, 1, "release", "");
+    step_refused(h, "BadStep", "'transports'", 1, 1, "release", TRANSPORTS(""));
+    step_refused(h, "BadStep", "'transports'", 1, 1, "open", TRANSPORTS("a b"));
     end_pair(&p);
 }
 
@@ -411,10 +411,10 @@ static void bad_addresses_are_refused(void **state)
     struct pair p;
     start_pair(f, &p);
     make_quiet(&p, 1);
-    step(&p.host, 1, 1, "release", BTL("@all"));
+    step(&p.host, 1, 1, "release", TRANSPORTS("@all"));
     all_do(p.rank, 2, NINJA_RANK_RELEASE, 1, 1);
     expect_step(&p.host, "release", 1, 1, 2, "ok");
-    step(&p.host, 1, 1, "open", BTL("@best"));
+    step(&p.host, 1, 1, "open", TRANSPORTS("@best"));
     all_do(p.rank, 2, NINJA_RANK_OPEN, 1, 1);
     expect_step(&p.host, "open", 1, 1, 2, "ok");
     for (size_t i = 0; i < sizeof(addresses) / sizeof(addresses[0]); i++) {
@@ -586,10 +586,10 @@ static void an_epoch_survives_the_agents_restart(void **state)
     step_refused(&p.host, "StaleEpoch", "has had epoch 4", 3, 1, "resume", "");
     rank_send(p.rank[0], (struct ninja_rank_msg){.type = NINJA_RANK_BYE});
     rank_expect_nothing(p.rank[0], 200);
-    step(&p.host, 4, 1, "release", BTL("@bypass"));
+    step(&p.host, 4, 1, "release", TRANSPORTS("@bypass"));
     all_do(p.rank, 2, NINJA_RANK_RELEASE, 4, 1);
     expect_step(&p.host, "release", 4, 1, 2, "ok");
-    step(&p.host, 4, 1, "open", BTL("@standby"));
+    step(&p.host, 4, 1, "open", TRANSPORTS("@standby"));
     all_do(p.rank, 2, NINJA_RANK_OPEN, 4, 1);
     expect_step(&p.host, "open", 4, 1, 2, "ok");
     step(&p.host, 4, 1, "connect", ADDRESSES);
@@ -630,7 +630,7 @@ static void a_released_epoch_has_no_lease(void **state)
     step(&p.host, 1, 1, "settle", NO_TABLES);
     all_do(p.rank, 2, NINJA_RANK_SETTLE, 1, 1);
     expect_step(&p.host, "settle", 1, 1, 2, "ok");
-    step(&p.host, 1, 1, "release", BTL("@all"));
+    step(&p.host, 1, 1, "release", TRANSPORTS("@all"));
     all_do(p.rank, 2, NINJA_RANK_RELEASE, 1, 1);
     expect_step(&p.host, "release", 1, 1, 2, "ok");
     usleep(2000000);
