@@ -89,9 +89,14 @@ int vms_moved(const struct migration *m)
 {
     int n = 0;
     for (int i = 0; i < m->n; i++) {
-        n += m->vms[i].moves && m->vms[i].vmm->moved;
+        n += m->vms[i].moves && vmm_is_there(m->vms[i].vmm);
     }
     return n;
+}
+
+bool vm_is_committed(const struct migration_vm *vm)
+{
+    return vm->moves && vm->vmm->committed;
 }
 
 void changed(struct migration *m)
@@ -256,7 +261,8 @@ static void end(struct migration *m)
  */
 static bool past_no_return(const struct migration *m)
 {
-    return vms_moved(m) > 0 || m->step == migration_n_steps || migration_steps[m->step].building;
+    return any_vm(m, vm_is_committed) || m->step == migration_n_steps ||
+           migration_steps[m->step].building;
 }
 
 /* Nothing was begun, so there is nothing to take back. */

@@ -95,8 +95,8 @@ static struct migration *make(struct event_base *base, const struct cluster *clu
                                     .stage = STAGES,
                                     .timeline = json_array(),
                                     .arrived_ms = -1};
-        vm->vmm->on_moved = vm_arrived;
-        vm->vmm->on_moved_arg = vm;
+        vm->vmm->on_there = vm_arrived;
+        vm->vmm->on_there_arg = vm;
         for (int s = 0; s < STAGES; s++) {
             vm->stages[s] = -1;
         }
@@ -129,14 +129,14 @@ static size_t step_named(const char *name)
 
 static bool is_on_its_way(const struct migration_vm *vm)
 {
-    return vm->vmm->moved || vm->vmm->on_its_way;
+    return vm->vmm->move != VMM_AT_SOURCE;
 }
 
 /* To be taken to its end, or back. */
 static void recover(struct migration *m)
 {
     if (any_vm(m, is_on_its_way)) {
-        m->taken_back = m->taken_back && vms_moved(m) == 0;
+        m->taken_back = m->taken_back && !any_vm(m, vm_is_committed);
         m->step = step_named("copy");
         m->copy_round = 1;
         run_soon(m);

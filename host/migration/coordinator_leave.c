@@ -269,15 +269,15 @@ static void on_copied(void *arg, const struct ninja_error *err)
     stage_end(vm);
     if (err == NULL) {
         vm_arrived(vm);
-    } else if (vm->vmm->split && !m->cancelling) {
+    } else if (vm->vmm->move == VMM_SPLIT && !m->cancelling) {
         m->suspended = true;
         m->err = *err;
     } else if (!m->cancelling && !m->suspended) {
         ninja_log_warning("%s", err->message);
         m->err = *err;
         cancel_copy(vm);
-        /* While no VM has arrived all can still stay; afterwards all should follow. */
-        if (vms_moved(m) == 0) {
+        /* While no VM is committed all can still stay; afterwards all should follow. */
+        if (!any_vm(m, vm_is_committed)) {
             cancel_all_copies(m);
         }
     }
@@ -286,7 +286,7 @@ static void on_copied(void *arg, const struct ninja_error *err)
 
 static bool is_split(const struct migration_vm *vm)
 {
-    return vm->vmm->split;
+    return vm->vmm->move == VMM_SPLIT;
 }
 
 /* Past the point of no return, for all or for as many as would. */
@@ -360,15 +360,21 @@ static void begin_copy_late(struct migration_vm *vm)
     }
 }
 
+/* Its receiver waits, and has been given nothing. */
+static bool is_prepared(const struct vmm *vmm)
+{
+    return vmm->move == VMM_AT_SOURCE && vmm->to >= 0;
+}
+
 static void begin_copy_round(struct migration *m)
 {
-    bool taken_on = m->taken_on_in[0] != '\0' && m->copy_round == 1;
+    bool adopted = m->taken_on_in[0] != '\0' && m->copy_round == 1;
     m->copy_round++;
     m->cancelling = false;
     gather_begin(&m->gather, m->base, on_round_over, m);
     for (int i = 0; i < m->n; i++) {
         struct migration_vm *vm = &m->vms[i];
-        if (!vm->moves || (vm->vmm->moved && !vm->vmm->split)) {
+        if (!vm->moves || vm->vmm->move == VMM_ARRIVED) {
             continue;
         }
         gather_add(&m->gather);
@@ -376,7 +382,7 @@ static void begin_copy_round(struct migration *m)
         stage_begin(vm, STAGE_COPY);
         if (m->copy_round == 1) {
             vm->vmm->driver->migrate(vm->vmm, on_copied, vm);
-        } else if (taken_on && !vm->vmm->on_its_way) {
+        } else if (adopted && is_prepared(vm->vmm)) {
             begin_copy_late(vm);
         } else {
             vm->vmm->driver->prepare(vm->vmm, m->options.to, on_prepared_again, vm);
@@ -389,7 +395,7 @@ static void take_copies_back(struct migration *m)
 {
     gather_begin(&m->gather, m->base, on_round_over, m);
     for (int i = 0; i < m->n; i++) {
-        if (m->vms[i].moves && m->vms[i].vmm->on_its_way) {
+        if (m->vms[i].moves && vmm_is_between(m->vms[i].vmm)) {
             cancel_copy(&m->vms[i]);
         }
     }

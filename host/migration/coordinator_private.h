@@ -146,7 +146,10 @@ json_t *stage_to_json(const struct migration_vm *vm, json_t *ms);
 const char *stage_name(enum stage stage);
 
 bool any_vm(const struct migration *m, bool (*is)(const struct migration_vm *vm));
+/** How many of the VMs that move run at the destination. */
 int vms_moved(const struct migration *m);
+/** For any_vm(): it moves, and cannot be taken back. */
+bool vm_is_committed(const struct migration_vm *vm);
 /** The site that the VMs that move came from, "several", or empty. */
 const char *came_from(const struct migration *m);
 int timeout_of(const struct migration *m, enum timeout timeout);

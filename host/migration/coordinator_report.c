@@ -35,7 +35,7 @@ static json_t *vm_report(const struct migration_vm *vm)
     json_t *json = json_pack(
         "{s:s, s:s, s:s, s:b, s:b, s:b, s:I, s:I, s:s, s:s}", "name", agent_vm(vm->agent), "from",
         m->cluster->sites[vm->from].name, "at", m->cluster->sites[vm->vmm->site].name, "moved",
-        vm->vmm->moved, "device_before", vm->had_device, "device_after", vm->vmm->has_device,
+        vmm_is_there(vm->vmm), "device_before", vm->had_device, "device_after", vm->vmm->has_device,
         "transferred_bytes", (json_int_t)copy->transferred, "ram_bytes", (json_int_t)copy->total,
         "link", kinds[vm->link], "link_name", vm->link_name);
     json_object_set_new(json, "downtime_ms",

@@ -22,7 +22,7 @@ bool any_moved(const struct migration *m)
 /* Its channel broke with the move, or was not there when a migration was taken on. */
 static bool lacks_agent(const struct migration_vm *vm)
 {
-    return !vm->undecided && (vm->vmm->moved || !agent_is_ready(vm->agent));
+    return !vm->undecided && (vmm_is_there(vm->vmm) || !agent_is_ready(vm->agent));
 }
 
 bool needs_agent(const struct migration *m)
@@ -94,7 +94,7 @@ void begin_finish(struct migration *m)
     gather_begin(&m->gather, m->base, step_gathered, m);
     for (int i = 0; i < m->n; i++) {
         struct migration_vm *vm = &m->vms[i];
-        if (vm->vmm->moved) {
+        if (vmm_is_there(vm->vmm)) {
             gather_add(&m->gather);
             stage_begin(vm, STAGE_FINISH);
             vm->vmm->driver->finish(vm->vmm, on_driver_done, vm);
@@ -148,7 +148,7 @@ void begin_after(struct migration *m)
 /* A VM that is taken back gets what it had; one that is where it is to be, what is there for it. */
 static bool lacks_device(const struct migration_vm *vm)
 {
-    bool is_there = vm->vmm->moved || (!vm->moves && !vm->m->rolling_back);
+    bool is_there = vmm_is_there(vm->vmm) || (!vm->moves && !vm->m->rolling_back);
     return !vm->undecided && vmm_lacks_device(vm->vmm) && (is_there || vm->had_device);
 }
 
@@ -173,7 +173,7 @@ void begin_plug(struct migration *m)
 
 static bool wants_attach(const struct migration_vm *vm)
 {
-    bool left = vm->moves && (vm->vmm->moved || vm->detached);
+    bool left = vm->moves && (vmm_is_there(vm->vmm) || vm->detached);
     return !vm->undecided && vm->vmm->has_device && (left || vm->plugged) &&
            agent_is_ready(vm->agent);
 }
@@ -245,7 +245,7 @@ void begin_link(struct migration *m)
             gather_add(&m->gather);
             stage_begin(vm, STAGE_LINK);
             /* A device that never left is not new: then whatever works will do. */
-            bool stayed = !vm->vmm->moved && vm->stages[STAGE_PLUG] < 0;
+            bool stayed = !vmm_is_there(vm->vmm) && vm->stages[STAGE_PLUG] < 0;
             vm->link_wait = link_wait_start(m->base, vm->agent, stayed ? NULL : vm->standby,
                                             timeout_of(m, TIMEOUT_LINK), on_link, vm);
         }

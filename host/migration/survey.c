@@ -79,8 +79,8 @@ static void on_located(void *arg, const struct ninja_error *err)
         vm_over(ref, err);
         return;
     }
-    if (vm->vmm
-            ->on_its_way) { /* its guest stands still, perhaps: it is asked when it has arrived */
+    if (vmm_is_between(vm->vmm)) {
+        /* Its guest may stand still: it is asked when it has arrived. */
         vm_over(ref, NULL);
         return;
     }

@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "common/log.h"
+
 static const struct vmm_driver *const drivers[] = {&driver_qmp, &driver_local};
 #define DRIVERS (sizeof(drivers) / sizeof(drivers[0]))
 
@@ -18,6 +20,20 @@ const struct vmm_driver *driver_find(const char *name)
 const struct cluster_driver *driver_in_file(size_t i)
 {
     return i < DRIVERS ? &drivers[i]->in_file : NULL;
+}
+
+void vmm_set_move(struct vmm *vmm, enum vmm_move move)
+{
+    static const char *const names[] = {
+        [VMM_AT_SOURCE] = "at the source",
+        [VMM_ON_ITS_WAY] = "on its way",
+        [VMM_SPLIT] = "split",
+        [VMM_ARRIVED] = "arrived",
+    };
+    if (move != vmm->move) {
+        ninja_log_vm(NINJA_LOG_DEBUG, vmm_name(vmm), "%s -> %s", names[vmm->move], names[move]);
+        vmm->move = move;
+    }
 }
 
 void vmm_init(struct vmm *vmm, const struct vmm_driver *driver, struct event_base *base,

@@ -12,10 +12,12 @@
  *                   \__________\________________\___ cancel -> [plug]
  *     adopt ---------------------^----------------^--------^
  *
- * The point of no return is where `moved` becomes true: the VM runs at the destination. With
- * post-copy that is before migrate() ends. If migrate() fails then, with class ERR_OPERATOR, the VM
- * stays `split`: both sides are to be left as they are until migrate() is called again, by whoever
- * adopts it.
+ * How far a VM is on its way is its `move`. With post-copy it runs at the destination before
+ * migrate() ends: it is split. If migrate() fails then, with class ERR_OPERATOR, it stays split:
+ * both sides are to be left as they are until migrate() is called again, by whoever adopts it.
+ *
+ * The point of no return is another matter: `committed` says that cancel() can no longer lead back.
+ * The drivers that there are commit a VM when it runs at the destination.
  */
 #ifndef NINJA_DRIVER_H
 #define NINJA_DRIVER_H
@@ -48,8 +50,8 @@ struct vmm_driver {
 
     /**
      * In place of locate() for a VM whose move was interrupted: looks at both sides how far it is.
-     * Sets `site`, `from`, `to`, `moved` and `has_device`. From there cancel() leads back,
-     * prepare() and migrate() forward, also where its memory is on the way already. Class
+     * Sets `site`, `from`, `to`, `move`, `committed` and `has_device`. From there cancel() leads
+     * back, prepare() and migrate() forward, also where its memory is on the way already. Class
      * ERR_OPERATOR: it cannot be told at which side it is to run; nothing was touched.
      *
      * @param ran_there  it was seen to run at `to`
@@ -70,7 +72,7 @@ struct vmm_driver {
 
     /**
      * Takes back prepare() and migrate(). Afterwards the VM runs at its source, or, if it was too
-     * late, `moved` is set. Class ERR_OPERATOR: it is not safe to say which side is to run.
+     * late, it is committed. Class ERR_OPERATOR: it is not safe to say which side is to run.
      */
     void (*cancel)(struct vmm *vmm, vmm_done done, void *arg);
 
@@ -78,6 +80,14 @@ struct vmm_driver {
     void (*finish)(struct vmm *vmm, vmm_done done, void *arg);
 
     void (*close)(struct vmm *vmm);
+};
+
+/* How far a VM is on its way from a site to another. */
+enum vmm_move {
+    VMM_AT_SOURCE,
+    VMM_ON_ITS_WAY, /* its memory is being sent, or was; it does not run at the destination */
+    VMM_SPLIT,      /* it runs at the destination, where a part of its memory is still missing */
+    VMM_ARRIVED,    /* it runs at the destination, with all of its memory */
 };
 
 /* The part that all drivers have; a driver's own struct begins with it. */
@@ -90,13 +100,12 @@ struct vmm {
     int from;        /* where it ran before it moved; -1: it did not */
     int to;          /* as given to prepare(); -1 before */
     bool has_device; /* whether it has the device of `site` now */
-    bool moved;
-    bool on_its_way; /* as adopt() found it: its memory is being sent, or was */
-    bool split;      /* it moved, but a part of its memory did not yet: migrate() goes on */
+    enum vmm_move move;
+    bool committed; /* it cannot run at `from` again */
 
-    /* If set, called when `moved` becomes true in the middle of migrate(). */
-    void (*on_moved)(void *arg);
-    void *on_moved_arg;
+    /* If set, called when it comes to run at the destination in the middle of migrate(). */
+    void (*on_there)(void *arg);
+    void *on_there_arg;
     struct vmm_progress progress;
 };
 
@@ -115,6 +124,18 @@ static inline const struct cluster_entry *vmm_entry(const struct vmm *vmm)
     return &vmm->cluster->sites[vmm->site].vms[vmm->vm];
 }
 
+/** Whether it runs at the destination, as far as is known. */
+static inline bool vmm_is_there(const struct vmm *vmm)
+{
+    return vmm->move >= VMM_SPLIT;
+}
+
+/** Whether a part of its memory is here, and another there. */
+static inline bool vmm_is_between(const struct vmm *vmm)
+{
+    return vmm->move == VMM_ON_ITS_WAY || vmm->move == VMM_SPLIT;
+}
+
 /** Whether its site has a device for it that is not plugged. */
 static inline bool vmm_lacks_device(const struct vmm *vmm)
 {
@@ -125,6 +146,9 @@ static inline const char *vmm_name(const struct vmm *vmm)
 {
     return vmm->cluster->vms[vmm->vm];
 }
+
+/** For drivers: the one way to change `move`. */
+void vmm_set_move(struct vmm *vmm, enum vmm_move move);
 
 /** For drivers: fills the common part. */
 void vmm_init(struct vmm *vmm, const struct vmm_driver *driver, struct event_base *base,

@@ -109,7 +109,8 @@ static void local_migrate(struct vmm *vmm, vmm_done done, void *arg)
 {
     vmm->from = vmm->site;
     vmm->site = vmm->to;
-    vmm->moved = true;
+    vmm_set_move(vmm, VMM_ARRIVED);
+    vmm->committed = true;
     vmm->progress.downtime_ms = 0;
     end(vmm, done, arg, &no_error);
 }

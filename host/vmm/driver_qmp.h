@@ -77,7 +77,7 @@ struct qmp_vm {
 
 static inline struct peer *source_of(struct qmp_vm *v)
 {
-    return &v->peers[v->vmm.moved ? v->vmm.from : v->vmm.site];
+    return &v->peers[vmm_is_there(&v->vmm) ? v->vmm.from : v->vmm.site];
 }
 
 static inline struct peer *destination_of(struct qmp_vm *v)
@@ -136,8 +136,8 @@ void peers_ask(struct qmp_vm *v, enum op op, vmm_done conclude, vmm_done done, v
 /** What they said, for an error. */
 void peers_describe(struct qmp_vm *v, char *text, size_t size);
 
-/** It runs at the destination. */
-void qmp_vm_arrived(struct qmp_vm *v);
+/** It runs at the destination; split: without a part of its memory. */
+void qmp_vm_is_there(struct qmp_vm *v, bool split);
 /** Looks how far its memory is, and goes on from there. */
 void qmp_vm_ask_progress(struct qmp_vm *v);
 void qmp_vm_ask_progress_in(struct qmp_vm *v, int ms);

@@ -50,7 +50,8 @@ static void adopt_at_source(struct qmp_vm *v, bool on_its_way)
     v->vmm.site = v->vmm.from;
     v->vmm.from = -1;
     v->vmm.has_device = v->peers[v->vmm.site].has_device;
-    v->copying = v->vmm.on_its_way = on_its_way;
+    vmm_set_move(&v->vmm, on_its_way ? VMM_ON_ITS_WAY : VMM_AT_SOURCE);
+    v->copying = on_its_way;
     v->post_copy_begun =
         on_its_way && v->vmm.cluster->post_copy_after >= 0; /* for all that is known */
     v->prepared = v->receiver_is_ours = is(destination_of(v), "inmigrate");
@@ -60,8 +61,9 @@ static void adopt_at_source(struct qmp_vm *v, bool on_its_way)
 static void adopt_at_destination(struct qmp_vm *v, bool split)
 {
     v->vmm.site = v->vmm.to;
-    v->vmm.moved = true;
-    v->vmm.split = v->copying = v->vmm.on_its_way = split;
+    vmm_set_move(&v->vmm, split ? VMM_SPLIT : VMM_ARRIVED);
+    v->vmm.committed = true;
+    v->copying = split;
     v->reconnect_at = now_ms() + qmp_vm_timeout(v, TIMEOUT_RECONNECT);
     v->vmm.has_device = destination_of(v)->has_device;
     op_end(v, v->vmm.site, NULL);
@@ -132,7 +134,7 @@ void qmp_vm_adopt(struct vmm *vmm, int from, int to, bool ran_there, vmm_done do
     vmm->to = to;
     v->copying = v->prepared = v->receiver_is_ours = v->receiver_stays = false;
     v->receiver_ended = v->asked_again = v->post_copy_begun = false;
-    vmm->split = false;
+    vmm_set_move(vmm, VMM_AT_SOURCE);
     v->ran_there = ran_there;
     peers_ask(v, OP_ADOPT, on_adopted, done, arg);
 }

@@ -44,6 +44,7 @@ static void cancel_failed(struct qmp_vm *v, const char *what, const struct ninja
 /* There is nothing left to cancel a second time. */
 static void rolled_back(struct qmp_vm *v)
 {
+    vmm_set_move(&v->vmm, VMM_AT_SOURCE);
     v->vmm.to = -1;
     op_end(v, v->vmm.site, NULL);
 }
@@ -182,8 +183,7 @@ static void on_receiver_status(void *arg, json_t *result, const struct ninja_err
         peer_set_status(peer, result);
     }
     if (strcmp(peer->status, "running") == 0) {
-        qmp_vm_arrived(v);
-        v->vmm.split = v->copying = post_copy_is_on(source_of(v));
+        qmp_vm_is_there(v, post_copy_is_on(source_of(v)));
         op_end(v, v->vmm.site, NULL);
     } else if (v->copying && v->post_copy_begun && now_ms() >= v->give_up_at) {
         cancel_failed(v, "it was told to change sides for post-copy, and did not yet", NULL);
@@ -250,7 +250,7 @@ void qmp_vm_cancel(struct vmm *vmm, vmm_done done, void *arg)
         op_end(v, vmm->site, &err);
     }
     op_begin(v, OP_CANCEL, done, arg);
-    if (vmm->moved || vmm->to < 0) {
+    if (vmm->committed || vmm->to < 0) {
         op_poll(v, 0, nothing_to_cancel, v);
         return;
     }

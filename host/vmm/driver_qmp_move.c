@@ -239,7 +239,8 @@ void qmp_vm_prepare(struct vmm *vmm, int site, vmm_done done, void *arg)
         return;
     }
     vmm->to = site;
-    vmm->moved = false;
+    vmm_set_move(vmm, VMM_AT_SOURCE);
+    vmm->committed = false;
     v->prepared = v->receiver_is_ours = v->receiver_stays = v->copying = false;
     v->receiver_ended = v->post_copy_begun = false;
     v->reconnect_at = 0;
@@ -289,13 +290,14 @@ static void take_progress(struct vmm_progress *progress, json_t *result)
     }
 }
 
-void qmp_vm_arrived(struct qmp_vm *v)
+void qmp_vm_is_there(struct qmp_vm *v, bool split)
 {
     v->vmm.from = v->vmm.site;
     v->vmm.site = v->vmm.to;
-    v->vmm.moved = true;
+    vmm_set_move(&v->vmm, split ? VMM_SPLIT : VMM_ARRIVED);
+    v->vmm.committed = true;
     v->vmm.has_device = false;
-    v->copying = false;
+    v->copying = split;
 }
 
 static void on_last_figures(void *arg, json_t *result, const struct ninja_error *err)
@@ -336,7 +338,7 @@ static void on_start_status(void *arg, json_t *result, const struct ninja_error 
     }
     peer_set_status(peer, result);
     if (strcmp(peer->status, "running") == 0) {
-        qmp_vm_arrived(v);
+        qmp_vm_is_there(v, false);
         end_with_figures(v);
     } else {
         op_poll(v, START_MS, ask_whether_it_runs, v);
@@ -453,5 +455,6 @@ void qmp_vm_migrate(struct vmm *vmm, vmm_done done, void *arg)
         return;
     }
     v->copying = true;
+    vmm_set_move(vmm, VMM_ON_ITS_WAY);
     peer_execute(source_of(v), "migrate", receive_uri(v), on_migrate);
 }

@@ -76,13 +76,12 @@ static void on_destination_status(void *arg, json_t *result, const struct ninja_
     if (err == NULL) {
         peer_set_status(peer, result);
     }
-    if (strcmp(peer->status, "running") == 0 && !v->vmm.moved) {
-        qmp_vm_arrived(v);
-        v->vmm.split = v->copying = true;
+    if (strcmp(peer->status, "running") == 0 && !vmm_is_there(&v->vmm)) {
+        qmp_vm_is_there(v, true);
         v->heard_at = now_ms();
         ninja_log_vm(NINJA_LOG_INFO, vmm_name(&v->vmm), "runs at %s", site_to(v)->name);
-        if (v->vmm.on_moved != NULL) {
-            v->vmm.on_moved(v->vmm.on_moved_arg);
+        if (v->vmm.on_there != NULL) {
+            v->vmm.on_there(v->vmm.on_there_arg);
         }
     }
     qmp_vm_ask_progress_in(v, START_MS);
@@ -104,7 +103,7 @@ void post_copy_progress(struct qmp_vm *v)
     struct peer *source = source_of(v);
     if (strcmp(source->migration, "postcopy-paused") == 0) {
         recover(v);
-    } else if (!v->vmm.moved) {
+    } else if (!vmm_is_there(&v->vmm)) {
         peer_execute(destination_of(v), "query-status", NULL, on_destination_status);
         /* if the connection breaks now, that may never be answered */
         qmp_vm_ask_progress_in(v, RECOVER_MS);
@@ -120,14 +119,15 @@ void post_copy_progress(struct qmp_vm *v)
 
 bool post_copy_ended(struct qmp_vm *v, const struct ninja_error *err)
 {
-    if (!v->vmm.split) {
+    if (v->vmm.move != VMM_SPLIT) {
         return false;
     }
     if (err != NULL) {
         lost(v, source_of(v), err);
         return true;
     }
-    v->vmm.split = v->copying = false;
+    vmm_set_move(&v->vmm, VMM_ARRIVED);
+    v->copying = false;
     op_end(v, v->vmm.site, NULL);
     return true;
 }

@@ -90,19 +90,19 @@ static void begin(struct host *host, uint8_t operation)
     host->pending++;
     if (operation == 0 && located && vmm->has_device) {
         driver->unplug(vmm, on_done, host);
-    } else if (operation == 1 && located && !vmm->moved) {
+    } else if (operation == 1 && located && !vmm_is_there(vmm)) {
         host->prepared = true;
         driver->prepare(vmm, 1 - vmm->site, on_done, host);
-    } else if (operation == 2 && host->prepared && !host->failed && !vmm->moved) {
+    } else if (operation == 2 && host->prepared && !host->failed && !vmm_is_there(vmm)) {
         driver->migrate(vmm, on_done, host);
-    } else if (operation == 2 && vmm->split) {
+    } else if (operation == 2 && vmm->move == VMM_SPLIT) {
         driver->migrate(vmm, on_done, host); /* goes on */
-    } else if (operation == 3 && host->prepared && !vmm->moved) {
+    } else if (operation == 3 && host->prepared && !vmm_is_there(vmm)) {
         host->cancelling = true;
         driver->cancel(vmm, on_done, host);
-    } else if (operation == 4 && vmm->moved && !vmm->split) {
+    } else if (operation == 4 && vmm->move == VMM_ARRIVED) {
         driver->finish(vmm, on_done, host);
-    } else if (operation == 5 && located && !vmm->has_device && !vmm->split) {
+    } else if (operation == 5 && located && !vmm->has_device && vmm->move != VMM_SPLIT) {
         driver->plug(vmm, on_done, host);
     } else {
         host->pending--;

@@ -37,7 +37,9 @@ static enum taken_for taken_for(struct world *world, bool ran_there)
         assert_non_null(strstr(world->err.message, "nothing was touched"));
         return OPERATOR;
     }
-    return world->vmm->moved ? MOVED : world->vmm->on_its_way ? ON_ITS_WAY : AT_SOURCE;
+    return vmm_is_there(world->vmm)             ? MOVED
+           : world->vmm->move == VMM_ON_ITS_WAY ? ON_ITS_WAY
+                                                : AT_SOURCE;
 }
 
 static void what_was_interrupted_is_taken_for_what_it_is(void **state)

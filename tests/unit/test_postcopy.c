@@ -7,7 +7,7 @@
 
 static int moves;
 
-static void on_moved(void *arg)
+static void on_there(void *arg)
 {
     moves++;
 }
@@ -20,7 +20,7 @@ static int begin(void **state)
     world->cluster->timeouts[TIMEOUT_RECONNECT] = 1500;
     world->qemus[IB].copy_ms = 10000; /* without post-copy it would not end */
     moves = 0;
-    world->vmm->on_moved = on_moved;
+    world->vmm->on_there = on_there;
     return 0;
 }
 
@@ -49,8 +49,8 @@ static void change_coordinator(struct world *world)
 
 static void assert_there(const struct world *world)
 {
-    assert_true(world->vmm->moved);
-    assert_false(world->vmm->split);
+    assert_true(vmm_is_there(world->vmm));
+    assert_int_not_equal(world->vmm->move, VMM_SPLIT);
     assert_int_equal(world->vmm->site, ETH);
     assert_string_equal(world->qemus[ETH].status, "running");
     assert_string_equal(world->qemus[IB].migration, "completed");
@@ -102,7 +102,7 @@ static void it_waits_for_as_many_passes_as_asked_for(void **state)
     world->qemus[IB].copy_ms = 300;
     locate_and_prepare(world);
     assert_string_equal(go_on(world), ""); /* the first pass was enough */
-    assert_true(world->vmm->moved);
+    assert_true(vmm_is_there(world->vmm));
     assert_int_equal(fake_log_count("ib migrate-start-postcopy"), 0);
 }
 
@@ -176,12 +176,12 @@ static void a_connection_that_stays_broken_is_for_the_operator(void **state)
     world->cluster->timeouts[TIMEOUT_RECOVER] = 500;
     assert_string_equal(go_on(world), "Operator");
     assert_non_null(strstr(world->err.message, "ninjactl resume"));
-    assert_true(world->vmm->moved && world->vmm->split);
+    assert_true(world->vmm->move == VMM_SPLIT && world->vmm->committed);
     /* another coordinator takes it on, and does not come before the attempt is over */
     change_coordinator(world);
     world->cluster->timeouts[TIMEOUT_RECOVER] = 10000;
     assert_string_equal(adopt(world, true), "");
-    assert_true(world->vmm->moved && world->vmm->split);
+    assert_true(world->vmm->move == VMM_SPLIT && world->vmm->committed);
     int64_t begin = now_ms();
     driver_qmp.prepare(world->vmm, ETH, on_done, world);
     assert_string_equal(wait_for_it(world), "");
@@ -225,9 +225,9 @@ static void what_has_changed_sides_is_not_taken_back(void **state)
     }
     world->qemus[IB].rest_ms = 1000;
     assert_string_equal(cancel(world), "");
-    assert_true(world->vmm->moved);
+    assert_true(vmm_is_there(world->vmm));
     nothing_was_ended();
-    if (world->vmm->split) {
+    if (world->vmm->move == VMM_SPLIT) {
         assert_string_equal(go_on(world), "");
     }
     assert_there(world);
@@ -245,9 +245,9 @@ static void what_may_have_changed_sides_is_not_taken_back(void **state)
     }
     change_coordinator(world);
     assert_string_equal(adopt(world, false), "");
-    assert_true(world->vmm->on_its_way);
+    assert_true(vmm_is_between(world->vmm));
     assert_string_equal(cancel(world), "");
-    assert_true(world->vmm->moved);
+    assert_true(vmm_is_there(world->vmm));
     nothing_was_ended();
 }
 
