@@ -21,10 +21,10 @@ struct rank_conn;
 struct ranks *ranks_new(struct event_base *base, struct jobs *jobs, const char *path,
                         struct ninja_error *err);
 
-/** Ends all connections, without a word to the jobs, and removes the socket's file. */
 /** Whether an agent before this one was lost so lately that its ranks may not be back yet. */
-bool ranks_may_return(const struct ranks *ranks);
+bool ranks_may_return(const struct ranks *server);
 
+/** Ends all connections, without a word to the jobs, and removes the socket's file. */
 void ranks_free(struct ranks *server);
 
 /**
