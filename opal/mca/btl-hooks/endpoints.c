@@ -367,11 +367,14 @@ bool endpoints_verify(const bool *peers, size_t n)
     return ok;
 }
 
-static ompi_proc_t *refilled_of(uint32_t rank)
+/* The BTLs by which the process of that rank, which was connected again, is sent to; NULL: none. */
+static mca_bml_base_btl_array_t *ways_to(uint32_t rank, ompi_proc_t **proc)
 {
     for (size_t i = 0; i < n_refilled; i++) {
-        if (refilled[i]->super.proc_name.vpid == rank) {
-            return refilled[i];
+        mca_bml_base_endpoint_t *endpoint = *endpoint_of(refilled[i]);
+        if (refilled[i]->super.proc_name.vpid == rank && endpoint != NULL) {
+            *proc = refilled[i];
+            return &endpoint->btl_send;
         }
     }
     return NULL;
@@ -390,13 +393,13 @@ static bool is_one_of(const mca_btl_base_module_t *btl, mca_btl_base_module_t *c
 
 bool endpoints_narrow(uint32_t rank, mca_btl_base_module_t *const *kept, size_t n)
 {
-    ompi_proc_t *proc = refilled_of(rank);
-    mca_bml_base_endpoint_t *endpoint = proc != NULL ? *endpoint_of(proc) : NULL;
-    size_t n_send = endpoint != NULL ? mca_bml_base_btl_array_get_size(&endpoint->btl_send) : 0;
+    ompi_proc_t *proc;
+    mca_bml_base_btl_array_t *ways = ways_to(rank, &proc);
+    size_t n_send = ways != NULL ? mca_bml_base_btl_array_get_size(ways) : 0;
     mca_bml_base_btl_t *dropped = calloc(n_send + 1, sizeof(*dropped));
     size_t n_dropped = 0;
     for (size_t i = 0; dropped != NULL && i < n_send; i++) {
-        mca_bml_base_btl_t *by = mca_bml_base_btl_array_get_index(&endpoint->btl_send, i);
+        mca_bml_base_btl_t *by = mca_bml_base_btl_array_get_index(ways, i);
         if (!is_one_of(by->btl, kept, n)) {
             dropped[n_dropped++] = *by; /* the array closes up when one is taken out of it */
         }
@@ -412,12 +415,12 @@ bool endpoints_narrow(uint32_t rank, mca_btl_base_module_t *const *kept, size_t 
 
 bool endpoints_way_to(uint32_t rank, mca_bml_base_btl_t *by)
 {
-    ompi_proc_t *proc = refilled_of(rank);
-    mca_bml_base_endpoint_t *endpoint = proc != NULL ? *endpoint_of(proc) : NULL;
-    if (endpoint == NULL || mca_bml_base_btl_array_get_size(&endpoint->btl_send) == 0) {
+    ompi_proc_t *proc;
+    mca_bml_base_btl_array_t *ways = ways_to(rank, &proc);
+    if (ways == NULL || mca_bml_base_btl_array_get_size(ways) == 0) {
         return false;
     }
-    *by = *mca_bml_base_btl_array_get_index(&endpoint->btl_send, 0);
+    *by = *mca_bml_base_btl_array_get_index(ways, 0);
     return true;
 }
 
