@@ -30,7 +30,6 @@ void btl_hooks_open(const char *bypass)
     selection_open(bypass);
     interfaces_open();
     modex_open();
-    other_jobs_open();
     verify_open();
 }
 

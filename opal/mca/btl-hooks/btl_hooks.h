@@ -99,14 +99,6 @@ void btl_verify_attend(void);
 void btl_settle(void);
 
 /**
- * Whether this job is being connected to another one (MPI_Comm_spawn, MPI_Comm_accept,
- * MPI_Comm_connect), until btl_job_is_connected() says that the communicator is made. Nothing must
- * be released meanwhile.
- */
-bool btl_job_connects(void);
-void btl_job_is_connected(void);
-
-/**
  * Makes progress in the transports. Where other threads may run, it does nothing else: a collective
  * or a communicator that one of them has begun would otherwise send its first messages from here.
  */
@@ -118,13 +110,5 @@ struct btl_use {
     uint32_t peers;
 };
 size_t btl_in_use(struct btl_use *use, size_t max);
-
-/**
- * Looks for descriptors and mappings of VMM-bypass devices that this process still holds.
- *
- * @param text  filled with a line for each
- * @return how many there are
- */
-size_t btl_open_devices(char *text, size_t size);
 
 #endif

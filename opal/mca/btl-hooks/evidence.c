@@ -1,5 +1,6 @@
-/* What this process still holds of a VMM-bypass device, by its own descriptors and mappings. */
-#include "internal.h"
+#include "evidence.h"
+
+#include "opal_config.h"
 
 #include <dirent.h>
 #include <stdarg.h>
@@ -122,7 +123,7 @@ static size_t look_at_mappings(struct text *text)
     return found;
 }
 
-size_t btl_open_devices(char *text, size_t size)
+size_t evidence_open_devices(char *text, size_t size)
 {
     struct text to = {text, size};
     text[0] = '\0';

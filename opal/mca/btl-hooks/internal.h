@@ -50,16 +50,6 @@ void selection_remember(void);
 /** Whether a list stands for what was in use before, with its interfaces. */
 bool selection_is_previous(const char *list);
 
-/* --- evidence.c --- */
-/**
- * Visits each open descriptor with what it is open on.
- *
- * @return false, with errno: they cannot be listed
- */
-bool evidence_for_each_descriptor(void (*visit)(int fd, const char *target, void *arg), void *arg);
-/** The RDMA devices that this process has open, to be freed with opal_argv_free(). */
-char **evidence_devices(void);
-
 /* --- interfaces.c --- */
 /** Between the components' registration and their opening: sets the interfaces of the entries. */
 bool interfaces_choose(char **entries, char *why, size_t size);
@@ -171,9 +161,5 @@ void verify_job_waits(bool waits);
 bool verify_process(uint32_t rank, mca_bml_base_btl_array_t *btls);
 /** What was begun is over, as the BTLs are going to be closed. */
 void verify_forget(void);
-
-/* --- other_jobs.c --- */
-/** Follows how this job is connected to others, until the process ends. */
-void other_jobs_open(void);
 
 #endif

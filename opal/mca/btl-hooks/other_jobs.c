@@ -4,13 +4,15 @@
  * MPI_Comm_spawn, MPI_Comm_accept and MPI_Comm_connect tie this job to another one. Open MPI does
  * it by PMIx: the first ranks of both find each other by PMIx_Publish and PMIx_Lookup, then all
  * come to PMIx_Connect, from when on they know each other's addresses. Those must not change until
- * there is a communicator, of which the drain knows.
+ * there is an intercommunicator, of which the drain knows; the PML is told of each one.
  *
  * These calls wait in PMIx, for the other job perhaps for long, and make no progress meanwhile:
  * this rank would not come to a safe point, while those who wait for it are held in theirs. So
  * another thread waits.
  */
-#include "internal.h"
+#include "other_jobs.h"
+
+#include "ompi_config.h"
 
 #include "gate.h"
 
@@ -18,12 +20,15 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include "ompi/communicator/communicator.h"
+#include "ompi/mca/pml/pml.h"
 #include "opal/mca/pmix/pmix.h"
 #include "opal/runtime/opal_progress.h"
 
 static struct {
     opal_pmix_base_module_connect_fn_t connect;
     opal_pmix_base_module_lookup_fn_t lookup;
+    mca_pml_base_module_add_comm_fn_t add_comm;
     volatile bool connecting;
 } jobs;
 
@@ -92,14 +97,18 @@ static int lookup(opal_list_t *data, opal_list_t *info)
     return run_while_progressing(&call);
 }
 
-bool btl_job_connects(void)
+static int add_comm(ompi_communicator_t *comm)
 {
-    return jobs.connecting;
+    int rc = jobs.add_comm(comm);
+    if (OMPI_COMM_IS_INTER(comm)) {
+        jobs.connecting = false;
+    }
+    return rc;
 }
 
-void btl_job_is_connected(void)
+bool other_jobs_are_connecting(void)
 {
-    jobs.connecting = false;
+    return jobs.connecting;
 }
 
 void other_jobs_open(void)
@@ -109,5 +118,7 @@ void other_jobs_open(void)
     if (jobs.connect != NULL && jobs.lookup != NULL) {
         opal_pmix.connect = connect_jobs;
         opal_pmix.lookup = lookup;
+        jobs.add_comm = mca_pml.pml_add_comm;
+        mca_pml.pml_add_comm = add_comm;
     }
 }

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "evidence.h"
 #include "opal/mca/base/mca_base_component_repository.h"
 #include "opal/util/argv.h"
 

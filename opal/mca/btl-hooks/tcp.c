@@ -27,6 +27,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "evidence.h"
 #include "gate.h"
 #include "opal/util/argv.h"
 #include "tcp_private.h"

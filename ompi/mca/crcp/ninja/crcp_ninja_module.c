@@ -22,6 +22,7 @@
 #include "ompi/runtime/mpiruntime.h"
 #include "opal/mca/btl-hooks/btl_hooks.h"
 #include "opal/mca/btl-hooks/gate.h"
+#include "opal/mca/btl-hooks/other_jobs.h"
 #include "opal/threads/mutex.h"
 #include "opal/runtime/opal_progress.h"
 
@@ -84,6 +85,7 @@ static bool start(char *why, size_t size)
         return false;
     }
     btl_hooks_open(ninja_params.bypass);
+    other_jobs_open();
     if (!steps_open(why, size) || !gate_threads(why, size) || !watchdog_open(why, size) ||
         !lookout_open(has_helper(), why, size)) {
         watchdog_close();

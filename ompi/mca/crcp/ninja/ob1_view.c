@@ -27,7 +27,6 @@
 
 #include "ob1_private.h"
 #include "opal/align.h"
-#include "opal/mca/btl-hooks/btl_hooks.h"
 #include "ompi/mca/pml/base/base.h"
 #include "ompi/proc/proc.h"
 #include "ompi/runtime/params.h"
@@ -38,7 +37,6 @@ static struct {
     size_t ranks;
     uint16_t *ended_sent; /* by rank: the share of communicators that were freed */
     uint16_t *ended_received;
-    mca_pml_base_module_add_comm_fn_t add_comm;
     mca_pml_base_module_del_comm_fn_t del_comm;
 } view;
 
@@ -74,15 +72,6 @@ static void add_counts(const struct ob1_comm *comm, uint16_t *sent, uint16_t *re
             received[rank_of(peer->proc)] += (uint16_t)(peer->expected_sequence - 1);
         }
     }
-}
-
-static int add_comm(ompi_communicator_t *comm)
-{
-    int rc = view.add_comm(comm);
-    if (OMPI_COMM_IS_INTER(comm)) {
-        btl_job_is_connected();
-    }
-    return rc;
 }
 
 /* A communicator may end in another thread while its counts are added up. */
@@ -383,12 +372,6 @@ static bool communicator_can_move(ompi_communicator_t *comm, char *why, size_t s
 bool ob1_can_drain(char *why, size_t size)
 {
     int i = 0;
-    if (btl_job_connects()) {
-        snprintf(why, size,
-                 "the job is just being connected to another one (MPI_Comm_spawn, MPI_Comm_accept "
-                 "or MPI_Comm_connect)");
-        return false;
-    }
     for (ompi_communicator_t *comm; (comm = next_comm(&i)) != NULL;) {
         if (!communicator_can_move(comm, why, size)) {
             return false;
@@ -449,8 +432,6 @@ const char *ob1_view_open(size_t ranks)
         return "out of memory";
     }
     view.ranks = ranks;
-    view.add_comm = mca_pml.pml_add_comm;
-    mca_pml.pml_add_comm = add_comm;
     view.del_comm = mca_pml.pml_del_comm;
     mca_pml.pml_del_comm = del_comm_and_keep_its_counts;
     return NULL;
@@ -459,7 +440,6 @@ const char *ob1_view_open(size_t ranks)
 void ob1_view_close(void)
 {
     if (view.del_comm != NULL) {
-        mca_pml.pml_add_comm = view.add_comm;
         mca_pml.pml_del_comm = view.del_comm;
         view.del_comm = NULL;
     }

@@ -30,7 +30,9 @@
 #include "ob1_view.h"
 #include "ompi/mca/rte/rte.h"
 #include "opal/mca/btl-hooks/btl_hooks.h"
+#include "opal/mca/btl-hooks/evidence.h"
 #include "opal/mca/btl-hooks/gate.h"
+#include "opal/mca/btl-hooks/other_jobs.h"
 
 #define DEFAULT_LEASE_MS 10000
 
@@ -231,11 +233,22 @@ static void stop(const struct ninja_rank_msg *msg)
     rank.underway = NINJA_RANK_STOP;
 }
 
+static bool can_move(char *why, size_t size)
+{
+    if (other_jobs_are_connecting()) {
+        snprintf(why, size,
+                 "the job is just being connected to another one (MPI_Comm_spawn, MPI_Comm_accept "
+                 "or MPI_Comm_connect)");
+        return false;
+    }
+    return ob1_can_drain(why, size) && windows_can_move(why, size);
+}
+
 static void end_of_stop(void)
 {
     char why[256];
     rank.underway = 0;
-    if (ob1_can_drain(why, sizeof(why)) && windows_can_move(why, sizeof(why))) {
+    if (can_move(why, sizeof(why))) {
         report_sent();
     } else {
         set_state(NINJA_RANK_RUNNING);
@@ -276,7 +289,7 @@ static void release(const struct ninja_rank_msg *msg)
         report_text(NINJA_RANK_FAILED, text);
         return;
     }
-    bool all_closed = btl_open_devices(text, sizeof(text)) == 0;
+    bool all_closed = evidence_open_devices(text, sizeof(text)) == 0;
     if (!all_closed) {
         /* the transports are gone all the same: only open leads on */
         set_state(NINJA_RANK_RELEASED);
