@@ -26,11 +26,11 @@ cat >"$DIR/sample" <<'EOF'
 ==1== 8 bytes in 1 blocks are definitely lost in loss record 24 of 100
 ==1==    at 0x48417B4: malloc (in /usr/libexec/valgrind/vgpreload_memcheck-amd64-linux.so)
 ==1==    by 0x4A3C9A9: strdup (strdup.c:42)
-==1==    by 0x7AE4270: drain_open (drain.c:36)
+==1==    by 0x7AE4270: ob1_drain_open (ob1_drain.c:36)
 ==1==
 ==1== Invalid read of size 4
 ==1==    at 0x4C905DE: mca_base_component_to_string (in /usr/lib/x86_64-linux-gnu/libopen-pal.so.40.30.2)
-==1==    by 0x7AE4270: drain_open (drain.c:36)
+==1==    by 0x7AE4270: ob1_drain_open (ob1_drain.c:36)
 ==1==
 ==1== Syscall param sendmsg(msg.msg_iov[0]) points to uninitialised byte(s)
 ==1==    at 0x4AA8C4D: __libc_sendmsg (sendmsg.c:28)

@@ -89,8 +89,8 @@ enum btl_verdict {
 };
 enum btl_verdict btl_verdict(void);
 
-/** What was left out, what went wrong, or what is waited for; empty: nothing. */
-void btl_verify_describe(enum btl_verdict verdict, char *text, size_t size);
+/** By the last verdict, what was left out, went wrong, or is waited for; empty: nothing. */
+void btl_verify_describe(char *text, size_t size);
 
 /** Answers peers that verify. With btl_progress(), from btl_connect() until the job goes on. */
 void btl_verify_attend(void);

@@ -48,6 +48,7 @@ static struct {
     mca_btl_base_module_error_cb_fn_t on_error; /* the PML's */
     uint32_t round;                             /* a descriptor of an earlier one means nothing */
     enum phase phase;
+    enum btl_verdict verdict; /* the last one */
     struct probe *probes;
     size_t n_probes;
     size_t in_flight[NOTES_MAX_WAYS];
@@ -121,6 +122,7 @@ static void forget_probes(void)
     memset(verify.in_flight, 0, sizeof(verify.in_flight));
     verify.wrong[0] = '\0';
     verify.phase = PROBING;
+    verify.verdict = BTL_WAITING;
     verify.reached_ms = 0;
     verify.round++;
 }
@@ -349,7 +351,8 @@ enum btl_verdict btl_verdict(void)
 {
     btl_verify_attend();
     send_some();
-    return verify.phase == PROBING ? of_probes() : of_narrowing();
+    verify.verdict = verify.phase == PROBING ? of_probes() : of_narrowing();
+    return verify.verdict;
 }
 
 /* --- what is said of it ------------------------------------------------------------------- */
@@ -404,10 +407,10 @@ static void describe_waiting(char *text, size_t size)
              missing, verify.n_probes, verify.probes[first].rank, btl);
 }
 
-void btl_verify_describe(enum btl_verdict verdict, char *text, size_t size)
+void btl_verify_describe(char *text, size_t size)
 {
     text[0] = '\0';
-    if (verdict == BTL_REACHED) {
+    if (verify.verdict == BTL_REACHED) {
         describe_left_out(text, size);
     } else if (verify.wrong[0] != '\0') {
         snprintf(text, size, "%s", verify.wrong);

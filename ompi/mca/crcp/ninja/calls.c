@@ -2,11 +2,11 @@
  * Theory of operation
  *
  * With MPI_THREAD_MULTIPLE other threads may be inside MPI when one comes to the safe point. What
- * leads to a transport is put behind the gate: the functions of the PML, the delivery of messages
- * to it, and the BTLs' progress functions (which btl_hooks_gate() sees to).
+ * leads to a transport is put behind the gate: here the functions of the PML, and by its row of
+ * struct transport_layer whatever else does.
  *
  * The end of a communicator touches no transport, and may come from where it must not wait, such as
- * the event loop; it shares a lock with the drain (ob1_view.c).
+ * the event loop; who counts messages has a lock of its own for it (ob1_view.c).
  *
  * A call of the PML must end for the gate to be shut. So the blocking ones are done as a
  * nonblocking call, behind the gate, and a wait in front of it.
@@ -26,9 +26,8 @@
 #include "ompi/mca/pml/pml.h"
 #include "ompi/message/message.h"
 #include "ompi/request/request.h"
-#include "opal/mca/btl-hooks/btl_hooks.h"
 #include "opal/mca/btl-hooks/gate.h"
-#include "opal/mca/btl/btl.h"
+#include "transport_layer.h"
 
 static mca_pml_base_module_t pml; /* as it was */
 
@@ -45,6 +44,16 @@ static mca_pml_base_module_t pml; /* as it was */
 static int add_comm(ompi_communicator_t *comm)
 {
     BEHIND_GATE(pml.pml_add_comm(comm));
+}
+
+static int add_procs(ompi_proc_t **procs, size_t n)
+{
+    BEHIND_GATE(pml.pml_add_procs(procs, n));
+}
+
+static int del_procs(ompi_proc_t **procs, size_t n)
+{
+    BEHIND_GATE(pml.pml_del_procs(procs, n));
 }
 
 static int start(size_t count, ompi_request_t **requests);
@@ -75,7 +84,7 @@ static int irecv_init(void *buf, size_t count, ompi_datatype_t *type, int src, i
                                   request));
 }
 
-/* ob1 may put a new request in the place of one whose last message is not out yet. */
+/* The PML may put a new request in the place of one whose last message is not out yet. */
 static int start(size_t count, ompi_request_t **requests)
 {
     BEHIND_GATE(start_behind_gate(pml.pml_start(count, requests), count, requests));
@@ -112,8 +121,8 @@ static int gated_improbe(int src, int tag, ompi_communicator_t *comm, int *match
 }
 
 /*
- * A thread that only ever probes must come to the safe point, too. The progress that ob1 makes in a
- * probe does not lead there, as it is behind the gate.
+ * A thread that only ever probes must come to the safe point, too. The progress that the PML makes
+ * in a probe does not lead there, as it is behind the gate.
  */
 static int iprobe(int src, int tag, ompi_communicator_t *comm, int *matched,
                   ompi_status_public_t *status)
@@ -195,6 +204,8 @@ static void gate_the_pml(void)
 {
     pml = mca_pml;
     mca_pml.pml_add_comm = add_comm;
+    mca_pml.pml_add_procs = add_procs;
+    mca_pml.pml_del_procs = del_procs;
     mca_pml.pml_isend_init = isend_init;
     mca_pml.pml_irecv_init = irecv_init;
     mca_pml.pml_start = start;
@@ -210,54 +221,7 @@ static void gate_the_pml(void)
     mca_pml.pml_mprobe = mprobe;
 }
 
-/* --- deliveries --------------------------------------------------------------------------- */
-
-#define PML_TAGS 0x10 /* ob1 uses the first nine of its framework's */
-
-static mca_btl_active_message_callback_t deliveries[PML_TAGS];
-
-/*
- * Delivered from a progress function, the thread is inside already. From the event loop it is not;
- * and it must not wait, as it would keep all others from the event loop.
- */
-static void deliver(mca_btl_base_module_t *btl, mca_btl_base_tag_t tag,
-                    mca_btl_base_descriptor_t *descriptor, void *cbdata)
-{
-    gate_enter_regardless();
-    deliveries[tag - MCA_BTL_TAG_PML].cbfunc(btl, tag, descriptor, cbdata);
-    gate_leave();
-}
-
-static void gate_deliveries(void)
-{
-    for (int i = 0; i < PML_TAGS; i++) {
-        mca_btl_active_message_callback_t *entry =
-            &mca_btl_base_active_message_trigger[MCA_BTL_TAG_PML + i];
-        if (entry->cbfunc != NULL && entry->cbfunc != deliver) {
-            deliveries[i] = *entry;
-            entry->cbfunc = deliver;
-        }
-    }
-}
-
-/* --- processes ---------------------------------------------------------------------------- */
-
-/* ob1 registers its deliveries again whenever it gets to know processes. */
-static int add_procs(ompi_proc_t **procs, size_t n)
-{
-    gate_enter();
-    int rc = pml.pml_add_procs(procs, n);
-    gate_deliveries();
-    gate_leave();
-    return rc;
-}
-
-static int del_procs(ompi_proc_t **procs, size_t n)
-{
-    BEHIND_GATE(pml.pml_del_procs(procs, n));
-}
-
-bool calls_gate(char *why, size_t size)
+bool calls_gate(const struct transport_layer *layer, char *why, size_t size)
 {
     if (gate_is_built()) {
         return true;
@@ -266,9 +230,6 @@ bool calls_gate(char *why, size_t size)
         return false;
     }
     gate_the_pml();
-    mca_pml.pml_add_procs = add_procs;
-    mca_pml.pml_del_procs = del_procs;
-    gate_deliveries();
-    btl_hooks_gate();
+    layer->gate();
     return true;
 }

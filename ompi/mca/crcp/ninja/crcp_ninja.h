@@ -3,14 +3,17 @@
  *
  *     crcp_ninja_component.c   the component and its MCA parameters
  *     crcp_ninja_module.c      start, end, and the safe point inside MPI's progress
- *     calls.c                  with several threads: what leads to a transport, behind a gate
+ *     calls.c                  with several threads: the functions of the PML, behind a gate
  *     lookout.c                a thread that waits for the agent, and if wanted serves it
  *     agent_link.c             the connection to the agent
  *     steps.c                  the state of this rank, and what it does at each step of a switch
- *     drain.c                  when nothing is in flight
- *     ob1_view.c               what of that is inside pml/ob1
  *     watchdog.c               says so when a step hangs in what Open MPI brings
  *     windows.c                one-sided communication
+ *     transport_layer.c        the table of what a step does, by the PML of the job; its rows:
+ *     ob1_layer.c                  pml/ob1 with BTLs
+ *     ob1_drain.c                  when nothing of ob1's messages is in flight
+ *     ob1_view.c                   counts, requests and headers inside ob1
+ *     ob1_gate.c                   with several threads: what leads from BTLs into ob1
  */
 #ifndef NINJA_CRCP_NINJA_H
 #define NINJA_CRCP_NINJA_H
@@ -20,6 +23,8 @@
 #include <stdint.h>
 
 #include "common/rank_proto.h"
+
+struct transport_layer;
 
 /* --- crcp_ninja_component.c: the MCA parameters, and the stream for messages --- */
 struct ninja_params {
@@ -53,7 +58,7 @@ int ninja_module_safe_point(void);
 /* --- calls.c --- */
 
 /** For several threads inside MPI: builds the gate, for good. Called before there are others. */
-bool calls_gate(char *why, size_t size);
+bool calls_gate(const struct transport_layer *layer, char *why, size_t size);
 
 /* --- lookout.c --- */
 
@@ -88,7 +93,8 @@ bool agent_link_send_apart(const struct ninja_rank_msg *msg);
 void agent_link_wait(int milliseconds);
 
 /* --- steps.c --- */
-bool steps_open(char *why, size_t size);
+/** @param layer  what the steps do; it has been started */
+void steps_open(const struct transport_layer *layer);
 void steps_close(void);
 /** Does what the agent asks until this rank may go back to the application. */
 void steps_serve(void);
@@ -96,24 +102,6 @@ void steps_serve(void);
 void steps_finish(void);
 enum ninja_rank_state steps_state(void);
 uint32_t steps_epoch(void);
-
-/* --- drain.c --- */
-bool drain_open(void);
-void drain_close(void);
-
-/** Begins a drain: the counts that the peers sent. Pairs of (rank, count). */
-void drain_expect(const struct ninja_rank_pair *sent, uint32_t n);
-/** The second part: the unmatched rendezvous that the peers hold. */
-void drain_settle(const struct ninja_rank_pair *held, uint32_t n);
-/** Makes progress once. True when the part that was begun has been reached and is stable. */
-bool drain_step(void);
-/** Says what the drain still waits for. */
-void drain_describe(char *text, size_t size);
-/** Tables for the reports, of malloc'ed pairs; NULL and n 0 if all are zero. */
-struct ninja_rank_pair *drain_sent(uint32_t *n);
-struct ninja_rank_pair *drain_held(uint32_t *n);
-/** By rank, whether it and this one have ever exchanged messages. Borrowed until the next call. */
-const bool *drain_peers(size_t *n);
 
 /* --- watchdog.c --- */
 bool watchdog_open(char *why, size_t size);

@@ -16,19 +16,20 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "ob1_view.h"
 #include "ompi/constants.h"
+#include "ompi/mca/pml/base/base.h"
 #include "ompi/mca/rte/rte.h"
 #include "ompi/runtime/mpiruntime.h"
-#include "opal/mca/btl-hooks/btl_hooks.h"
 #include "opal/mca/btl-hooks/gate.h"
 #include "opal/mca/btl-hooks/other_jobs.h"
 #include "opal/threads/mutex.h"
 #include "opal/runtime/opal_progress.h"
+#include "transport_layer.h"
 
 static volatile bool called;
 static bool serving; /* by one thread */
 static bool active;
+static const struct transport_layer *layer; /* that of the job's PML */
 
 bool ninja_module_serve(void)
 {
@@ -74,24 +75,26 @@ static bool gate_threads(char *why, size_t size)
         return true;
     }
     opal_set_using_threads(true);
-    return calls_gate(why, size);
+    return calls_gate(layer, why, size);
 }
 
 static bool start(char *why, size_t size)
 {
-    const char *wrong = ob1_view_open(ompi_process_info.num_procs);
-    if (wrong != NULL) {
-        snprintf(why, size, "%s", wrong);
+    layer = transport_layer_of(mca_pml_base_selected_component.pmlm_version.mca_component_name);
+    if (layer == NULL) {
+        snprintf(why, size, "the job does not use pml/ob1; start it with --mca pml ob1");
         return false;
     }
-    btl_hooks_open(ninja_params.bypass);
+    if (!layer->start(why, size)) {
+        return false;
+    }
     other_jobs_open();
-    if (!steps_open(why, size) || !gate_threads(why, size) || !watchdog_open(why, size) ||
+    steps_open(layer);
+    if (!gate_threads(why, size) || !watchdog_open(why, size) ||
         !lookout_open(has_helper(), why, size)) {
         watchdog_close();
         steps_close();
-        btl_hooks_close();
-        ob1_view_close();
+        layer->end();
         return false;
     }
     return true;
@@ -142,7 +145,6 @@ int ninja_module_finalize(void)
     agent_link_close();
     watchdog_close();
     steps_close();
-    btl_hooks_close();
-    ob1_view_close();
+    layer->end();
     return OMPI_SUCCESS;
 }

@@ -412,9 +412,6 @@ static bool layouts_agree(const struct ob1_module *ob1)
 const char *ob1_view_open(size_t ranks)
 {
     const mca_base_component_t *pml = &mca_pml_base_selected_component.pmlm_version;
-    if (strcmp(pml->mca_component_name, "ob1") != 0) {
-        return "the job does not use pml/ob1; start it with --mca pml ob1";
-    }
     if (pml->mca_component_major_version != 4 || pml->mca_component_minor_version != 1) {
         return "the MPI library is not Open MPI 4.1";
     }

@@ -27,12 +27,11 @@
 #include <time.h>
 
 #include "common/fault.h"
-#include "ob1_view.h"
 #include "ompi/mca/rte/rte.h"
-#include "opal/mca/btl-hooks/btl_hooks.h"
 #include "opal/mca/btl-hooks/evidence.h"
 #include "opal/mca/btl-hooks/gate.h"
 #include "opal/mca/btl-hooks/other_jobs.h"
+#include "transport_layer.h"
 
 #define DEFAULT_LEASE_MS 10000
 
@@ -41,6 +40,8 @@ static const unsigned patience[NINJA_RANK_STATES] = {
     [NINJA_RANK_QUIESCING] = 5, /* nobody can have been told to release */
     [NINJA_RANK_QUIET] = 60,
 };
+
+static const struct transport_layer *layer;
 
 static struct {
     enum ninja_rank_state state;
@@ -121,6 +122,7 @@ static void set_state(enum ninja_rank_state to)
     rank.state = to;
     ninja_fault(NINJA_FAULT_STATE, "after %s", ninja_rank_state_name(to));
     if (to == NINJA_RANK_RUNNING) {
+        layer->resume();
         gate_lift();
     }
 }
@@ -180,26 +182,19 @@ static void report_text(enum ninja_rank_status status, const char *text)
 static void report_sent(void)
 {
     struct ninja_rank_msg content = {0};
-    content.a = drain_sent(&content.n_a);
+    content.a = layer->sent(&content.n_a);
     report(NINJA_RANK_OK, content);
 }
 
 /* --- the steps ---------------------------------------------------------------------------- */
 
-static void describe_underway(char *what, size_t size)
-{
-    if (rank.underway == NINJA_RANK_VERIFY) {
-        btl_verify_describe(BTL_WAITING, what, size);
-    } else {
-        drain_describe(what, size);
-    }
-}
-
 static void give_up(void)
 {
-    char what[400];
+    char what[400] = "other threads inside MPI";
     if (rank.underway != 0) {
-        describe_underway(what, sizeof(what));
+        if (rank.underway != NINJA_RANK_STOP) {
+            layer->describe(what, sizeof(what));
+        }
         ninja_verbose(1, "%s given up with %s", ninja_rank_type_name(rank.underway), what);
         rank.underway = 0;
     }
@@ -213,7 +208,7 @@ static bool can_switch_to(const char *lists, char *why, size_t size)
         return true;
     }
     char *release = strndup(lists, end);
-    bool ok = btl_check(release, lists + end + 1, why, size);
+    bool ok = layer->can_choose(release, lists + end + 1, why, size);
     free(release);
     return ok;
 }
@@ -241,7 +236,7 @@ static bool can_move(char *why, size_t size)
                  "or MPI_Comm_connect)");
         return false;
     }
-    return ob1_can_drain(why, size) && windows_can_move(why, size);
+    return layer->can_drain(why, size) && windows_can_move(why, size);
 }
 
 static void end_of_stop(void)
@@ -259,33 +254,50 @@ static void end_of_stop(void)
 static void drain(const struct ninja_rank_msg *msg)
 {
     set_state(NINJA_RANK_QUIESCING);
-    drain_expect(msg->a, msg->n_a);
+    layer->drain(msg->a, msg->n_a);
     rank.underway = NINJA_RANK_DRAIN;
 }
 
 static void settle(const struct ninja_rank_msg *msg)
 {
-    drain_settle(msg->b, msg->n_b);
+    layer->settle(msg->b, msg->n_b);
     rank.underway = NINJA_RANK_SETTLE;
 }
 
-static void end_of_drain(void)
+/* Of drain, settle or verify. */
+static void end_of_progress(bool ok)
 {
+    char what[400];
     struct ninja_rank_msg content = {0};
-    content.a = drain_sent(&content.n_a);
-    if (rank.underway == NINJA_RANK_DRAIN) {
-        content.b = drain_held(&content.n_b);
-    }
+    uint16_t step = rank.underway;
     rank.underway = 0;
+    if (!ok || step == NINJA_RANK_VERIFY) {
+        layer->describe(what, sizeof(what));
+        report_text(ok ? NINJA_RANK_OK : NINJA_RANK_FAILED, what);
+        return;
+    }
+    content.a = layer->sent(&content.n_a);
+    if (step == NINJA_RANK_DRAIN) {
+        content.b = layer->held(&content.n_b);
+    }
     report(NINJA_RANK_OK, content);
+}
+
+static void make_progress(void)
+{
+    enum layer_outcome outcome = layer->advance();
+    bool late = rank.underway == NINJA_RANK_VERIFY &&
+                micros_since(&rank.step_began) / 1000 > rank.verify_ms;
+    if (outcome != LAYER_UNDERWAY || late) {
+        end_of_progress(outcome == LAYER_DONE);
+    }
 }
 
 static void release(const struct ninja_rank_msg *msg)
 {
     char text[NINJA_RANK_MAX_TEXT];
     give_up();
-    ob1_park();
-    if (!btl_release(msg->text, text, sizeof(text))) {
+    if (!layer->release(msg->text, text, sizeof(text))) {
         report_text(NINJA_RANK_FAILED, text);
         return;
     }
@@ -303,7 +315,7 @@ static void open_transports(const struct ninja_rank_msg *msg)
     struct ninja_rank_msg content = {0};
     give_up();
     set_state(NINJA_RANK_RELEASED); /* what an earlier list opened is let go */
-    content.addresses = btl_open(msg->text, &content.n_addresses, why, sizeof(why));
+    content.addresses = layer->open(msg->text, &content.n_addresses, why, sizeof(why));
     if (content.addresses == NULL) {
         report_text(NINJA_RANK_FAILED, why);
     } else {
@@ -313,16 +325,10 @@ static void open_transports(const struct ninja_rank_msg *msg)
 
 static void report_transports(void)
 {
-    char text[512] = "";
-    struct btl_use use[32];
-    size_t n = btl_in_use(use, sizeof(use) / sizeof(use[0])), at = 0;
-    struct ninja_rank_msg content = {.a = calloc(n + 1, sizeof(*content.a)), .text = text};
-    for (; content.a != NULL && content.n_a < n && at < sizeof(text); content.n_a++) {
-        content.a[content.n_a] = (struct ninja_rank_pair){content.n_a, use[content.n_a].peers};
-        at += (size_t)snprintf(text + at, sizeof(text) - at, "%s%s", at > 0 ? "," : "",
-                               use[content.n_a].name);
-    }
-    ninja_verbose(1, "transports: %s", text);
+    char names[512];
+    struct ninja_rank_msg content = {.text = names};
+    content.a = layer->in_use(&content.n_a, names, sizeof(names));
+    ninja_verbose(1, "transports: %s", names);
     report(NINJA_RANK_OK, content);
 }
 
@@ -335,7 +341,7 @@ static void connect_peers(const struct ninja_rank_msg *msg)
     if (wrong != NULL) {
         snprintf(why, sizeof(why), "the addresses of all ranks, as the agent gave them: %s", wrong);
         report_text(NINJA_RANK_FAILED, why);
-    } else if (!btl_connect(&addresses, why, sizeof(why))) {
+    } else if (!layer->connect(&addresses, why, sizeof(why))) {
         report_text(NINJA_RANK_FAILED, why);
     } else {
         report_transports();
@@ -344,35 +350,20 @@ static void connect_peers(const struct ninja_rank_msg *msg)
 
 static void verify(const struct ninja_rank_msg *msg)
 {
-    size_t n;
-    const bool *peers = drain_peers(&n);
-    if (!btl_verify(peers, ninja_params.verify ? n : 0, msg->arg)) {
-        report_text(NINJA_RANK_FAILED, "out of memory");
-        return;
+    char why[256];
+    if (!ninja_params.verify) {
+        report_text(NINJA_RANK_OK, NULL);
+    } else if (!layer->verify(msg->arg, why, sizeof(why))) {
+        report_text(NINJA_RANK_FAILED, why);
+    } else {
+        rank.verify_ms = msg->arg;
+        rank.underway = NINJA_RANK_VERIFY;
     }
-    rank.verify_ms = msg->arg;
-    rank.underway = NINJA_RANK_VERIFY;
-}
-
-static void go_on_with_verify(void)
-{
-    char what[400];
-    btl_progress();
-    enum btl_verdict verdict = btl_verdict();
-    bool late = micros_since(&rank.step_began) / 1000 > rank.verify_ms;
-    if (verdict == BTL_WAITING && !late) {
-        sched_yield();
-        return;
-    }
-    rank.underway = 0;
-    btl_verify_describe(verdict, what, sizeof(what));
-    report_text(verdict == BTL_REACHED ? NINJA_RANK_OK : NINJA_RANK_FAILED, what);
 }
 
 static void resume(const struct ninja_rank_msg *msg)
 {
     give_up();
-    btl_settle();
     report_text(NINJA_RANK_OK, NULL);
 }
 
@@ -465,17 +456,12 @@ static void go_on(void)
         break;
     case NINJA_RANK_DRAIN:
     case NINJA_RANK_SETTLE:
-        if (drain_step()) {
-            end_of_drain();
-        }
-        break;
     case NINJA_RANK_VERIFY:
-        go_on_with_verify();
+        make_progress();
         break;
     default:
         if (has_transports()) {
-            btl_progress(); /* peers may need it */
-            btl_verify_attend();
+            layer->attend();
         }
         agent_link_wait(has_transports() ? 1 : 100);
     }
@@ -517,21 +503,16 @@ void steps_finish(void)
     }
 }
 
-bool steps_open(char *why, size_t size)
+void steps_open(const struct transport_layer *of_the_pml)
 {
+    layer = of_the_pml;
     ninja_fault_init("rank", (int)OMPI_PROC_MY_NAME->vpid);
-    if (!drain_open()) {
-        snprintf(why, size, "out of memory");
-        return false;
-    }
     windows_open();
     rank.state = NINJA_RANK_RUNNING;
-    return true;
 }
 
 void steps_close(void)
 {
     forget_report();
     windows_close();
-    drain_close();
 }

@@ -16,7 +16,7 @@
  */
 #include "ompi_config.h"
 
-#include "crcp_ninja.h"
+#include "ob1_drain.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -42,7 +42,7 @@ static struct {
     struct timespec stable_since;
 } drain;
 
-bool drain_open(void)
+bool ob1_drain_open(void)
 {
     drain.ranks = ob1_view_ranks();
     drain.expected = calloc(drain.ranks, sizeof(*drain.expected));
@@ -55,7 +55,7 @@ bool drain_open(void)
            drain.held != NULL && drain.active != NULL && drain.peers != NULL;
 }
 
-void drain_close(void)
+void ob1_drain_close(void)
 {
     free(drain.expected);
     free(drain.received);
@@ -66,7 +66,7 @@ void drain_close(void)
     memset(&drain, 0, sizeof(drain));
 }
 
-void drain_expect(const struct ninja_rank_pair *sent, uint32_t n)
+void ob1_drain_expect(const struct ninja_rank_pair *sent, uint32_t n)
 {
     memset(drain.expected, 0, drain.ranks * sizeof(*drain.expected));
     for (uint32_t i = 0; i < n; i++) {
@@ -78,7 +78,7 @@ void drain_expect(const struct ninja_rank_pair *sent, uint32_t n)
     drain.stable = 0;
 }
 
-void drain_settle(const struct ninja_rank_pair *held, uint32_t n)
+void ob1_drain_settle(const struct ninja_rank_pair *held, uint32_t n)
 {
     memset(drain.held, 0, drain.ranks * sizeof(*drain.held));
     for (uint32_t i = 0; i < n; i++) {
@@ -129,7 +129,7 @@ static bool lasted_long_enough(void)
     return drain.stable >= STABLE_CALLS && micros >= STABLE_MICROSECONDS;
 }
 
-bool drain_step(void)
+bool ob1_drain_step(void)
 {
     opal_progress();
     if (!goal_reached()) {
@@ -142,7 +142,7 @@ bool drain_step(void)
     return lasted_long_enough() && ob1_held_rendezvous(drain.active);
 }
 
-void drain_describe(char *text, size_t size)
+void ob1_drain_describe(char *text, size_t size)
 {
     size_t unattributed = ob1_count_received(drain.received);
     size_t busy = ob1_busy_receives();
@@ -168,7 +168,7 @@ static struct ninja_rank_pair *pairs_new(size_t n)
     return n > 0 ? malloc(n * sizeof(struct ninja_rank_pair)) : NULL;
 }
 
-struct ninja_rank_pair *drain_sent(uint32_t *n)
+struct ninja_rank_pair *ob1_drain_sent(uint32_t *n)
 {
     ob1_count_sent(drain.sent);
     struct ninja_rank_pair *pairs = pairs_new(drain.ranks);
@@ -181,7 +181,7 @@ struct ninja_rank_pair *drain_sent(uint32_t *n)
     return pairs;
 }
 
-struct ninja_rank_pair *drain_held(uint32_t *n)
+struct ninja_rank_pair *ob1_drain_held(uint32_t *n)
 {
     ob1_held_rendezvous(drain.active);
     struct ninja_rank_pair *pairs = pairs_new(drain.ranks);
@@ -194,7 +194,7 @@ struct ninja_rank_pair *drain_held(uint32_t *n)
     return pairs;
 }
 
-const bool *drain_peers(size_t *n)
+const bool *ob1_drain_peers(size_t *n)
 {
     ob1_count_sent(drain.sent);
     ob1_count_received(drain.received);
