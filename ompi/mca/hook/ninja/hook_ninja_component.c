@@ -3,8 +3,8 @@
  *
  * A stock MPI_Init opens the framework hook, but not crcp (fault tolerance is compiled out). This
  * component opens crcp in its place, if and only if the user asked for crcp "ninja"; otherwise it
- * does nothing. Nor does it, but for a word to the user, if they also chose a PML that cannot be moved:
- * such a job gets all that Open MPI would give it.
+ * does nothing. If the user also chose a PML that cannot be moved, it says so and does nothing
+ * else: such a job gets all that Open MPI would give it.
  *
  *   after MCA is up, before anything is selected   defaults that keep the job migratable
  *   at the end of MPI_Init                         open crcp, select crcp/ninja
@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #include "ompi/constants.h"
+#include "ompi/mca/crcp/ninja/transport_layer.h"
 #include "ompi/mca/crcp/base/base.h"
 #include "ompi/mca/crcp/crcp.h"
 #include "ompi/mca/hook/hook.h"
@@ -139,6 +140,17 @@ static bool is_first_of_node(void)
     return number == NULL || strcmp(number, "0") == 0;
 }
 
+static bool can_be_moved(const char *pml)
+{
+#define NAME(pml) #pml,
+    static const char *const names[] = {TRANSPORT_LAYERS(NAME)};
+    bool can = false;
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        can |= strcmp(names[i], pml) == 0;
+    }
+    return can;
+}
+
 /*
  * Whether the user chose a PML that cannot be moved. This is said now, as that PML may not be
  * possible on this machine: then Open MPI ends the job, and nobody should take it for our doing.
@@ -146,7 +158,7 @@ static bool is_first_of_node(void)
 static bool is_on_another_pml(void)
 {
     char *pml = selection_of("pml", false);
-    bool named = pml != NULL && pml[0] != '^' && strcmp(pml, "ob1") != 0;
+    bool named = pml != NULL && pml[0] != '^' && !can_be_moved(pml);
     bool monitored = pml == NULL && is_monitored();
     if ((named || monitored) && is_first_of_node()) {
         opal_output(0,
