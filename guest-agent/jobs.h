@@ -13,7 +13,6 @@
 #include <stdint.h>
 #include <sys/queue.h>
 #include <sys/types.h>
-#include <time.h>
 
 #include "common/rank_proto.h"
 #include "guest-agent/events.h"
@@ -52,13 +51,13 @@ struct rank {
     pid_t pid;
     char version[RANK_VERSION_MAX]; /* of its component; empty: it did not say */
     enum ninja_rank_state state;
-    uint32_t epoch;             /* the last one that it took part in */
-    json_t *transports;         /* of its last connect, or NULL */
-    struct timespec stopped_at; /* when it was seen to be at rest; 0: it is not, or nobody saw it */
-    bool member;                /* takes part in the epoch in progress */
-    bool owes;                  /* a report for the step in progress */
-    bool leaving;               /* said BYE */
-    bool may_leave;             /* was told BYE_OK */
+    uint32_t epoch;     /* the last one that it took part in */
+    json_t *transports; /* of its last connect, or NULL */
+    int64_t stopped_ms; /* when it was seen to be at rest; 0: it is not, or nobody saw it */
+    bool member;        /* takes part in the epoch in progress */
+    bool owes;          /* a report for the step in progress */
+    bool leaving;       /* said BYE */
+    bool may_leave;     /* was told BYE_OK */
 };
 
 /* The step that was given last. */

@@ -18,16 +18,16 @@
 #include <string.h>
 #include <sys/queue.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "common/clock.h"
 #include "common/fault.h"
 #include "common/log.h"
 #include "common/unixsock.h"
 
 #define HELLO_S      10
-#define RETURN_S     5   /* after the agent was lost, ranks look for it every 2 seconds */
-#define MAX_STRANGER 128 /* connections that did not say HELLO yet; see make_room() */
+#define RETURN_MS    5000 /* after the agent was lost, ranks look for it every 2 seconds */
+#define MAX_STRANGER 128  /* connections that did not say HELLO yet; see make_room() */
 #define MAX_QUEUED   32
 #define MAX_BYTES    (8u * 1024 * 1024)
 #define SEND_BUFFER  (1024 * 1024)
@@ -56,7 +56,7 @@ struct ranks {
     struct event_base *base;
     struct jobs *jobs;
     struct unixsock sock;
-    time_t began; /* monotonic */
+    int64_t began_ms;
     struct event *acceptable, *again;
     LIST_HEAD(conn_list, rank_conn) conns;
     int n_strangers;
@@ -331,16 +331,9 @@ static void on_accept_again(evutil_socket_t fd, short what, void *arg)
     event_add(server->acceptable, NULL);
 }
 
-static time_t monotonic(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec;
-}
-
 bool ranks_may_return(const struct ranks *server)
 {
-    return server->sock.replaced && monotonic() - server->began < RETURN_S;
+    return server->sock.replaced && now_ms() - server->began_ms < RETURN_MS;
 }
 
 struct ranks *ranks_new(struct event_base *base, struct jobs *jobs, const char *path,
@@ -353,7 +346,7 @@ struct ranks *ranks_new(struct event_base *base, struct jobs *jobs, const char *
     }
     server->base = base;
     server->jobs = jobs;
-    server->began = monotonic();
+    server->began_ms = now_ms();
     LIST_INIT(&server->conns);
     if (unixsock_listen(&server->sock, path, SOCK_SEQPACKET, 0666, err)) {
         server->acceptable =

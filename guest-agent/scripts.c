@@ -18,9 +18,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "common/clock.h"
 #include "common/log.h"
 #include "common/script_dir.h"
 
@@ -52,7 +52,7 @@ struct scripts {
     void *ctx;
     struct dirent **names;
     int n_names, next;
-    struct timespec deadline;
+    int64_t deadline_ms;
     enum stage stage;
     pid_t pid;
     int pipe;
@@ -121,10 +121,7 @@ static void finish(struct scripts *scripts, bool ok)
 
 static uint32_t ms_left(const struct scripts *scripts)
 {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    int64_t ms = (int64_t)(scripts->deadline.tv_sec - now.tv_sec) * 1000 +
-                 (scripts->deadline.tv_nsec - now.tv_nsec) / 1000000;
+    int64_t ms = scripts->deadline_ms - now_ms();
     return ms > 0 ? (uint32_t)ms : 0;
 }
 
@@ -389,9 +386,7 @@ bool scripts_run(struct scripts *scripts, const char *event, const char *device,
         scripts->n_names = 0;
         ninja_log_debug("no scripts in %s: %m", scripts->dir);
     }
-    clock_gettime(CLOCK_MONOTONIC, &scripts->deadline);
-    scripts->deadline.tv_sec += total_ms / 1000;
-    scripts->deadline.tv_nsec += (long)(total_ms % 1000) * 1000000;
+    scripts->deadline_ms = now_ms() + total_ms;
     in_ms(scripts->timer, 0);
     return true;
 }

@@ -28,6 +28,7 @@
 #include <unistd.h>
 
 #include "common/base64.h"
+#include "common/clock.h"
 #include "common/log.h"
 #include "guest-agent/ranks.h"
 #include "guest-agent/stepargs.h"
@@ -238,14 +239,10 @@ static size_t report_size(const struct ninja_rank_msg *msg)
  */
 static void say_how_long_it_stood(struct rank *rank, json_t *report)
 {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    if (rank->stopped_at.tv_sec != 0) {
-        json_int_t ms = (json_int_t)(now.tv_sec - rank->stopped_at.tv_sec) * 1000 +
-                        (now.tv_nsec - rank->stopped_at.tv_nsec) / 1000000;
-        json_object_set_new(report, "stood-ms", json_integer(ms));
+    if (rank->stopped_ms != 0) {
+        json_object_set_new(report, "stood-ms", json_integer(now_ms() - rank->stopped_ms));
     }
-    rank->stopped_at = (struct timespec){0};
+    rank->stopped_ms = 0;
 }
 
 /* What a report says about the rank, whether or not somebody still waits for it. */
@@ -256,7 +253,7 @@ static void learn(struct rank *rank, const struct ninja_rank_msg *msg)
     }
     rank->epoch = msg->epoch;
     if (msg->arg == NINJA_RANK_STOP && rank->state == NINJA_RANK_RUNNING) {
-        clock_gettime(CLOCK_MONOTONIC, &rank->stopped_at);
+        rank->stopped_ms = now_ms();
     }
     rank_set_state(rank, ninja_rank_step_row(msg->arg)->to);
     if (msg->arg == NINJA_RANK_RELEASE || msg->arg == NINJA_RANK_OPEN) {

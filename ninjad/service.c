@@ -16,8 +16,8 @@
 #include <string.h>
 #include <sysexits.h>
 #include <systemd/sd-daemon.h>
-#include <time.h>
 
+#include "common/clock.h"
 #include "common/log.h"
 #include "host/base/json_text.h"
 #include "host/base/timer.h"
@@ -132,10 +132,7 @@ static void on_end(evutil_socket_t signal_number, short what, void *arg)
 static void on_reload(evutil_socket_t signal_number, short what, void *arg)
 {
     struct ninjad *ninjad = arg;
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%lld",
-               (long long)now.tv_sec * 1000000 + now.tv_nsec / 1000);
+    sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%lld", (long long)now_us());
     clusters_read(ninjad->clusters);
     ninja_log_info("read the cluster files again");
     sd_notify(0, "READY=1");

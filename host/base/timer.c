@@ -4,13 +4,6 @@
 #include <stdlib.h>
 #include <time.h>
 
-int64_t now_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 int64_t wall_clock_us(void)
 {
     struct timespec now;

@@ -8,10 +8,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "common/clock.h"
 #include "common/error.h"
-
-/** Milliseconds of the monotonic clock. */
-int64_t now_ms(void);
 
 /** Microseconds since 1970, for a reader who compares with other logs; it may jump. */
 int64_t wall_clock_us(void);

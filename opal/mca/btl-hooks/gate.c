@@ -26,6 +26,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "common/clock.h"
 #include "opal/mca/event/event.h"
 #include "opal/runtime/opal.h"
 #include "opal/runtime/opal_progress.h"
@@ -250,13 +251,6 @@ static void on_alone(int fd, short what, void *arg)
     __atomic_store_n(&task->done, true, __ATOMIC_RELEASE);
 }
 
-static bool is_over(const struct timespec *end)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec > end->tv_sec;
-}
-
 static void say_nothing(int severity, const char *text)
 {
 }
@@ -282,13 +276,11 @@ bool gate_run_alone(void (*function)(void *), void *arg)
         return true;
     }
     struct task task = {function, arg, false};
-    struct timespec end;
+    const int64_t end_ms = now_ms() + EVENT_LOOP_S * 1000;
     opal_event_t event;
-    clock_gettime(CLOCK_MONOTONIC, &end);
-    end.tv_sec += EVENT_LOOP_S;
     opal_event_evtimer_set(opal_sync_event_base, &event, on_alone, &task);
     opal_event_active(&event, OPAL_EV_TIMEOUT, 1);
-    while (!__atomic_load_n(&task.done, __ATOMIC_ACQUIRE) && !is_over(&end)) {
+    while (!__atomic_load_n(&task.done, __ATOMIC_ACQUIRE) && now_ms() < end_ms) {
         gate_run_events();
     }
     opal_event_evtimer_del(&event); /* waits for it, if it runs just now */

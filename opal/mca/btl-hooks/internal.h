@@ -5,7 +5,6 @@
 #include "btl_hooks.h"
 
 #include <net/if.h>
-#include <time.h>
 
 #include "ompi_config.h"
 #include "ompi/mca/bml/base/base.h"
@@ -18,13 +17,6 @@
 static inline const char *btl_name(const mca_btl_base_module_t *btl)
 {
     return btl->btl_component->btl_version.mca_component_name;
-}
-
-static inline int64_t now_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
 /* --- selection.c --- */

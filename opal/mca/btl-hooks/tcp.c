@@ -27,6 +27,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "common/clock.h"
 #include "evidence.h"
 #include "gate.h"
 #include "opal/util/argv.h"

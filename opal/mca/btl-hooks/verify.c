@@ -23,6 +23,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/clock.h"
+
 /* A rank may have thousands of peers, and all ranks begin at once. */
 #define MOST_AT_A_TIME 64
 

@@ -15,9 +15,9 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "common/clock.h"
 #include "common/fault.h"
 #include "ompi/mca/rte/rte.h"
 #include "ompi/runtime/params.h"
@@ -28,7 +28,7 @@ static struct {
     int fd;
     int passed; /* the descriptor that came with the last message, or -1 */
     bool refused;
-    time_t next_try;      /* on the monotonic clock */
+    int64_t next_try_ms;
     pthread_mutex_t lock; /* of fd, for agent_link_send_apart() */
 } link_ = {.fd = -1, .passed = -1, .lock = PTHREAD_MUTEX_INITIALIZER};
 
@@ -68,9 +68,7 @@ static void disconnect(void)
 
 static void try_again_later(void)
 {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    link_.next_try = now.tv_sec + 1;
+    link_.next_try_ms = now_ms() + 1000;
 }
 
 static void lost(const char *why)
@@ -187,12 +185,8 @@ static void retry(void)
 
 static void retry_if_due(void)
 {
-    struct timespec now;
-    if (link_.fd < 0) {
-        clock_gettime(CLOCK_MONOTONIC, &now);
-        if (now.tv_sec > link_.next_try) {
-            retry();
-        }
+    if (link_.fd < 0 && now_ms() >= link_.next_try_ms) {
+        retry();
     }
 }
 

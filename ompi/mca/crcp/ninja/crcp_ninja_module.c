@@ -13,9 +13,9 @@
 
 #include "crcp_ninja.h"
 
-#include <time.h>
 #include <unistd.h>
 
+#include "common/clock.h"
 #include "ompi/constants.h"
 #include "ompi/mca/pml/base/base.h"
 #include "ompi/mca/rte/rte.h"
@@ -103,13 +103,10 @@ static bool start(char *why, size_t size)
 /* For tests: until the first stop has come and has been acted on. */
 static void hold(void)
 {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    time_t end = now.tv_sec + ninja_params.hold;
-    while (steps_epoch() == 0 && agent_link_is_up() && now.tv_sec < end) {
+    const int64_t end = now_ms() + (int64_t)ninja_params.hold * 1000;
+    while (steps_epoch() == 0 && agent_link_is_up() && now_ms() < end) {
         opal_progress(); /* which leads to the safe point */
         usleep(100);
-        clock_gettime(CLOCK_MONOTONIC, &now);
     }
 }
 

@@ -21,8 +21,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "common/clock.h"
 #include "ob1_view.h"
 #include "opal/runtime/opal_progress.h"
 
@@ -39,7 +39,7 @@ static struct {
     bool *peers;
     bool settling;
     unsigned stable; /* progress calls for which the goal has been reached */
-    struct timespec stable_since;
+    int64_t stable_since_us;
 } drain;
 
 bool ob1_drain_open(void)
@@ -122,11 +122,7 @@ static bool goal_reached(void)
 
 static bool lasted_long_enough(void)
 {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    long micros = (now.tv_sec - drain.stable_since.tv_sec) * 1000000 +
-                  (now.tv_nsec - drain.stable_since.tv_nsec) / 1000;
-    return drain.stable >= STABLE_CALLS && micros >= STABLE_MICROSECONDS;
+    return drain.stable >= STABLE_CALLS && now_us() - drain.stable_since_us >= STABLE_MICROSECONDS;
 }
 
 bool ob1_drain_step(void)
@@ -137,7 +133,7 @@ bool ob1_drain_step(void)
         return false;
     }
     if (drain.stable++ == 0) {
-        clock_gettime(CLOCK_MONOTONIC, &drain.stable_since);
+        drain.stable_since_us = now_us();
     }
     return lasted_long_enough() && ob1_held_rendezvous(drain.active);
 }

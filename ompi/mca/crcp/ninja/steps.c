@@ -24,8 +24,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "common/clock.h"
 #include "common/fault.h"
 #include "ompi/mca/rte/rte.h"
 #include "opal/mca/btl-hooks/evidence.h"
@@ -51,8 +51,8 @@ static struct {
     uint16_t last_step;
     uint32_t lease_ms;
     uint32_t verify_ms;
-    struct timespec heard; /* from the agent, last */
-    struct timespec step_began;
+    int64_t heard_us; /* from the agent, last */
+    int64_t step_began_us;
     struct ninja_rank_msg report; /* the last one, to answer a repeated step */
     bool leaving;                 /* BYE_OK has come */
 } rank;
@@ -127,14 +127,6 @@ static void set_state(enum ninja_rank_state to)
     }
 }
 
-static uint64_t micros_since(const struct timespec *begin)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)((now.tv_sec - begin->tv_sec) * 1000000 +
-                      (now.tv_nsec - begin->tv_nsec) / 1000);
-}
-
 /* --- reports ------------------------------------------------------------------------------ */
 
 static void forget_report(void)
@@ -160,7 +152,7 @@ static void report(enum ninja_rank_status status, struct ninja_rank_msg content)
     content.round = rank.round;
     content.arg = rank.last_step;
     content.status = status;
-    content.micros = (uint32_t)micros_since(&rank.step_began);
+    content.micros = (uint32_t)(now_us() - rank.step_began_us);
     content.text = strdup(text);
     rank.report = content;
     if (status == NINJA_RANK_OK) {
@@ -287,7 +279,7 @@ static void make_progress(void)
 {
     enum layer_outcome outcome = layer->advance();
     bool late = rank.underway == NINJA_RANK_VERIFY &&
-                micros_since(&rank.step_began) / 1000 > rank.verify_ms;
+                now_us() - rank.step_began_us > (int64_t)rank.verify_ms * 1000;
     if (outcome != LAYER_UNDERWAY || late) {
         end_of_progress(outcome == LAYER_DONE);
     }
@@ -401,7 +393,7 @@ static void begin_step(struct ninja_rank_msg *msg)
     rank.epoch = msg->epoch;
     rank.round = msg->round;
     rank.last_step = msg->type;
-    clock_gettime(CLOCK_MONOTONIC, &rank.step_began);
+    rank.step_began_us = now_us();
     watchdog_begin(msg);
     if (ninja_fault(NINJA_FAULT_STEP, "%s", ninja_rank_type_name(msg->type)) != NINJA_FAULT_NONE) {
         report_text(NINJA_RANK_FAILED, "made to fail by a fault point");
@@ -416,7 +408,7 @@ static void begin_step(struct ninja_rank_msg *msg)
 
 static void handle(struct ninja_rank_msg *msg)
 {
-    clock_gettime(CLOCK_MONOTONIC, &rank.heard);
+    rank.heard_us = now_us();
     if (ninja_rank_type_is_step(msg->type)) {
         begin_step(msg);
     } else if (msg->type == NINJA_RANK_BYE_OK) {
@@ -431,8 +423,8 @@ static bool has_transports(void)
 
 static void run_on_if_forgotten(void)
 {
-    uint64_t limit_ms = (uint64_t)rank.lease_ms * patience[rank.state];
-    if (limit_ms > 0 && micros_since(&rank.heard) / 1000 > limit_ms) {
+    int64_t limit_ms = (int64_t)rank.lease_ms * patience[rank.state];
+    if (limit_ms > 0 && now_us() - rank.heard_us > limit_ms * 1000) {
         ninja_warn("the agent was silent for %u s during a switch: given up, the job runs on",
                    (unsigned)(limit_ms / 1000));
         give_up();
@@ -487,18 +479,17 @@ void steps_serve(void)
 
 void steps_finish(void)
 {
-    struct timespec begin;
+    const int64_t timeout_ms = (int64_t)ninja_params.finish_timeout * 1000;
     struct ninja_rank_msg bye = {.type = NINJA_RANK_BYE};
     agent_link_send(&bye);
-    clock_gettime(CLOCK_MONOTONIC, &begin);
-    while (!rank.leaving && agent_link_is_up() &&
-           micros_since(&begin) / 1000000 < (uint64_t)ninja_params.finish_timeout) {
+    int64_t begin_ms = now_ms();
+    while (!rank.leaving && agent_link_is_up() && now_ms() - begin_ms < timeout_ms) {
         uint32_t epoch = rank.epoch;
         agent_link_wait(10);
         steps_serve();
         if (rank.epoch != epoch) { /* a switch: the agent may be another one now */
             agent_link_send(&bye);
-            clock_gettime(CLOCK_MONOTONIC, &begin);
+            begin_ms = now_ms();
         }
     }
 }

@@ -19,6 +19,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "common/clock.h"
+
 /* For how long the rank is watched to see what it does. */
 #define LOOK_MS 1000
 
@@ -37,13 +39,6 @@ static struct {
 
     int64_t fed_ms; /* atomic */
 } dog = {.lock = PTHREAD_MUTEX_INITIALIZER};
-
-static int64_t now_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 /* --- the thread --------------------------------------------------------------------------- */
 
