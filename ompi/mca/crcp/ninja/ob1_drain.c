@@ -159,35 +159,39 @@ void ob1_drain_describe(char *text, size_t size)
              ob1_held_rendezvous(drain.active) ? "" : " with rendezvous among them", busy, excess);
 }
 
-static struct ninja_rank_pair *pairs_new(size_t n)
+static uint32_t sent_to(size_t rank)
 {
-    return n > 0 ? malloc(n * sizeof(struct ninja_rank_pair)) : NULL;
+    return drain.sent[rank];
+}
+
+static uint32_t held_of(size_t rank)
+{
+    return drain.active[rank];
+}
+
+/* The table of these numbers, without those that are zero. */
+static struct ninja_rank_pair *pairs_of(uint32_t (*number)(size_t rank), uint32_t *n)
+{
+    struct ninja_rank_pair *pairs = drain.ranks > 0 ? malloc(drain.ranks * sizeof(*pairs)) : NULL;
+    *n = 0;
+    for (size_t i = 0; pairs != NULL && i < drain.ranks; i++) {
+        if (number(i) != 0) {
+            pairs[(*n)++] = (struct ninja_rank_pair){(uint32_t)i, number(i)};
+        }
+    }
+    return pairs;
 }
 
 struct ninja_rank_pair *ob1_drain_sent(uint32_t *n)
 {
     ob1_count_sent(drain.sent);
-    struct ninja_rank_pair *pairs = pairs_new(drain.ranks);
-    *n = 0;
-    for (size_t i = 0; pairs != NULL && i < drain.ranks; i++) {
-        if (drain.sent[i] != 0) {
-            pairs[(*n)++] = (struct ninja_rank_pair){(uint32_t)i, drain.sent[i]};
-        }
-    }
-    return pairs;
+    return pairs_of(sent_to, n);
 }
 
 struct ninja_rank_pair *ob1_drain_held(uint32_t *n)
 {
     ob1_held_rendezvous(drain.active);
-    struct ninja_rank_pair *pairs = pairs_new(drain.ranks);
-    *n = 0;
-    for (size_t i = 0; pairs != NULL && i < drain.ranks; i++) {
-        if (drain.active[i] != 0) {
-            pairs[(*n)++] = (struct ninja_rank_pair){(uint32_t)i, drain.active[i]};
-        }
-    }
-    return pairs;
+    return pairs_of(held_of, n);
 }
 
 const bool *ob1_drain_peers(size_t *n)
