@@ -55,11 +55,6 @@ sites = ( { name = "with-bypass"; $site device = "none,id=bypass"; } ); },
 EOF
 }
 
-# answers SOCKET: a socket's file alone may have been left by a process that was killed.
-answers() {
-    socat -u OPEN:/dev/null "UNIX-CONNECT:$1" 2>/dev/null
-}
-
 # wait_for SECONDS COMMAND...: until it succeeds.
 wait_for() {
     local end=$((SECONDS + $1))

@@ -12,7 +12,8 @@ start_ninjad() {
         --ninjactl "$BUILD/host/ninjactl" >>"$DIR/switch.log" 2>&1 &
     DAEMON=$!
     PIDS+=("$DAEMON")
-    wait_for 20 answers "$DIR/ninjad.sock"
+    # Its socket's file alone may have been left by a daemon that was killed.
+    wait_for 20 call status
 }
 call() {
     timeout 100 "$TOP/examples/api/ninja-call" --socket "$DIR/ninjad.sock" "$@"
