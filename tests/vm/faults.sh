@@ -86,7 +86,7 @@ wait "$WATCHER"
 network up
 all_as_before "the network was cut"
 
-when_journal_says '"runs_at"' kill_qemu ib vm1
+when_journal_says '"vm":"vm1","runs_at"' kill_qemu ib vm1
 NINJA_FAULT=$AT_CONNECT migrate_expecting 0 --
 wait "$WATCHER"
 vms_at eth || die "the VMs are not at eth"
