@@ -3,18 +3,22 @@
  * release, open, connect, verify, resume. switch_start_step() gives a step to every agent that has
  * ranks of a job (a "part"), and switch_step_over() runs when all parts reported or failed.
  *
- *     stop --> drain --> settle --> release --> [held] --> open --> connect --> verify --> resume
- *               ^ counts   |                                ^  |      |           |
- *               +- changed +                                +--+------+-----------+ with a fallback
- *     any failure up to settle: resume, pause, next attempt
+ *     LOOKING  QUIESCING                RELEASING [HELD] RESELECTING                 RESUMING
+ *              stop -> drain -> settle -> release -------> open -> connect -> verify -> resume
+ *                       ^ counts  |                         ^  |      |         |
+ *                       +-changed-+                         +--+------+---------+ with a fallback
+ *
+ *     any failure up to settle: GIVING_UP, that is resume; PAUSING; and the next attempt
  *     ranks found in the middle of a switch, whose coordinator ended:
  *         one of them has released: begin with release, in a new epoch; if jobs run that have no
  *             part in it, begin again at the end with all
- *         otherwise: resume, and begin again
- *     a failed release: once more
+ *         otherwise: TAKING_BACK, that is resume, and begin again
+ *     a failed release: once more, RELEASING_AGAIN
  *     any failure from release on: noted; open, connect, verify and resume all the same
  *     no list left to fall back to: all are tried again for a while; then the jobs that they do not
  *     reach stay as they are, and others resume
+ *
+ * switch_state.c has the states, and what may follow what.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,13 +33,6 @@
 #define MAX_STALE      24
 
 static void begin_attempt(struct transport_switch *sw);
-
-void switch_tell_phase(struct transport_switch *sw, enum switch_phase phase)
-{
-    if (sw->handler->phase != NULL) {
-        sw->handler->phase(sw->arg, phase);
-    }
-}
 
 /* ---- the end of an attempt ---- */
 
@@ -62,7 +59,7 @@ static void forget_jobs(struct transport_switch *sw)
 
 static void finish(struct transport_switch *sw)
 {
-    sw->ended = true;
+    switch_set_state(sw, SW_ENDED);
     timer_free(&sw->deadline);
     sw->handler->done(sw->arg, ninja_error_is_set(&sw->err) ? &sw->err : NULL);
 }
@@ -71,6 +68,7 @@ static void on_next_attempt(evutil_socket_t fd, short what, void *arg)
 {
     struct transport_switch *sw = arg;
     timer_free(&sw->next);
+    switch_set_state(sw, SW_LOOKING);
     begin_attempt(sw);
 }
 
@@ -115,14 +113,14 @@ static void attempt_given_up(struct transport_switch *sw)
     ninja_log_warning("quiesce attempt %d of %d was given up: %s; next one in %d ms", sw->attempt,
                       sw->options.cluster->quiesce_attempts, sw->err.message, pause);
     sw->err = (struct ninja_error)NINJA_ERROR_INIT;
-    sw->giving_up = false;
+    switch_set_state(sw, SW_PAUSING);
     sw->next = timer_start(sw->base, pause, on_next_attempt, sw);
 }
 
 void switch_give_up_attempt(struct transport_switch *sw)
 {
-    sw->giving_up = true;
-    if (sw->stopped) {
+    if (sw->state == SW_QUIESCING || sw->state == SW_TAKING_BACK) {
+        switch_set_state(sw, SW_GIVING_UP);
         switch_start_step(sw, NINJA_STEP_RESUME);
     } else {
         attempt_given_up(sw);
@@ -156,20 +154,18 @@ static void take_stall(struct transport_switch *sw)
 
 static void ranks_run_again(struct transport_switch *sw)
 {
-    sw->stopped = false;
     take_stall(sw);
     sw->ranks_run |= !sw->step_failed && !any_stuck(sw);
-    bool taken_over = sw->taking_over || (sw->left_out && !sw->aborted);
+    bool taken_over = sw->state == SW_TAKING_BACK || (sw->left_out && !sw->aborted);
     taken_over &= !ninja_error_is_set(&sw->err);
     if (taken_over && sw->attempt >= MAX_TAKE_OVERS) {
         ninja_error_set(&sw->err, ERR_RESUME, "ranks were told to run %d times, and do not",
                         sw->attempt);
         finish(sw);
     } else if (taken_over) {
-        sw->taking_over = false;
+        switch_set_state(sw, SW_LOOKING);
         begin_attempt(sw);
-    } else if (sw->giving_up || sw->taking_over) {
-        sw->taking_over = false;
+    } else if (sw->state == SW_GIVING_UP || sw->state == SW_TAKING_BACK) {
         attempt_given_up(sw);
     } else {
         finish(sw);
@@ -209,8 +205,7 @@ static void after_settle(struct transport_switch *sw)
         ninja_error_set(&sw->err, ERR_TIMEOUT, "the quiesce took longer than its lease");
         switch_give_up_attempt(sw);
     } else {
-        switch_tell_phase(sw, SWITCH_RELEASING);
-        sw->released = sw->has_released = true;
+        switch_set_state(sw, SW_RELEASING);
         switch_start_step(sw, NINJA_STEP_RELEASE);
     }
 }
@@ -221,14 +216,14 @@ static void release_again(struct transport_switch *sw)
 {
     ninja_log_warning("%s; once more", sw->err.message);
     sw->err = (struct ninja_error)NINJA_ERROR_INIT;
-    sw->released_again = true;
+    switch_set_state(sw, SW_RELEASING_AGAIN);
     sw->round++;
     switch_start_step(sw, NINJA_STEP_RELEASE);
 }
 
 static void after_release(struct transport_switch *sw)
 {
-    if (ninja_error_is_set(&sw->err) && !sw->released_again) {
+    if (ninja_error_is_set(&sw->err) && sw->state == SW_RELEASING) {
         release_again(sw);
         return;
     }
@@ -236,6 +231,7 @@ static void after_release(struct transport_switch *sw)
         sw->err.class = ERR_RELEASE;
         switch_set_reselect(sw, SWITCH_PREVIOUS);
     } else if (sw->options.hold && !sw->aborted && !sw->left_out) {
+        switch_set_state(sw, SW_HELD);
         sw->handler->held(sw->arg);
         return;
     }
@@ -251,9 +247,9 @@ static void record_step(struct transport_switch *sw)
                   (json_int_t)(now_ms() - sw->step_began), "max_rank_micros", sw->step_micros));
 }
 
-static void after_quiesce_step(struct transport_switch *sw, bool failed)
+static void after_quiesce_step(struct transport_switch *sw)
 {
-    if (failed) {
+    if (sw->step_failed) {
         switch_give_up_attempt(sw);
     } else if (sw->step == NINJA_STEP_SETTLE) {
         after_settle(sw);
@@ -264,25 +260,22 @@ static void after_quiesce_step(struct transport_switch *sw, bool failed)
     }
 }
 
-/* All parts reported; failed: one of them in this step. */
-void switch_step_over(struct transport_switch *sw, bool failed)
+void switch_step_over(struct transport_switch *sw)
 {
     timer_free(&sw->deadline);
     for (int i = 0; i < sw->n_parts; i++) {
-        sw->parts[i].waiting = false;
-        agent_forget(sw->agents[sw->parts[i].vm], &sw->parts[i]);
-        timer_free(&sw->parts[i].again);
+        switch_leave_part(&sw->parts[i]);
     }
     record_step(sw);
     switch (switch_step(sw)->part) {
     case NINJA_PART_QUIESCE:
-        after_quiesce_step(sw, failed);
+        after_quiesce_step(sw);
         break;
     case NINJA_PART_RELEASE:
         after_release(sw);
         break;
     case NINJA_PART_RESELECT:
-        switch_after_reselect(sw, failed);
+        switch_after_reselect(sw);
         break;
     case NINJA_PART_RESUME:
         ranks_run_again(sw);
@@ -342,7 +335,6 @@ static void begin_steps(struct transport_switch *sw, enum ninja_step first)
 {
     make_parts(sw, first);
     int quiesce_ms = sw->options.cluster->timeouts[TIMEOUT_QUIESCE];
-    sw->stopped = true;
     sw->stopped_at = now_ms();
     sw->stopped_at_us = wall_clock_us();
     sw->at_rest_since = INT64_MAX;
@@ -352,11 +344,10 @@ static void begin_steps(struct transport_switch *sw, enum ninja_step first)
         ninja_log_warning("ranks are in the middle of a switch whose coordinator ended: %s",
                           first == NINJA_STEP_RELEASE ? "taking it to its end" : "taking it back");
     }
-    sw->taking_over = first == NINJA_STEP_RESUME;
-    sw->released = first == NINJA_STEP_RELEASE;
-    sw->has_released |= sw->released;
     sw->ranks_run |= first == NINJA_STEP_STOP;
-    switch_tell_phase(sw, first == NINJA_STEP_RELEASE ? SWITCH_RELEASING : SWITCH_QUIESCING);
+    switch_set_state(sw, first == NINJA_STEP_STOP      ? SW_QUIESCING
+                         : first == NINJA_STEP_RELEASE ? SW_RELEASING
+                                                       : SW_TAKING_BACK);
     switch_start_step(sw, first);
 }
 
@@ -372,6 +363,7 @@ static void on_jobs(void *arg, struct jobs *jobs, const struct ninja_error *err)
     if (jobs->n == 0) {
         sw->ranks_run = true;
         if (sw->options.hold) {
+            switch_set_state(sw, SW_JOBLESS);
             sw->handler->held(sw->arg);
         } else {
             finish(sw);
@@ -398,7 +390,7 @@ static void begin_attempt(struct transport_switch *sw)
     sw->attempt++;
     sw->round = 0;
     sw->stall_ms = sw->stopped_at_us = 0;
-    sw->released = sw->released_again = sw->left_out = false;
+    sw->left_out = false;
     sw->query = jobs_query_start(sw->base, sw->agents, sw->n, &options, on_jobs, sw);
 }
 
@@ -433,7 +425,7 @@ void switch_continue(struct transport_switch *sw, const char *reselect)
     if (reselect != NULL) {
         switch_set_reselect(sw, reselect);
     }
-    if (sw->n_parts == 0) {
+    if (sw->state == SW_JOBLESS) {
         finish(sw);
     } else {
         switch_begin_reselect(sw);
@@ -444,8 +436,7 @@ static void on_abort(evutil_socket_t fd, short what, void *arg)
 {
     struct transport_switch *sw = arg;
     timer_free(&sw->next);
-    /* The step that was going on may have ended in the meantime. */
-    if (sw->released || sw->giving_up || sw->ended) {
+    if (!switch_is_abortable(sw)) { /* the step that was going on has ended in the meantime */
         return;
     }
     ninja_error_set(&sw->err, ERR_ABORTED, "aborted before anything was released");
@@ -454,11 +445,11 @@ static void on_abort(evutil_socket_t fd, short what, void *arg)
 
 void switch_abort(struct transport_switch *sw)
 {
-    if (sw->ended || sw->aborted) {
+    if (sw->aborted) {
         return;
     }
     sw->aborted = true;
-    if (sw->released || sw->giving_up) {
+    if (!switch_is_abortable(sw)) {
         return;
     }
     jobs_query_free(sw->query);

@@ -19,7 +19,7 @@
 struct transport_switch;
 
 enum switch_phase {
-    SWITCH_QUIESCING, /* again for each attempt */
+    SWITCH_QUIESCING = 1, /* again for each attempt */
     SWITCH_RELEASING,
     SWITCH_RESELECTING,
     SWITCH_RESUMING,

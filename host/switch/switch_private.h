@@ -1,7 +1,7 @@
 /*
- * Inside a switch: its state, and what switch.c (from step to step), switch_reselect.c (the
- * lists of transports) and switch_steps.c (one step: giving it and taking the reports) need of each
- * other.
+ * Inside a switch: what it is at, and what switch.c (from step to step), switch_reselect.c (the
+ * lists of transports), switch_steps.c (one step: giving it and taking the reports) and
+ * switch_state.c (what may follow what) need of each other.
  */
 #ifndef NINJA_SWITCH_PRIVATE_H
 #define NINJA_SWITCH_PRIVATE_H
@@ -14,13 +14,38 @@
 /* Beyond the quiesce, for release to be given within the lease. */
 #define LEASE_SLACK_MS 5000
 
+/* What a switch is at. Those up to SW_JOBLESS have released nothing in this attempt. */
+enum switch_state {
+    SW_LOOKING,     /* asks the agents for their jobs */
+    SW_QUIESCING,   /* stop, drain, settle */
+    SW_TAKING_BACK, /* resume, of a quiesce whose coordinator ended */
+    SW_GIVING_UP,   /* resume, of a quiesce that failed */
+    SW_PAUSING,     /* until the next attempt */
+    SW_JOBLESS,     /* there is no job, and switch_continue() is waited for all the same */
+    SW_RELEASING,
+    SW_RELEASING_AGAIN,
+    SW_HELD,        /* until switch_continue() */
+    SW_RESELECTING, /* open, connect, verify, with one list after the other */
+    SW_RESUMING,
+    SW_ENDED,
+    SW_STATES,
+};
+
+/* What a part is at in the step that was given last. */
+enum part_state {
+    PART_IDLE,          /* it was not given the step, or reported, or is not waited for any more */
+    PART_GIVEN,         /* its agent has not answered yet */
+    PART_ACCEPTED,      /* its agent has the step, and will report */
+    PART_WITHOUT_RANKS, /* its agent was started again, and the ranks are not back */
+    PART_GONE,          /* the job has ended */
+    PART_STATES,
+};
+
 /* The ranks of one job in one VM. */
 struct part {
     struct transport_switch *sw;
     int job, vm;
-    bool waiting;
-    bool accepted; /* the agent has the step, and will report */
-    bool gone;     /* the job has ended */
+    enum part_state state;
     /* the agent that knew of the ranks, or does again */
     char instance[AGENT_INSTANCE_SIZE];
     int64_t back_by; /* when ranks that another agent lost have to be back; 0: none were lost */
@@ -29,7 +54,7 @@ struct part {
 
 struct switched_job {
     struct job *job;
-    uint32_t epoch; /* of this attempt: that of one job is nothing to another */
+    uint32_t epoch; /* of this attempt; each job has epochs of its own */
     struct counts *sent, *held;
     json_t *addresses;              /* by rank, of the last `open`; NULL: none yet */
     int64_t (*micros)[NINJA_STEPS]; /* by rank: how long it took for each step, in all rounds */
@@ -59,9 +84,10 @@ struct transport_switch {
     int round, attempt, n_stale;
     uint32_t given_epochs; /* of every job */
     uint32_t epoch;        /* the highest, for the report */
-    bool released_again, taking_over, stopped, aborted, giving_up, ended, step_failed;
-    bool released;     /* in this attempt */
-    bool has_released; /* in any */
+    enum switch_state state;
+    bool aborted;      /* somebody wants it to end early */
+    bool step_failed;  /* a part failed, or was silent, in the step that was given last */
+    bool has_released; /* in any attempt */
     bool left_out;     /* a job that runs has no part in what is taken over */
     bool ranks_run;    /* all were found running, or were given `resume` and said that they do */
     struct ninja_error err;
@@ -89,6 +115,25 @@ static inline bool switch_is_quiescing(const struct transport_switch *sw)
     return switch_step(sw)->part == NINJA_PART_QUIESCE;
 }
 
+/* switch_state.c */
+
+/** Takes it to a state that may follow, and tells who began it. */
+void switch_set_state(struct transport_switch *sw, enum switch_state to);
+bool switch_state_may_follow(enum switch_state from, enum switch_state to);
+/** Whether it can end now with nothing released. */
+bool switch_is_abortable(const struct transport_switch *sw);
+
+void switch_set_part(struct part *part, enum part_state to);
+/** It is not waited for any more, whatever its agent still says. */
+void switch_leave_part(struct part *part);
+bool switch_part_may_follow(enum part_state from, enum part_state to);
+
+/** Whether the step is not over before it is heard of. */
+static inline bool switch_part_is_awaited(const struct part *part)
+{
+    return part->state != PART_IDLE && part->state != PART_GONE;
+}
+
 /* switch_steps.c */
 
 /** Gives a step to every agent that has ranks of a job; switch_step_over() follows. */
@@ -105,12 +150,9 @@ int switch_ranks_in(const struct job *job, int vm);
 /* switch.c */
 
 /** All parts reported, or one failed where one is enough to know how it ends. */
-void switch_step_over(struct transport_switch *sw, bool failed);
+void switch_step_over(struct transport_switch *sw);
 /** Resumes what was stopped, and tries again or ends. */
 void switch_give_up_attempt(struct transport_switch *sw);
-
-/** Says to who began the switch what comes now. */
-void switch_tell_phase(struct transport_switch *sw, enum switch_phase phase);
 
 /* switch_reselect.c */
 
@@ -122,7 +164,7 @@ void switch_set_reselect(struct transport_switch *sw, const char *list);
 /** Goes on with `open`. */
 void switch_begin_reselect(struct transport_switch *sw);
 /** After `open`, `connect` or `verify`. */
-void switch_after_reselect(struct transport_switch *sw, bool failed);
+void switch_after_reselect(struct transport_switch *sw);
 
 /* switch_report.c */
 

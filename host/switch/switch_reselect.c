@@ -34,7 +34,7 @@ void switch_begin_reselect(struct transport_switch *sw)
     json_array_clear(sw->dropped);
     free(sw->wanted);
     sw->wanted = strdup(sw->reselect);
-    switch_tell_phase(sw, SWITCH_RESELECTING);
+    switch_set_state(sw, SW_RESELECTING);
     switch_start_step(sw, NINJA_STEP_OPEN);
 }
 
@@ -81,7 +81,7 @@ static void resume(struct transport_switch *sw, bool failed)
     } else if (sw->n_fallbacks > 0) {
         append(&sw->err, "; fell back to ", sw->reselect);
     }
-    switch_tell_phase(sw, SWITCH_RESUMING);
+    switch_set_state(sw, SW_RESUMING);
     switch_start_step(sw, NINJA_STEP_RESUME);
 }
 
@@ -124,8 +124,9 @@ static void note_reselect_failed(struct transport_switch *sw)
     }
 }
 
-void switch_after_reselect(struct transport_switch *sw, bool failed)
+void switch_after_reselect(struct transport_switch *sw)
 {
+    bool failed = sw->step_failed;
     if ((switch_step(sw)->reports & NINJA_REPORTS_ADDRESSES) != 0 && !failed) {
         failed = !switch_addresses_fit(sw, &sw->err);
     }

@@ -39,7 +39,7 @@ static void note_error(struct transport_switch *sw, const struct ninja_error *er
 {
     if (!ninja_error_is_set(&sw->err)) {
         sw->err = *err;
-    } else if (sw->step == NINJA_STEP_RESUME && sw->released) {
+    } else if (sw->state == SW_RESUMING) {
         sw->err.class = err->class;
     }
 }
@@ -48,7 +48,9 @@ static void note_error(struct transport_switch *sw, const struct ninja_error *er
 static void part_over(struct part *part, const struct ninja_error *err)
 {
     struct transport_switch *sw = part->sw;
-    part->waiting = false;
+    if (part->state != PART_GONE) {
+        switch_set_part(part, PART_IDLE);
+    }
     if (err != NULL) {
         struct ninja_error why = *err;
         if (sw->step == NINJA_STEP_RESUME) {
@@ -60,10 +62,10 @@ static void part_over(struct part *part, const struct ninja_error *err)
     }
     bool waiting = false;
     for (int i = 0; i < sw->n_parts; i++) {
-        waiting |= sw->parts[i].waiting;
+        waiting |= switch_part_is_awaited(&sw->parts[i]);
     }
     if (!waiting || (sw->step_failed && switch_is_quiescing(sw))) {
-        switch_step_over(sw, sw->step_failed);
+        switch_step_over(sw);
     }
 }
 
@@ -245,10 +247,9 @@ static void on_restart(struct transport_switch *sw, const struct agent *agent)
 {
     for (int i = 0; i < sw->n_parts; i++) {
         struct part *part = &sw->parts[i];
-        if (!part->waiting || !part->accepted || sw->agents[part->vm] != agent) {
+        if (part->state != PART_ACCEPTED || sw->agents[part->vm] != agent) {
             continue;
         }
-        part->accepted = false;
         if (!switch_is_quiescing(sw)) {
             await_ranks(part);
             continue;
@@ -264,20 +265,20 @@ static void on_restart(struct transport_switch *sw, const struct agent *agent)
 void switch_on_event(void *arg, struct agent *agent, const char *name, json_t *data)
 {
     struct transport_switch *sw = arg;
-    if (strcmp(name, AGENT_RESTARTED) == 0 && !sw->ended) {
+    if (strcmp(name, AGENT_RESTARTED) == 0) {
         on_restart(sw, agent);
         return;
     }
     const char *job = json_string_value(json_object_get(data, "job"));
     const char *step = json_string_value(json_object_get(data, "step"));
     json_t *epoch = json_object_get(data, "epoch"), *round = json_object_get(data, "round");
-    if (strcmp(name, "NINJA_STEP") != 0 || sw->ended || job == NULL || step == NULL ||
+    if (strcmp(name, "NINJA_STEP") != 0 || job == NULL || step == NULL ||
         strcmp(step, ninja_step_name(sw->step)) != 0 || json_integer_value(round) != sw->round) {
         return;
     }
     for (int i = 0; i < sw->n_parts; i++) {
         struct part *part = &sw->parts[i];
-        if (part->waiting && sw->agents[part->vm] == agent &&
+        if (switch_part_is_awaited(part) && sw->agents[part->vm] == agent &&
             json_integer_value(epoch) == sw->switched[part->job].epoch &&
             strcmp(sw->jobs->jobs[part->job].name, job) == 0) {
             on_step_event(part, data);
@@ -298,7 +299,7 @@ static void job_ended(struct part *part)
     const struct transport_switch *sw = part->sw;
     ninja_log_vm(NINJA_LOG_WARNING, agent_vm(sw->agents[part->vm]),
                  "job %s ended in the middle of the switch", sw->jobs->jobs[part->job].name);
-    part->gone = true;
+    switch_set_part(part, PART_GONE);
     part_over(part, NULL);
 }
 
@@ -316,7 +317,7 @@ static void on_ranks(void *arg, json_t *result, const struct ninja_error *error)
     struct agent *agent = sw->agents[part->vm];
     struct ninja_error err = NINJA_ERROR_INIT;
     struct jobs *jobs = calloc(1, sizeof(*jobs));
-    if (!part->waiting) {
+    if (part->state != PART_WITHOUT_RANKS) {
         jobs_free(jobs);
         return;
     }
@@ -356,6 +357,7 @@ static void await_ranks(struct part *part)
 {
     struct transport_switch *sw = part->sw;
     const int *timeouts = sw->options.cluster->timeouts;
+    switch_set_part(part, PART_WITHOUT_RANKS);
     if (part->back_by == 0) {
         ninja_log_vm(NINJA_LOG_WARNING, agent_vm(sw->agents[part->vm]),
                      "its agent was started again; waiting for the ranks of job %s",
@@ -374,11 +376,12 @@ static void await_ranks(struct part *part)
 static void on_accepted(void *arg, json_t *result, const struct ninja_error *err)
 {
     struct part *part = arg;
-    part->accepted = err == NULL;
-    if (err == NULL || !part->waiting) {
+    if (part->state != PART_GIVEN) {
         return;
     }
-    if (switch_is_quiescing(part->sw) || err->class != ERR_NO_SUCH_JOB) {
+    if (err == NULL) {
+        switch_set_part(part, PART_ACCEPTED);
+    } else if (switch_is_quiescing(part->sw) || err->class != ERR_NO_SUCH_JOB) {
         part_over(part, err);
     } else if (strcmp(part->instance, agent_instance(part->sw->agents[part->vm])) == 0) {
         job_ended(part);
@@ -394,8 +397,8 @@ static void on_deadline(evutil_socket_t fd, short what, void *arg)
     bool waiting = false;
     for (int i = 0; i < sw->n_parts; i++) {
         const struct part *part = &sw->parts[i];
-        waiting |= part->waiting;
-        if (part->waiting) {
+        if (switch_part_is_awaited(part)) {
+            waiting = true;
             sw->switched[part->job].stuck |= !switch_is_quiescing(sw);
             ninja_error_set(&err, ERR_TIMEOUT,
                             "%s: the agent did not report step %s of job %s in time",
@@ -404,14 +407,15 @@ static void on_deadline(evutil_socket_t fd, short what, void *arg)
         }
     }
     if (!waiting) { /* all jobs have ended */
-        switch_step_over(sw, false);
+        switch_step_over(sw);
         return;
     }
     if (sw->step == NINJA_STEP_RESUME) {
         err.class = ERR_RESUME;
     }
     note_error(sw, &err);
-    switch_step_over(sw, true);
+    sw->step_failed = true;
+    switch_step_over(sw);
 }
 
 static int step_timeout(const struct transport_switch *sw)
@@ -533,8 +537,7 @@ static void give(struct part *part, int timeout_ms)
                                   (json_int_t)job->epoch, "round", sw->round, "step",
                                   ninja_step_name(sw->step), "timeout-ms", timeout_ms);
     add_content(part, arguments);
-    part->waiting = true;
-    part->accepted = false;
+    switch_set_part(part, PART_GIVEN);
     agent_execute(sw->agents[part->vm], "ninja-step", arguments, timeout_ms + GRACE_MS, on_accepted,
                   part);
 }
@@ -547,7 +550,7 @@ static bool give_to_all(struct transport_switch *sw, int timeout_ms)
         const struct switched_job *job = &sw->switched[sw->parts[i].job];
         bool done = (job->quiet && switch_is_quiescing(sw)) ||
                     (job->stuck && sw->step == NINJA_STEP_RESUME);
-        if (!done && !sw->parts[i].gone) {
+        if (!done && sw->parts[i].state != PART_GONE) {
             give(&sw->parts[i], timeout_ms);
             given = true;
         }
@@ -563,9 +566,7 @@ void switch_start_step(struct transport_switch *sw, enum ninja_step step)
     sw->step_micros = 0;
     sw->step_failed = false;
     for (int i = 0; i < sw->n_parts; i++) {
-        agent_forget(sw->agents[sw->parts[i].vm], &sw->parts[i]);
-        timer_free(&sw->parts[i].again);
-        sw->parts[i].waiting = false;
+        switch_leave_part(&sw->parts[i]);
     }
     for (int i = 0; i < sw->jobs->n; i++) {
         if (step == NINJA_STEP_DRAIN) {

@@ -26,7 +26,10 @@ struct world {
 
 static void on_phase(void *arg, enum switch_phase phase)
 {
-    static const char *const names[] = {"quiescing", "releasing", "reselecting", "resuming"};
+    static const char *const names[] = {[SWITCH_QUIESCING] = "quiescing",
+                                        [SWITCH_RELEASING] = "releasing",
+                                        [SWITCH_RESELECTING] = "reselecting",
+                                        [SWITCH_RESUMING] = "resuming"};
     fake_log("phase %s", names[phase]);
 }
 
@@ -733,9 +736,40 @@ static void a_channel_that_breaks_in_a_step_loses_nothing(void **state)
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
+/* Every state can be reached and, but for the end, left; and nothing that was released is given up.
+ */
+static void what_may_follow_what(void **state)
+{
+    bool reached[SW_STATES] = {[SW_LOOKING] = true};
+    for (int round = 0; round < SW_STATES; round++) {
+        for (unsigned from = 0; from < SW_STATES; from++) {
+            for (unsigned to = 0; reached[from] && to < SW_STATES; to++) {
+                reached[to] |= switch_state_may_follow(from, to);
+            }
+        }
+    }
+    for (unsigned from = 0; from < SW_STATES; from++) {
+        bool left = false;
+        for (unsigned to = 0; to < SW_STATES; to++) {
+            left |= switch_state_may_follow(from, to);
+            assert_false(from >= SW_RELEASING && to > SW_LOOKING && to < SW_RELEASING &&
+                         switch_state_may_follow(from, to));
+        }
+        assert_true(reached[from]);
+        assert_int_equal(left, from != SW_ENDED);
+        assert_int_equal(switch_is_abortable(&(struct transport_switch){.state = from}),
+                         from < SW_RELEASING && from != SW_GIVING_UP);
+    }
+    for (unsigned to = 0; to < PART_STATES; to++) {
+        assert_false(switch_part_may_follow(PART_GONE, to));
+    }
+    assert_false(switch_part_may_follow(PART_ACCEPTED, PART_GIVEN)); /* the agent gets it once */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_may_follow_what),
         TEST(counts_are_routed_between_ranks),
         TEST(steps_are_barriers),
         TEST(changed_counts_make_another_round),
