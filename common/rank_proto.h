@@ -26,9 +26,6 @@
  * interfaces if it is to use some only ("tcp:lo+10.0.0.0/8"), or "@best" for those that the job was
  * started with, "@standby" for those of them that do not bypass the VMM, "@previous" for those
  * before RELEASE. A report of RELEASE that FAILED says in its text what is still open, a line each.
- *
- * The numbers of the messages follow the table of steps: a step that is put between others needs
- * another NINJA_RANK_MAGIC.
  */
 #ifndef NINJA_RANK_PROTO_H
 #define NINJA_RANK_PROTO_H
@@ -41,7 +38,6 @@
 #include "common/addresses.h"
 #include "common/switch_steps.h"
 
-#define NINJA_RANK_MAGIC       0x33524a4eu /* "NJR3": the 3 is the version of the protocol */
 #define NINJA_RANK_SOCKET      "/run/ninja/agent.sock"
 #define NINJA_RANK_MAX_MESSAGE (192u * 1024)
 #define NINJA_RANK_MAX_TEXT    4096u

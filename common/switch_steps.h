@@ -11,6 +11,10 @@
 
 #include <stdbool.h>
 
+/* Of each message between rank and agent: "NJR3", where the 3 is the version of their protocol. The
+ * numbers of steps and states are on the wire, so another order of them needs another version. */
+#define NINJA_RANK_MAGIC 0x33524a4eu
+
 /* In the order of a switch. A rank is told by these numbers and names what others are at. */
 #define NINJA_EACH_RANK_STATE(X)                                                                   \
     X(RUNNING)                                                                                     \

@@ -2,6 +2,8 @@
 # A coordinator in shell, that takes a job to a state and leaves it there: docs/protocol.md. Needs lib.sh.
 
 AGENT_PROTOCOL=$(sed -n 's/^#define NINJA_AGENT_PROTOCOL //p' "$TOP/common/agent_proto.h")
+# Those from connect to resume.
+LAST_STEPS=$(sed -n 's/^ *X([A-Z]*, "\(.*\)").*/\1/p' "$TOP/common/switch_steps.h" | sed '1,/^connect$/d; /^resume$/,$d')
 EPOCH=0
 
 hand_opens() {
@@ -60,7 +62,7 @@ counts() {
 
 # take_to STATE: the only job that there is, from RUNNING.
 take_to() {
-    local round=1 sent before event addresses
+    local round=1 sent before event addresses name
     NAME=$(the_job)
     EPOCH=$((EPOCH + 1))
     [ "$1" != RUNNING ] || return 0
@@ -83,7 +85,9 @@ take_to() {
     addresses=$(jq -c '{addresses: [.ranks | sort_by(.rank)[] | .addresses]}' <<<"$event")
     step connect $round "$addresses" >/dev/null
     [ "$1" != CONNECTED ] || return 0
-    step verify $round >/dev/null
+    for name in $LAST_STEPS; do
+        step "$name" $round >/dev/null
+    done
 }
 
 goes_on() {
