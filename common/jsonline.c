@@ -4,13 +4,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define AS_TEXT(number)     #number
+#define NUMBER_TEXT(number) AS_TEXT(number)
+
 struct jsonline {
     jsonline_fn *fn;
     void *ctx;
     char *buf;
     size_t len, room, max_bytes;
-    int depth;
-    bool in_string, escaped;
+    struct json_scan scan;
     bool skipping; /* until the line ends: it was answered with an error */
 };
 
@@ -42,9 +44,7 @@ static void forget(struct jsonline *j)
         j->room = 0;
     }
     j->len = 0;
-    j->depth = 0;
-    j->in_string = false;
-    j->escaped = false;
+    j->scan = (struct json_scan){0};
 }
 
 bool jsonline_is_open(const struct jsonline *j)
@@ -102,41 +102,19 @@ static void complete(struct jsonline *j)
     json_decref(value);
 }
 
-static void nest(struct jsonline *j, int by)
-{
-    j->depth += by;
-    if (j->depth > JSONLINE_MAX_DEPTH) {
-        refuse(j, "nesting deeper than 16");
-    } else if (by < 0 && j->depth <= 0) {
-        complete(j);
-    }
-}
-
 static void scan(struct jsonline *j, char c)
 {
-    if (j->in_string) {
-        if (j->escaped) {
-            j->escaped = false;
-        } else if (c == '\\') {
-            j->escaped = true;
-        } else if (c == '"') {
-            j->in_string = false;
-        }
-        return;
-    }
-    switch (c) {
-    case '"':
-        j->in_string = true;
+    switch (json_scan(&j->scan, c, JSON_MAX_DEPTH)) {
+    case JSON_GOES_ON:
         break;
-    case '{':
-    case '[':
-        nest(j, 1);
+    case JSON_ENDS:
+        complete(j);
         break;
-    case '}':
-    case ']':
-        nest(j, -1);
+    case JSON_TOO_DEEP:
+        refuse(j, "nesting deeper than " NUMBER_TEXT(JSON_MAX_DEPTH));
         break;
-    default:
+    case JSON_TOO_MANY:
+        refuse(j, "more than " NUMBER_TEXT(JSON_MAX_OBJECTS) " objects in a line");
         break;
     }
 }

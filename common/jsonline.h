@@ -3,8 +3,8 @@
  *
  * An object is handed on when its last brace arrives, as some clients send no newline. A newline
  * always ends what was begun, and 0xFF, which no JSON text can hold, throws it away: so a peer that
- * starts anew in the middle of an old line gets through. Limits are enforced as the bytes arrive,
- * before any of them is parsed; the rest of a line that broke one is skipped.
+ * starts anew in the middle of an old line gets through. The limits of json_scan.h are enforced as
+ * the bytes arrive, before any of them is parsed; the rest of a line that broke one is skipped.
  */
 #ifndef NINJA_JSONLINE_H
 #define NINJA_JSONLINE_H
@@ -13,7 +13,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#define JSONLINE_MAX_DEPTH 16
+#include "common/json_scan.h"
 
 struct jsonline;
 

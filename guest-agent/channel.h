@@ -8,7 +8,9 @@
 #include <jansson.h>
 #include <stdbool.h>
 
-#define CHANNEL_MAX_LINE (4u * 1024 * 1024)
+#include "common/json_scan.h"
+
+#define CHANNEL_MAX_LINE JSON_MAX_LINE
 
 struct channel;
 

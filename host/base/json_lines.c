@@ -39,28 +39,14 @@ static void end(struct json_lines *lines, enum ninja_error_class class, const ch
     lines->handler->on_end(lines->arg, &err);
 }
 
-/* jansson recurses, and makes much of little; a guest must not choose how deep and how much. */
-static bool too_deep_or_many(const char *text, size_t len)
+static bool too_deep_or_many(const struct json_lines *lines, const char *text, size_t len)
 {
-    int depth = 0, objects = 0;
-    bool in_string = false;
+    int depth = lines->handler->max_depth != 0 ? lines->handler->max_depth : JSON_MAX_DEPTH;
+    struct json_scan scan = {0};
     for (size_t i = 0; i < len; i++) {
-        char c = text[i];
-        if (in_string) {
-            if (c == '\\') {
-                i++;
-            } else if (c == '"') {
-                in_string = false;
-            }
-        } else if (c == '"') {
-            in_string = true;
-        } else if (c == '{' || c == '[') {
-            objects += c == '{';
-            if (++depth > JSON_LINES_MAX_DEPTH || objects > JSON_LINES_MAX_OBJECTS) {
-                return true;
-            }
-        } else if (c == '}' || c == ']') {
-            depth--;
+        enum json_scanned found = json_scan(&scan, text[i], depth);
+        if (found == JSON_TOO_DEEP || found == JSON_TOO_MANY) {
+            return true;
         }
     }
     return false;
@@ -90,7 +76,7 @@ static void one_line(struct json_lines *lines, const char *text, size_t len)
     if (lines->skipping || strspn(text, " \t\r") == len) {
         return;
     }
-    if (too_deep_or_many(text, len)) {
+    if (too_deep_or_many(lines, text, len)) {
         end(lines, ERR_PROTOCOL, "it sent JSON that is nested too deeply, or of too many objects");
         return;
     }

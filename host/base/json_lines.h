@@ -14,11 +14,9 @@
 #include <sys/un.h>
 
 #include "common/error.h"
+#include "common/json_scan.h"
 
-#define JSON_LINES_MAX_LINE  (4u * 1024 * 1024)
-#define JSON_LINES_MAX_DEPTH 32
-/* Of one line: an empty object takes 3 bytes of it and 300 of memory. Any honest line has fewer. */
-#define JSON_LINES_MAX_OBJECTS 65536
+#define JSON_LINES_MAX_LINE JSON_MAX_LINE
 
 struct json_lines;
 
@@ -32,6 +30,7 @@ struct json_lines_handler {
     void (*on_object)(void *arg, json_t *object);
     /* the peer closed, or it broke the rules; err says which, borrowed */
     void (*on_end)(void *arg, const struct ninja_error *err);
+    int max_depth; /* of an object; 0: as deep as the agents' protocol allows */
 };
 
 /* Of a UNIX socket's path, in bytes. */

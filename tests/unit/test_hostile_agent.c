@@ -52,7 +52,11 @@ static void on_end(void *arg, const struct ninja_error *err)
 
 static const struct json_lines_handler handler = {.on_object = on_object, .on_end = on_end};
 
-static void wire_open(struct wire *wire)
+/* As for QMP, of which the answers are deeper. */
+static const struct json_lines_handler deep_handler = {
+    .on_object = on_object, .on_end = on_end, .max_depth = 32};
+
+static void wire_open_with(struct wire *wire, const struct json_lines_handler *its_handler)
 {
     struct sockaddr_un addr = {.sun_family = AF_UNIX};
     struct ninja_error err = NINJA_ERROR_INIT;
@@ -61,10 +65,15 @@ static void wire_open(struct wire *wire)
     wire->listener = socket(AF_UNIX, SOCK_STREAM, 0);
     assert_int_equal(bind(wire->listener, (struct sockaddr *)&addr, sizeof(addr)), 0);
     assert_int_equal(listen(wire->listener, 1), 0);
-    wire->lines = json_lines_connect(wire->base, addr.sun_path, &handler, wire, &err);
+    wire->lines = json_lines_connect(wire->base, addr.sun_path, its_handler, wire, &err);
     assert_non_null(wire->lines);
     wire->fd = accept4(wire->listener, NULL, NULL, SOCK_NONBLOCK);
     assert_true(wire->fd >= 0);
+}
+
+static void wire_open(struct wire *wire)
+{
+    wire_open_with(wire, &handler);
 }
 
 static void wire_close(struct wire *wire)
@@ -121,6 +130,51 @@ static void a_line_over_a_limit_ends_the_connection(void **state)
     expect_end_of(fake_repeated("{\"a\":", "[", 100000, "\n"), "too deeply");
     expect_end_of(fake_repeated("", "{\"a\":", 100000, "\n"), "too deeply");
     expect_end_of(fake_repeated("{\"a\":[{}", ",{}", 70000, "]}\n"), "too many objects");
+}
+
+/* An object, and arrays in it, so deep in all. */
+static bool takes_depth(const struct json_lines_handler *its_handler, int depth)
+{
+    struct wire wire;
+    char begin[200] = "{\"a\":", end[100] = "";
+    for (int i = 1; i < depth; i++) {
+        strcat(begin, "[");
+        strcat(end, "]");
+    }
+    strcat(strcat(begin, end), "}\n");
+    wire_open_with(&wire, its_handler);
+    wire_send(&wire, begin, strlen(begin));
+    bool taken = wire.objects == 1 && !wire.ended;
+    assert_true(taken || strstr(wire.err.message, "too deeply") != NULL);
+    wire_close(&wire);
+    return taken;
+}
+
+static void nesting_has_an_end(void **state)
+{
+    assert_true(takes_depth(&handler, 16));
+    assert_false(takes_depth(&handler, 17));
+    assert_true(takes_depth(&deep_handler, 32));
+    assert_false(takes_depth(&deep_handler, 33));
+}
+
+/* {"a":[{},{},...]}, with so many objects in all. */
+static bool takes_objects(int n)
+{
+    struct wire wire;
+    char *text = fake_repeated("{\"a\":[{}", ",{}", n - 2, "]}\n");
+    wire_open(&wire);
+    wire_send(&wire, text, strlen(text));
+    bool taken = wire.objects == 1 && !wire.ended;
+    free(text);
+    wire_close(&wire);
+    return taken;
+}
+
+static void objects_of_a_line_are_bounded(void **state)
+{
+    assert_true(takes_objects(JSON_MAX_OBJECTS));
+    assert_false(takes_objects(JSON_MAX_OBJECTS + 1));
 }
 
 static void a_line_that_is_no_json_ends_the_connection(void **state)
@@ -488,6 +542,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_line_over_a_limit_ends_the_connection),
+        cmocka_unit_test(nesting_has_an_end),
+        cmocka_unit_test(objects_of_a_line_are_bounded),
         cmocka_unit_test(a_line_that_is_no_json_ends_the_connection),
         cmocka_unit_test(of_a_repeated_key_the_last_counts),
         cmocka_unit_test(a_line_that_is_cut_off_by_the_end_is_none),

@@ -161,6 +161,30 @@ static void nesting_ends_at_16(void **state)
     free(line);
 }
 
+/* {"a":[{},{},...]}, with so many objects in all. */
+static struct seen with_objects(int n)
+{
+    char *line = malloc((size_t)n * 3 + 32), *end = line + sprintf(line, "{\"a\":[{}");
+    assert_non_null(line);
+    for (int i = 2; i < n; i++, end += 3) {
+        memcpy(end, ",{}", 3);
+    }
+    strcpy(end, "]}\n{\"b\":1}\n");
+    struct seen seen = fed(line, strlen(line), 4096);
+    free(line);
+    return seen;
+}
+
+static void objects_of_a_line_are_bounded(void **state)
+{
+    struct seen seen = with_objects(JSON_MAX_OBJECTS);
+    assert_int_equal(seen.objects, 2);
+    assert_int_equal(seen.errors, 0);
+    seen = with_objects(JSON_MAX_OBJECTS + 1);
+    assert_string_equal(seen.text, "!{\"b\":1}");
+    assert_string_equal(seen.wrong, "more than 65536 objects in a line");
+}
+
 /* A line of len bytes in all, newline not counted. */
 static char *line_of(size_t len)
 {
@@ -230,6 +254,7 @@ int main(void)
         cmocka_unit_test(bad_utf8_nul_and_controls_are_errors),
         cmocka_unit_test(ff_throws_away_what_was_begun),
         cmocka_unit_test(nesting_ends_at_16),
+        cmocka_unit_test(objects_of_a_line_are_bounded),
         cmocka_unit_test(a_line_ends_at_4_mib),
         cmocka_unit_test(it_tells_whether_a_line_is_open),
     };
