@@ -14,7 +14,7 @@
 
 #define MAX_MESSAGE 2048
 
-/* So that nobody who makes a program log fills a disk. Debug messages are not counted. */
+/* Nobody can fill a disk by making a program log. Debug messages are not counted. */
 #define WINDOW_S  10
 #define MAX_LINES 1000 /* in a window */
 

@@ -53,11 +53,11 @@ void ninja_log_output(const struct ninja_log_sink *sink);
 /** Whether lines for standard error are written: they are, until told otherwise. */
 void ninja_log_stderr(bool wanted);
 
-/** Has all lines, also those that are too detailed for the output, go there, too; borrowed. NULL:
- * no more. */
+/** Has a copy of all lines go there, also of those that are too detailed for the output; borrowed.
+ * NULL: of no line any more. */
 void ninja_log_copy(const struct ninja_log_sink *sink);
 
-/** What lines are about from now on; copied, and cut at 127 characters. Empty: nothing. */
+/** Sets what lines are about from now on; copied, cut at 127 characters. Empty: nothing. */
 void ninja_log_about(enum ninja_log_field field, const char *value);
 
 const char *ninja_log_level_name(enum ninja_log_level level);

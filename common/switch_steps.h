@@ -15,7 +15,7 @@
  * numbers of steps and states are on the wire, so another order of them needs another version. */
 #define NINJA_RANK_MAGIC 0x33524a4eu
 
-/* In the order of a switch. A rank is told by these numbers and names what others are at. */
+/* In the order of a switch, which is also that of their numbers in messages of ranks. */
 #define NINJA_EACH_RANK_STATE(X)                                                                   \
     X(RUNNING)                                                                                     \
     X(QUIESCING)                                                                                   \

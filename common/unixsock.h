@@ -27,10 +27,10 @@ struct unixsock {
 bool unixsock_listen(struct unixsock *sock, const char *path, int type, mode_t mode,
                      struct ninja_error *err);
 
-/** Closes it and leaves its file, for the next one to find. */
+/** Closes a socket and leaves its file, for the next owner to find. */
 void unixsock_abandon(struct unixsock *sock);
 
-/** Closes it and removes its file, unless that was replaced by another. fd < 0: nothing. */
+/** Closes a socket and removes its file, unless another took its place. fd < 0: does nothing. */
 void unixsock_close(struct unixsock *sock);
 
 #endif

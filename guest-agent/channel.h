@@ -46,7 +46,7 @@ void channel_send(struct channel *ch, json_t *line, bool delimit);
 /** Queues an event if the host has greeted; leaves it out when the host does not read. */
 void channel_send_event(struct channel *ch, json_t *event);
 
-/** Whether the host said ninja-hello; forgotten when a port's host goes away. */
+/** Whether the host said ninja-hello. It has to say it again when it went away from the port. */
 bool channel_greeted(const struct channel *ch);
 void channel_set_greeted(struct channel *ch);
 

@@ -280,7 +280,7 @@ static bool job_name(const char *text, char name[JOB_NAME_MAX])
     return true;
 }
 
-/* Takes the second line, if it is a version; a rank without one is as good. */
+/* Takes the second line, if it is a version; a rank need not say one. */
 static void rank_version(const char *text, char version[RANK_VERSION_MAX])
 {
     const char *line = strchr(text, '\n');
@@ -316,7 +316,7 @@ static struct job *job_new(struct jobs *jobs, const char *name, uid_t uid, uint3
     return job;
 }
 
-/* Of all jobs of that user; how many jobs these are is given in n_jobs. */
+/* Counts the ranks of all jobs of a user; n_jobs gets how many jobs these are. */
 static int ranks_of_user(const struct jobs *jobs, uid_t uid, int *n_jobs)
 {
     int n = 0;

@@ -17,13 +17,13 @@
 #include "common/rank_proto.h"
 #include "guest-agent/events.h"
 
-/* In all, and of one user: no user takes the room of all others. */
+/* How many there may be in all, and of one user, so that no user takes the room of all others. */
 #define JOBS_MAX            64
 #define JOBS_MAX_USER       48
 #define JOBS_MAX_RANKS      3072
 #define JOBS_MAX_RANKS_USER 1024
 #define JOB_NAME_MAX        256
-/* Of the reports that are kept as JSON; what is more does not fit into a line by far. */
+/* Bytes of the reports that are kept as JSON. More would not fit into a line by far. */
 #define JOBS_MAX_REPORTS    (128u * 1024 * 1024)
 #define JOBS_MAX_TRANSPORTS 16 /* of a rank */
 
@@ -122,7 +122,7 @@ void jobs_rank_gone(struct rank *rank);
 /* For steps.c. */
 
 struct events *jobs_events(struct jobs *jobs);
-/** Takes so many bytes for a report of the job's step; false: there are too many already. */
+/** Takes room for a report of the job's step, in bytes; false: too much is taken already. */
 bool job_reserve_report(struct job *job, size_t size);
 /** Gives back what all reports of the job's step took. */
 void job_release_reports(struct job *job);

@@ -142,7 +142,7 @@ static void on_signal(evutil_socket_t signal_number, short what, void *arg)
     event_base_loopbreak(arg);
 }
 
-/* One descriptor a rank, and some. */
+/* It needs one descriptor for each rank, and some more. */
 static void want_descriptors(void)
 {
     struct rlimit limit;

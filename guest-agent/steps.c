@@ -60,7 +60,7 @@ static void put_own_report(struct job *job, const struct rank *rank, const char 
                          "status", status, "micros", 0, "text", text, "a", "b"));
 }
 
-/* Of a rank that was told to run again, and does. */
+/* Puts a report for a rank that was told to run again, and never stopped. */
 static void put_never_stopped(struct job *job, const struct rank *rank)
 {
     put_report(job, rank->number,
@@ -69,7 +69,7 @@ static void put_never_stopped(struct job *job, const struct rank *rank)
                          "stood-ms", 0));
 }
 
-/* What is left of reports that are too long for a line: who reported, and why that is no use. */
+/* Cuts reports that are too long for a line: they keep who reported, and say why that is no use. */
 static void cut_reports(json_t *reports)
 {
     size_t i;
@@ -245,7 +245,7 @@ static void say_how_long_it_stood(struct rank *rank, json_t *report)
     rank->stopped_ms = 0;
 }
 
-/* What a report says about the rank, whether or not somebody still waits for it. */
+/* Learns what a report says about the rank, whether or not somebody still waits for it. */
 static void learn(struct rank *rank, const struct ninja_rank_msg *msg)
 {
     if (msg->status != NINJA_RANK_OK) {
@@ -319,7 +319,7 @@ const char *steps_report(struct rank *rank, const struct ninja_rank_msg *msg)
                     ninja_rank_type_name((uint16_t)msg->arg), msg->epoch, msg->round,
                     ninja_rank_status_name(msg->status), msg->text,
                     current ? "" : " (not asked for)");
-    /* Reports come in the order of the steps, so only that of an older epoch says nothing new. */
+    /* Reports come in the order of the steps, so only one of an older epoch says nothing new. */
     if (msg->epoch == job->epoch) {
         learn(rank, msg);
     }
@@ -423,7 +423,7 @@ static void give_to(struct rank *rank, const struct step_args *args, struct ninj
         step_args_message(args, rank->number, pairs, &msg);
         rank->owes = true;
         if (args->type == NINJA_RANK_RELEASE) {
-            /* Whatever it reports: nobody may take it that nothing was released. */
+            /* Whatever it will report, nobody may believe that nothing was released. */
             rank_set_state(rank, NINJA_RANK_RELEASED);
         }
         rank_conn_send(rank->conn, &msg, file);

@@ -65,7 +65,7 @@ static void connected_or_not(struct agent *agent, const struct ninja_error *err)
     }
 }
 
-/* No further try. Commands that wait are answered from the event loop. */
+/* Makes no further try. Commands that wait are answered from the event loop. */
 static void give_up(struct agent *agent, const struct ninja_error *err)
 {
     agent->last_error = *err;
@@ -130,7 +130,7 @@ static void send_sync(evutil_socket_t fd, short what, void *arg)
     agent->retry = timer_start(agent->base, SYNC_AGAIN_MS, send_sync, agent);
 }
 
-/* 0: it has none that can be. */
+/* The number of an event; 0: it has none that is possible. */
 static json_int_t seq_of(json_t *object)
 {
     json_int_t seq = json_integer_value(json_object_get(object, "seq"));
@@ -195,8 +195,8 @@ static void on_gap_filled(void *arg, json_t *result, const struct ninja_error *e
 }
 
 /*
- * One that is not the next: those before it are missing, or come late. All are asked for once;
- * what comes until the answer is in it too, if there is a gap before it.
+ * An event may not be the next one: those before it are missing, or come late. All are asked for
+ * once; what comes until the answer is in it too, if there is a gap before it.
  */
 static void on_event_or_gap(struct agent *agent, json_t *object)
 {
@@ -282,7 +282,7 @@ static void on_synced(struct agent *agent)
 }
 
 /*
- * Another agent, perhaps, has the port now, and does not know us: what we said to the one before
+ * Perhaps another agent has the port now, and does not know us: what we said to the one before
  * may be lost. Before we are ready it is a line that waited in the port for somebody to connect.
  */
 static void on_opened(struct agent *agent)

@@ -64,7 +64,7 @@ const char *agent_vm(const struct agent *agent);
 bool agent_is_ready(const struct agent *agent);
 /** All that was said since agent_new(). */
 const struct json_traffic *agent_traffic(const struct agent *agent);
-/** What it said in its hello; empty before. */
+/** The version that it said in its hello; empty before. */
 const char *agent_version(const struct agent *agent);
 const char *agent_hostname(const struct agent *agent);
 /** Another one after each start of the agent. */

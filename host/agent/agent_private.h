@@ -50,7 +50,7 @@ void agent_copy_text(char *to, size_t size, json_t *object, const char *key);
 void agent_connecting_command(struct agent *agent, const char *name, json_t *arguments,
                               agent_reply reply);
 
-/** Those are over, and nobody is told. */
+/** Forgets the commands that are a part of connecting; nobody is told. */
 void agent_drop_connecting_commands(struct agent *agent);
 
 /** Sends all that wait, again. */

@@ -19,7 +19,7 @@ static void take_text(json_t *to, json_t *from, const char *key)
     }
 }
 
-/* Names with whole numbers, at most max. */
+/* Copies names with whole numbers, at most max of them. */
 static json_t *numbers(json_t *from, size_t max)
 {
     const char *name;

@@ -70,7 +70,7 @@ static void on_deadline(evutil_socket_t fd, short what, void *arg)
     end(command, NULL, &err);
 }
 
-/* Never 0, and not repeated by another ninjactl. */
+/* A token is never 0, and another ninjactl does not have the same. */
 static json_int_t new_token(void)
 {
     uint32_t random = 0;

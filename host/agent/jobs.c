@@ -9,7 +9,8 @@
 #include "host/agent/guest_answer.h"
 #include "host/base/timer.h"
 
-/* Of a job: what is above it is left for the next ones to be given. */
+/* The highest epoch of a job that is believed; the numbers above it are left for switches to come.
+ */
 #define MAX_EPOCH (UINT32_MAX - 4096u)
 
 /* ---- what one agent said ---- */
@@ -80,7 +81,7 @@ static bool add_rank(struct job *job, int vm, json_t *json, struct ninja_error *
     return true;
 }
 
-/* It fits, and is without what would steer a terminal. */
+/* Whether a name fits, and is without what would steer a terminal. */
 static bool is_name(const char *text)
 {
     char clean[JOBS_MAX_NAME + 1];

@@ -60,12 +60,12 @@ json_t *jobs_to_json(const struct jobs *jobs, struct agent *const *agents);
  */
 bool jobs_add(struct jobs *jobs, int vm, json_t *answer, struct ninja_error *err);
 
-/** Of how many ranks of the job that agent knows. */
+/** How many ranks of the job that agent knows. */
 int jobs_ranks_in(const struct jobs *jobs, const char *job, int vm);
 
 /** Whether no rank is known to be anything but RUNNING: no switch of it is going on. */
 bool job_is_running(const struct job *job);
-/** Whether a rank has let go of transports and has no others yet. */
+/** Whether a rank has let go of transports and has no others that are known to work. */
 bool job_has_released(const struct job *job);
 
 /**

@@ -37,7 +37,7 @@ struct switch_options {
 struct switch_handler {
     /* Before the step's commands are sent. NULL: not interested. */
     void (*phase)(void *arg, enum switch_phase phase);
-    /* Only with `hold`: all jobs have released (or there is none). */
+    /* Only with `hold`: all jobs have released, or there is no job. */
     void (*held)(void *arg);
     /*
      * The end, with all ranks running if it is not the last of these. err is NULL, or class
@@ -63,8 +63,8 @@ struct transport_switch *switch_start(struct event_base *base, struct agent *con
 void switch_continue(struct transport_switch *sw, const char *reselect);
 
 /**
- * Gives up, if nothing was released yet, and ends with class ERR_ABORTED; otherwise it only stops
- * `held` from being called, and goes on to its end.
+ * Gives up, if nothing was released yet, and ends with class ERR_ABORTED; otherwise `held` is not
+ * called any more, and the switch goes on to its end.
  */
 void switch_abort(struct transport_switch *sw);
 

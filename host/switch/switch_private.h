@@ -11,7 +11,7 @@
 #include "host/switch/counts.h"
 #include "host/switch/switch.h"
 
-/* Beyond the quiesce, for release to be given within the lease. */
+/* The lease is so much longer than the quiesce, for release to be given within it. */
 #define LEASE_SLACK_MS 5000
 
 /* What a switch is at. Those up to SW_JOBLESS have released nothing in this attempt. */
@@ -128,7 +128,7 @@ void switch_set_part(struct part *part, enum part_state to);
 void switch_leave_part(struct part *part);
 bool switch_part_may_follow(enum part_state from, enum part_state to);
 
-/** Whether the step is not over before it is heard of. */
+/** Whether the step goes on until this part is heard of. */
 static inline bool switch_part_is_awaited(const struct part *part)
 {
     return part->state != PART_IDLE && part->state != PART_GONE;
@@ -142,7 +142,7 @@ void switch_start_step(struct transport_switch *sw, enum ninja_step step);
 void switch_on_event(void *arg, struct agent *agent, const char *name, json_t *data);
 /** Whether addresses of so many ranks can be carried; false with err, class ERR_REFUSED. */
 bool switch_ranks_fit(const struct jobs *jobs, struct ninja_error *err);
-/** Whether those that the ranks reported can. */
+/** Whether the addresses that the ranks reported can be carried; otherwise as above. */
 bool switch_addresses_fit(const struct transport_switch *sw, struct ninja_error *err);
 /** How many ranks of a job are in a VM. */
 int switch_ranks_in(const struct job *job, int vm);
@@ -156,7 +156,7 @@ void switch_give_up_attempt(struct transport_switch *sw);
 
 /* switch_reselect.c */
 
-/* What the ranks used before `release`. */
+/* The list that means what the ranks used before `release`. */
 #define SWITCH_PREVIOUS "@previous"
 
 /** The list to choose from. */

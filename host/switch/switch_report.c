@@ -19,7 +19,7 @@ struct json_traffic switch_traffic(const struct transport_switch *sw)
     return all;
 }
 
-/* Of one job: for each step that was run a list by rank. */
+/* Makes an object of one job, with a list by rank for each step that was run. */
 static json_t *micros_to_json(const struct switched_job *it)
 {
     json_t *steps = json_object();
@@ -38,7 +38,7 @@ static json_t *micros_to_json(const struct switched_job *it)
     return json_pack("{s:s, s:o}", "job", it->job->name, "micros", steps);
 }
 
-/* What the ranks of all jobs use now: for each transport by how many. */
+/* Makes an object of what the ranks use now: for each transport, how many ranks use it. */
 static json_t *transports_to_json(const struct jobs *jobs)
 {
     json_t *all = json_object(), *peers;

@@ -17,8 +17,8 @@
 
 #define RETRY_PAUSE_MS 1000
 
-/* What is tried in turn when a list does not connect all: what the jobs were on; what always works.
- */
+/* The lists that are tried in turn when one does not connect all ranks: what the jobs were on, and
+ * what always works. */
 static const char *const fallbacks[] = {SWITCH_PREVIOUS, "@standby"};
 #define N_FALLBACKS (sizeof(fallbacks) / sizeof(fallbacks[0]))
 
@@ -62,7 +62,7 @@ static bool is_last_step(const struct transport_switch *sw)
     return ninja_switch_steps[sw->step + 1].part != NINJA_PART_RESELECT;
 }
 
-/* No list led to the end. Those for whom the last one did go on. */
+/* No list connected all ranks. Jobs that the last list did connect go on. */
 static void leave_stuck_jobs(struct transport_switch *sw)
 {
     for (int i = 0; i < sw->jobs->n; i++) {
@@ -101,8 +101,8 @@ static void on_lists_again(evutil_socket_t fd, short what, void *arg)
     open_list(sw, sw->wanted);
 }
 
-/* Whether all lists are tried again: what is in the way may pass, as a port that is held up does.
- */
+/* Tries all lists again after a pause, unless it is too late for that: what is in the way may pass,
+ * as a port that is held up does. */
 static bool try_lists_again(struct transport_switch *sw)
 {
     if (sw->aborted || now_ms() + RETRY_PAUSE_MS >= sw->retry_end) {
@@ -113,7 +113,7 @@ static bool try_lists_again(struct transport_switch *sw)
     return true;
 }
 
-/* Of the first list that failed. */
+/* A list failed. The first one says until when all are tried again. */
 static void note_reselect_failed(struct transport_switch *sw)
 {
     if (sw->err.class != ERR_RELEASE) {

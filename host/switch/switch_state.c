@@ -81,7 +81,7 @@ bool switch_part_may_follow(enum part_state from, enum part_state to)
     return (part_states[from].next & (1u << to)) != 0;
 }
 
-/* What goes as ever is not logged: it would be thousands of lines while the jobs stand still. */
+/* Only what is unusual is logged: all would be thousands of lines while the jobs stand still. */
 void switch_set_part(struct part *part, enum part_state to)
 {
     const struct transport_switch *sw = part->sw;

@@ -18,13 +18,13 @@
 /* What an agent and its channel may take beyond a step's own time-out. */
 #define GRACE_MS 3000
 
-/* Between two looks whether ranks have come back. */
+/* The time between two looks whether ranks have come back. */
 #define ASK_AGAIN_MS 200
 
-/* More than any step is waited for. */
+/* No step is waited for so long. */
 #define MAX_MICROS INT64_C(1000000000000)
 
-/* What a line with the addresses of a job holds beside them. */
+/* Bytes that a line with the addresses of a job has beside them. */
 #define LINE_SLACK 1024
 
 /* Base64 of 256 bytes, several times what a rank's addresses take: a job with room for that is
@@ -135,7 +135,7 @@ static bool take_addresses(struct part *part, int rank, json_t *report, struct n
     return true;
 }
 
-/* The sum of all rounds. */
+/* Adds to the sum of all rounds. */
 static void take_micros(int64_t *of_rank, enum ninja_step step, int64_t micros)
 {
     if (micros > 0 && micros < MAX_MICROS - of_rank[step]) {
@@ -143,7 +143,8 @@ static void take_micros(int64_t *of_rank, enum ninja_step step, int64_t micros)
     }
 }
 
-/* Since when a rank that runs again was at rest. Where its agent does not know, it may be long. */
+/* Takes since when a rank that runs again was at rest. If its agent does not know, it may be long.
+ */
 static void take_rest(struct transport_switch *sw, json_t *report)
 {
     json_t *json = json_object_get(report, "stood-ms");
@@ -155,7 +156,7 @@ static void take_rest(struct transport_switch *sw, json_t *report)
     }
 }
 
-/* What a rank says that it goes on without, though it was in the list. */
+/* Takes what a rank says that it goes on without, though it was in the list. */
 static void take_left_out(struct part *part, int rank, const char *text)
 {
     struct transport_switch *sw = part->sw;
@@ -242,7 +243,8 @@ static void on_step_event(struct part *part, json_t *data)
     part_over(part, ninja_error_is_set(&err) ? &err : NULL);
 }
 
-/* What it had accepted is forgotten; what it had not is given to the new one anyway. */
+/* An agent was started again. It has forgotten the steps that it had accepted; the client gives it
+ * again those that it had not. */
 static void on_restart(struct transport_switch *sw, const struct agent *agent)
 {
     for (int i = 0; i < sw->n_parts; i++) {
@@ -372,7 +374,7 @@ static void await_ranks(struct part *part)
     ask_for_ranks(-1, 0, part);
 }
 
-/* {} is not the end of the step; an error is. */
+/* The answer {} is not the end of the step, but an error is. */
 static void on_accepted(void *arg, json_t *result, const struct ninja_error *err)
 {
     struct part *part = arg;
@@ -486,7 +488,7 @@ bool switch_ranks_fit(const struct jobs *jobs, struct ninja_error *err)
     return true;
 }
 
-/* Room for the addresses that the ranks will report. */
+/* Makes room for the addresses that the ranks will report. */
 static void clear_addresses(struct switched_job *job)
 {
     json_decref(job->addresses);
@@ -496,7 +498,7 @@ static void clear_addresses(struct switched_job *job)
     }
 }
 
-/* What the step carries. */
+/* Adds what the step carries. */
 static void add_content(const struct part *part, json_t *arguments)
 {
     const struct transport_switch *sw = part->sw;
