@@ -8,6 +8,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "common/agent_proto.h"
 #include "tests/fuzz/fuzz.h"
 
 void scripted_peer_open(struct scripted_peer *peer, const char *name)
@@ -47,16 +48,20 @@ static bool send_line(struct scripted_peer *peer, const uint8_t *line, size_t le
     size_t n = 0;
     bool asked = false;
     while (len > 0 && n < sizeof(text) - sizeof(peer->id)) {
-        const char *word = begins(line, len, "$ID")      ? "$ID"
-                           : begins(line, len, "$TOKEN") ? "$TOKEN"
-                                                         : NULL;
+        const char *word = begins(line, len, "$ID")         ? "$ID"
+                           : begins(line, len, "$TOKEN")    ? "$TOKEN"
+                           : begins(line, len, "$PROTOCOL") ? "$PROTOCOL"
+                                                            : NULL;
         if (word == NULL) {
             text[n++] = (char)*line++;
             len--;
             continue;
         }
         bool is_id = strcmp(word, "$ID") == 0;
-        n += (size_t)sprintf(text + n, "%s", is_id ? peer->id : peer->token);
+        const char *stands_for = is_id            ? peer->id
+                                 : word[1] == 'T' ? peer->token
+                                                  : NINJA_AGENT_PROTOCOL_TEXT;
+        n += (size_t)sprintf(text + n, "%s", stands_for);
         asked |= is_id;
         line += strlen(word);
         len -= strlen(word);

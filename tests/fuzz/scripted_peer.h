@@ -1,9 +1,9 @@
 /*
  * The hostile other end of a JSON-lines socket that the host connects to. What it says are the
  * lines of the input: after each line that it is sent, those up to the first one that holds an
- * answer, in which "$ID" is replaced by the id of what was asked and "$TOKEN" by its token; and
- * one whenever nothing else happens. So an input is read as a conversation, and a fuzzer need not
- * guess numbers.
+ * answer, in which "$ID" is replaced by the id of what was asked and "$TOKEN" by its token
+ * ("$PROTOCOL" is the number of the agents' protocol); and one whenever nothing else happens. So an
+ * input is read as a conversation, and a fuzzer need not guess numbers.
  */
 #ifndef FUZZ_SCRIPTED_PEER_H
 #define FUZZ_SCRIPTED_PEER_H
