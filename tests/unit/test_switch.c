@@ -160,7 +160,16 @@ static void steps_are_barriers(void **state)
         [NINJA_STEP_RELEASE] = " @all", [NINJA_STEP_OPEN] = " @best"};
     struct world *world = *state;
     run(world, false);
+    static const char *const phases[] = {"quiescing", "releasing", "reselecting", "resuming"};
     int before = -1;
+    for (size_t i = 0; i < sizeof(phases) / sizeof(phases[0]); i++) {
+        char line[40];
+        snprintf(line, sizeof(line), "phase %s", phases[i]);
+        int at = fake_log_find(line, 0);
+        assert_true(at > before);
+        before = at;
+    }
+    before = -1;
     for (unsigned s = 0; s < NINJA_STEPS; s++) {
         const char *name = ninja_step_name(s), *list = lists[s] != NULL ? lists[s] : "";
         char a[40], b[40];
