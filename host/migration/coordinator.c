@@ -2,7 +2,7 @@
  * A migration is a table of steps. The first half takes apart (quiesce, unplug, copy); the second
  * half gives every VM, wherever it now is, what that site has for it, and the job its best
  * transports. Forward, the steps run in order. A failure before the point of no return jumps to
- * the second half with rolling_back set: "where the VM now is" is then the source. So putting
+ * the second half, and leads back: "where the VM now is" is then the source. So putting
  * things right is written once, for success and for failure.
  *
  * What cannot be written to the journal is not begun, in the first half.
@@ -31,7 +31,7 @@ const struct migration_step migration_steps[] = {
      "run the guests' detach scripts and see that nothing holds a bypass device"},
     {"unplug", false, has_device_to_leave, begin_unplug, "unplug the bypass device of each VM"},
     {"copy", false, NULL, begin_copy, "migrate all VMs at once"},
-    {"cancel", true, is_rolling_back, begin_cancel, NULL},
+    {"cancel", true, is_going_back, begin_cancel, NULL},
     {"connect", true, needs_agent, begin_connect, NULL},
     {"finish", true, any_moved, begin_finish, "end the QEMUs that the VMs left"},
     {"baseline", true, NULL, begin_baseline, NULL},
@@ -85,18 +85,27 @@ bool any_vm(const struct migration *m, bool (*is)(const struct migration_vm *vm)
     return false;
 }
 
+int vms_to_move(const struct migration *m)
+{
+    int n = 0;
+    for (int i = 0; i < m->n; i++) {
+        n += is_to_move(&m->vms[i]);
+    }
+    return n;
+}
+
 int vms_moved(const struct migration *m)
 {
     int n = 0;
     for (int i = 0; i < m->n; i++) {
-        n += m->vms[i].moves && vmm_is_there(m->vms[i].vmm);
+        n += is_to_move(&m->vms[i]) && vmm_is_there(m->vms[i].vmm);
     }
     return n;
 }
 
 bool vm_is_committed(const struct migration_vm *vm)
 {
-    return vm->moves && vm->vmm->committed;
+    return is_to_move(vm) && vm->vmm->committed;
 }
 
 void changed(struct migration *m)
@@ -144,8 +153,10 @@ void add_warning(struct migration *m, const struct ninja_error *err)
 
 void vm_taken_back(struct migration_vm *vm, const struct ninja_error *err)
 {
+    if (err != NULL && err->class == ERR_OPERATOR) {
+        way_set(vm, WAY_UNDECIDED);
+    }
     if (err != NULL) {
-        vm->undecided = err->class == ERR_OPERATOR;
         add_warning(vm->m, err);
     }
 }
@@ -176,29 +187,32 @@ static void add_reason(struct migration *m, const char *text)
     }
 }
 
+/* Whether the jobs or the VMs noticed anything of it, before the point of no return. */
+static bool has_touched(const struct migration *m)
+{
+    return is_taken_on(m) || state_was(&m->states, STATE_RELEASING) ||
+           state_was(&m->states, STATE_DETACHING);
+}
+
 static enum outcome judge(const struct migration *m)
 {
-    int moved = vms_moved(m), moving = 0;
-    for (int i = 0; i < m->n; i++) {
-        moving += m->vms[i].moves;
-    }
-    if (!m->begun) {
+    int moved = vms_moved(m), moving = vms_to_move(m);
+    if (m->course == COURSE_REFUSED) {
         return OUTCOME_REFUSED;
     }
     if (m->operator_needed || (moved > 0 && moved < moving)) {
         return OUTCOME_OPERATOR;
     }
-    if (moved > 0 || (moving == 0 && !m->rolling_back)) {
+    if (moved > 0 || (moving == 0 && !is_going_back(m))) {
         return json_array_size(m->warnings) > 0 ? OUTCOME_DEGRADED : OUTCOME_DONE;
     }
     bool refusal = m->err.class == ERR_REFUSED || m->err.class == ERR_NOT_READY ||
                    (m->failed_step == 0 && !m->abort_requested);
-    return !m->touched && refusal ? OUTCOME_REFUSED : OUTCOME_ROLLED_BACK;
+    return !has_touched(m) && refusal ? OUTCOME_REFUSED : OUTCOME_ROLLED_BACK;
 }
 
 static void enter_last(struct migration *m, enum migration_state state)
 {
-    m->ended = true;
     wall_clock_text(m->ended_at, sizeof(m->ended_at));
     state_set(&m->states, state);
 }
@@ -212,7 +226,7 @@ static void end_suspended(struct migration *m)
 /* Without an outcome in the journal it is one that was interrupted. */
 void suspend(struct migration *m)
 {
-    m->ending = true;
+    course_set(m, COURSE_SUSPENDED);
     m->outcome = OUTCOME_OPERATOR;
     add_reason(m, m->err.message);
     ninja_log_error("%s", m->err.message);
@@ -246,9 +260,11 @@ static void tell_end(struct migration *m)
 
 static void end(struct migration *m)
 {
-    m->ending = true;
+    course_set(m, m->course == COURSE_BACK      ? COURSE_LED_BACK
+                  : m->course == COURSE_FORWARD ? COURSE_LED_ON
+                                                : COURSE_REFUSED);
     ninja_log_about(NINJA_LOG_STAGE, "");
-    if (m->rolling_back) {
+    if (is_going_back(m)) {
         hooks_then(m, "post", "rollback", false, outcome_name(judge(m)), tell_end);
     } else {
         tell_end(m);
@@ -277,7 +293,7 @@ static void refuse(struct migration *m, const struct ninja_error *err)
 static bool end_if_aborted(struct migration *m)
 {
     struct ninja_error err = NINJA_ERROR_INIT;
-    if (!m->abort_requested || m->rolling_back || past_no_return(m)) {
+    if (!m->abort_requested || is_going_back(m) || past_no_return(m)) {
         return false;
     }
     ninja_error_set(&err, ERR_ABORTED, "aborted on request");
@@ -289,7 +305,7 @@ static void begin_step(struct migration *m)
 {
     const struct migration_step *step = &migration_steps[m->step];
     struct ninja_error err = m->hook.veto;
-    if (ninja_error_is_set(&err) && !m->begun) {
+    if (ninja_error_is_set(&err) && m->course == COURSE_ANNOUNCED) {
         refuse(m, &err);
         return;
     }
@@ -300,7 +316,9 @@ static void begin_step(struct migration *m)
     if (end_if_aborted(m)) {
         return;
     }
-    m->begun = true;
+    if (m->course == COURSE_ANNOUNCED) {
+        course_set(m, COURSE_FORWARD);
+    }
     ninja_log_about(NINJA_LOG_STAGE, step->name);
     ninja_log_debug("step %s", step->name);
     journal_write(m->journal, json_pack("{s:s}", "step", step->name));
@@ -331,11 +349,6 @@ bool step_moves(const struct migration_step *step)
     return step->begin == begin_prepare || step->begin == begin_copy || step->begin == begin_finish;
 }
 
-static bool is_to_move(const struct migration_vm *vm)
-{
-    return vm->moves;
-}
-
 /* What nobody sees has none, nor has a step in which nothing is done. */
 static bool has_hooks(const struct migration *m, const struct migration_step *step)
 {
@@ -349,8 +362,8 @@ static void run(evutil_socket_t fd, short what, void *arg)
     if (end_if_aborted(m)) {
         return;
     }
-    if (!m->hook.announced) {
-        m->hook.announced = true;
+    if (m->course == COURSE_ASKED) {
+        course_set(m, COURSE_ANNOUNCED);
         hooks_then(m, "pre", "migrate", true, NULL, announced);
         return;
     }
@@ -409,7 +422,7 @@ void step_failed(struct migration *m, const struct ninja_error *why)
     ninja_log_error("%s", err.message);
     m->err = err;
     m->failed_step = m->step;
-    m->rolling_back = true;
+    course_set(m, COURSE_BACK);
     journal_write(m->journal, json_pack("{s:o}", "failed", json_text(err.message)));
     state_set(&m->states, STATE_ROLLING_BACK);
     changed(m);
@@ -437,7 +450,7 @@ static void on_abort(evutil_socket_t fd, short what, void *arg)
 {
     struct migration *m = arg;
     timer_free(&m->abort_soon);
-    if (m->ending || m->rolling_back) {
+    if (is_ending(m) || is_going_back(m)) {
         return;
     }
     if (past_no_return(m)) {
@@ -449,7 +462,7 @@ static void on_abort(evutil_socket_t fd, short what, void *arg)
     journal_write(m->journal, json_pack("{s:b}", "abort", true));
     if (m->hook.run != NULL) {
         hooks_stop(m->hook.run);
-    } else if (m->sw != NULL && !m->held) {
+    } else if (m->sw != NULL && m->jobs != JOBS_HELD) {
         switch_abort(m->sw);
     } else {
         abort_drivers(m);

@@ -40,9 +40,10 @@ static void journal_begin(struct migration *m)
 {
     json_t *vms = json_array();
     for (int i = 0; i < m->n; i++) {
-        json_array_append_new(vms, json_pack("{s:s, s:s, s:b, s:b}", "name", m->cluster->vms[i],
-                                             "at", m->cluster->sites[m->vms[i].from].name, "moves",
-                                             m->vms[i].moves, "device", m->vms[i].had_device));
+        json_array_append_new(vms,
+                              json_pack("{s:s, s:s, s:b, s:b}", "name", m->cluster->vms[i], "at",
+                                        m->cluster->sites[m->vms[i].from].name, "moves",
+                                        is_to_move(&m->vms[i]), "device", m->vms[i].had_device));
     }
     journal_write(m->journal,
                   json_pack("{s:s, s:s, s:s, s:s, s:s, s:s*, s:o, s:o}", "state",
@@ -56,7 +57,7 @@ static void sample_vm(void *arg, int vm, struct sample *sample)
 {
     const struct migration *m = arg;
     sample->vm = m->cluster->vms[vm];
-    sample->copying = m->vms[vm].copying;
+    sample->copying = is_copying(&m->vms[vm]);
     sample->progress = m->vms[vm].vmm->progress;
 }
 
@@ -89,7 +90,8 @@ static struct migration *make(struct event_base *base, const struct cluster *clu
                                     .vmm = surveyed[i].vmm,
                                     .agent = surveyed[i].agent,
                                     .from = surveyed[i].vmm->site,
-                                    .moves = surveyed[i].vmm->site != options->to,
+                                    .way = surveyed[i].vmm->site != options->to ? WAY_MOVES
+                                                                                : WAY_STAYS,
                                     .had_device = surveyed[i].vmm->has_device,
                                     .before = json_incref(surveyed[i].interconnects),
                                     .stage = STAGES,
@@ -111,7 +113,7 @@ struct migration *migration_start(struct event_base *base, const struct cluster 
 {
     struct migration *m = make(base, cluster, survey, journal, options, handler, arg);
     for (int i = 0; i < m->n; i++) {
-        m->may_be_unplugged[i] = m->vms[i].moves && m->vms[i].had_device;
+        m->may_be_unplugged[i] = is_to_move(&m->vms[i]) && m->vms[i].had_device;
     }
     journal_begin(m);
     run_soon(m);
@@ -136,13 +138,11 @@ static bool is_on_its_way(const struct migration_vm *vm)
 static void recover(struct migration *m)
 {
     if (any_vm(m, is_on_its_way)) {
-        m->taken_back = m->taken_back && !any_vm(m, vm_is_committed);
         m->step = step_named("copy");
         m->copy_round = 1;
         run_soon(m);
     } else {
         struct ninja_error err = m->err;
-        m->taken_back = false;
         m->step = step_named("prepare");
         step_failed(m, &err);
     }
@@ -152,8 +152,16 @@ static void take_on(evutil_socket_t fd, short what, void *arg)
 {
     struct migration *m = arg;
     timer_free(&m->soon);
-    m->hook.announced = true;
     hooks_then(m, "pre", "recover", false, NULL, recover);
+}
+
+/* What the other coordinator may have done with the device of a VM. */
+static enum device_state device_found(const struct migration_vm *vm)
+{
+    if (is_to_move(vm)) {
+        return vm->had_device ? DEVICE_DETACHED : DEVICE_AS_BEFORE;
+    }
+    return !vm->had_device && vm->vmm->has_device ? DEVICE_PLUGGED : DEVICE_AS_BEFORE;
 }
 
 struct migration *migration_take_on(struct event_base *base, const struct cluster *cluster,
@@ -168,19 +176,18 @@ struct migration *migration_take_on(struct event_base *base, const struct cluste
     for (int i = 0; i < m->n; i++) {
         struct migration_vm *vm = &m->vms[i];
         vm->from = record->vms[i].from;
-        vm->moves = record->vms[i].moves;
+        vm->way = record->vms[i].moves ? WAY_MOVES : WAY_STAYS;
         vm->had_device = record->vms[i].had_device;
-        vm->detached = vm->had_device;
-        vm->plugged = !vm->moves && !vm->had_device && vm->vmm->has_device;
+        vm->device = device_found(vm);
     }
-    m->touched = true;
-    m->begun = true;
+    m->origin = back ? ORIGIN_TAKEN_BACK : ORIGIN_TAKEN_ON;
+    m->course = COURSE_FORWARD;
+    m->jobs = JOBS_UNKNOWN;
     snprintf(m->began, sizeof(m->began), "%s", record->began);
     snprintf(m->taken_on_in, sizeof(m->taken_on_in), "%s", record->state);
     journal_write(journal, json_pack("{s:s, s:b}", "taken_on_in", record->state, "back", back));
     ninja_error_set(&m->err, ERR_INTERRUPTED, "its coordinator ended while it was %s",
                     record->state);
-    m->taken_back = back;
     m->soon = timer_start(m->base, 0, take_on, m);
     return m;
 }

@@ -23,12 +23,13 @@ static json_t *vms_to_json(const struct migration *m)
     for (int i = 0; i < m->n; i++) {
         const struct migration_vm *vm = &m->vms[i];
         int at = vm->vmm->site;
-        json_array_append_new(vms, json_pack("{s:s, s:s?, s:s?, s:b, s:b, s:s?, s:s?}", "name",
-                                             m->cluster->vms[i], "from", site_name(m, vm->from),
-                                             "at", vm->undecided ? NULL : site_name(m, at), "moves",
-                                             vm->moves, "has_device", vm->vmm->has_device, "leaves",
-                                             m->cluster->sites[vm->from].vms[i].device, "gets",
-                                             m->cluster->sites[m->options.to].vms[i].device));
+        json_array_append_new(vms,
+                              json_pack("{s:s, s:s?, s:s?, s:b, s:b, s:s?, s:s?}", "name",
+                                        m->cluster->vms[i], "from", site_name(m, vm->from), "at",
+                                        is_undecided(vm) ? NULL : site_name(m, at), "moves",
+                                        is_to_move(vm), "has_device", vm->vmm->has_device, "leaves",
+                                        m->cluster->sites[vm->from].vms[i].device, "gets",
+                                        m->cluster->sites[m->options.to].vms[i].device));
     }
     return vms;
 }
@@ -39,9 +40,9 @@ static json_t *input_of(const struct migration *m, const char *outcome)
         "{s:s, s:s, s:s, s:s, s:s, s:s, s:b, s:o, s:o, s:O}", "migration", journal_id(m->journal),
         "cluster", m->cluster->name, "cluster_file", m->cluster->file, "from", came_from(m), "to",
         m->cluster->sites[m->options.to].name, "mode", mode_name(m->options.mode), "rolling_back",
-        m->rolling_back, "vms", vms_to_json(m), "transfer", transfer_to_json(m->cluster),
+        is_going_back(m), "vms", vms_to_json(m), "transfer", transfer_to_json(m->cluster),
         "warnings", m->warnings);
-    if (m->taken_on_in[0] != '\0') {
+    if (is_taken_on(m)) {
         json_object_set_new(input, "taken_on_in", json_string(m->taken_on_in));
     }
     if (outcome != NULL) {
@@ -60,7 +61,7 @@ static char *names_of_vms(const struct migration *m)
     size_t size;
     FILE *out = open_memstream(&names, &size);
     for (int i = 0; i < m->n; i++) {
-        if (m->vms[i].moves) {
+        if (is_to_move(&m->vms[i])) {
             fprintf(out, "%s%s", ftell(out) > 0 ? " " : "", m->cluster->vms[i]);
         }
     }
@@ -68,14 +69,15 @@ static char *names_of_vms(const struct migration *m)
     return names;
 }
 
-static void on_failed(void *arg, const struct ninja_error *why)
+static void on_veto(void *arg, const struct ninja_error *why)
 {
     struct migration *m = arg;
-    if (m->hook.may_veto) {
-        ninja_error_set(&m->hook.veto, ERR_REFUSED, "%s", why->message);
-    } else {
-        add_warning(m, why);
-    }
+    ninja_error_set(&m->hook.veto, ERR_REFUSED, "%s", why->message);
+}
+
+static void on_failed(void *arg, const struct ninja_error *why)
+{
+    add_warning(arg, why);
 }
 
 static void on_done(void *arg)
@@ -86,7 +88,8 @@ static void on_done(void *arg)
     m->hook.next(m);
 }
 
-static const struct hooks_handler handler = {.failed = on_failed, .done = on_done};
+static const struct hooks_handler veto_handler = {.failed = on_veto, .done = on_done};
+static const struct hooks_handler warning_handler = {.failed = on_failed, .done = on_done};
 
 void hooks_then(struct migration *m, const char *when, const char *what, bool may_veto,
                 const char *outcome, void (*next)(struct migration *m))
@@ -94,7 +97,7 @@ void hooks_then(struct migration *m, const char *when, const char *what, bool ma
     char name[HOOKS_MAX_STAGE];
     snprintf(name, sizeof(name), "%s-%s", when, what);
     m->hook.veto = (struct ninja_error)NINJA_ERROR_INIT;
-    m->hook.may_veto = may_veto && m->taken_on_in[0] == '\0';
+    may_veto = may_veto && !is_taken_on(m);
     m->hook.next = next;
     if (m->hooks != NULL && m->hooks->dir != NULL) {
         char *vms = names_of_vms(m);
@@ -108,9 +111,9 @@ void hooks_then(struct migration *m, const char *when, const char *what, bool ma
             {"NINJA_VMS", vms},
             {"NINJA_OUTCOME", outcome ? outcome : ""},
         };
-        struct hooks_stage stage = {name, m->hook.may_veto, env, sizeof(env) / sizeof(env[0]),
-                                    input};
-        m->hook.run = hooks_start(m->base, m->hooks, &stage, &handler, m);
+        struct hooks_stage stage = {name, may_veto, env, sizeof(env) / sizeof(env[0]), input};
+        m->hook.run =
+            hooks_start(m->base, m->hooks, &stage, may_veto ? &veto_handler : &warning_handler, m);
         json_decref(input);
         free(vms);
     }

@@ -12,7 +12,7 @@
 
 static bool leaves_device(const struct migration_vm *vm)
 {
-    return vm->moves && vm->vmm->has_device;
+    return is_to_move(vm) && vm->vmm->has_device;
 }
 
 bool has_device_to_leave(const struct migration *m)
@@ -44,7 +44,7 @@ void begin_prepare(struct migration *m)
     gather_begin(&m->gather, m->base, step_gathered, m);
     for (int i = 0; i < m->n; i++) {
         struct migration_vm *vm = &m->vms[i];
-        if (vm->moves) {
+        if (is_to_move(vm)) {
             gather_add(&m->gather);
             stage_begin(vm, STAGE_PREPARE);
             vm->vmm->driver->prepare(vm->vmm, m->options.to, on_prepared, vm);
@@ -63,9 +63,8 @@ static void on_leave_phase(void *arg, enum switch_phase phase)
         [SWITCH_RESUMING] = STATE_RESUMING,
     };
     struct migration *m = arg;
-    m->touched |= phase == SWITCH_RELEASING;
     /* In the paused mode the rest belongs to the second half. */
-    if (!m->rolling_back && !m->held) {
+    if (!is_going_back(m) && m->jobs != JOBS_HELD) {
         state_set(&m->states, states[phase]);
     }
 }
@@ -78,17 +77,12 @@ static void jobs_ended(struct migration *m, enum migration_state state)
     }
 }
 
-static void on_left(void *arg, const struct ninja_error *err)
+static void leave_over(struct migration *m, const struct ninja_error *err)
 {
-    struct migration *m = arg;
     struct ninja_error why = NINJA_ERROR_INIT;
     if (err != NULL) {
         why = *err;
     }
-    /* Or some ranks at least are, unless all fell back to what they had: choose again at the end.
-     */
-    bool fell_back = why.class == ERR_RELEASE || why.class == ERR_RESELECT;
-    m->on_standby = switch_has_released(m->sw) && !fell_back;
     take_switch_report(m);
     if (ninja_error_is_set(&why)) {
         step_failed(m, &why);
@@ -96,6 +90,18 @@ static void on_left(void *arg, const struct ninja_error *err)
         jobs_ended(m, STATE_RESUMING);
         step_done(m);
     }
+}
+
+static void on_left(void *arg, const struct ninja_error *err)
+{
+    struct migration *m = arg;
+    bool fell_back = err != NULL && (err->class == ERR_RELEASE || err->class == ERR_RESELECT);
+    /* Or some ranks at least are, unless all fell back to what they had: they choose again at the
+     * end. */
+    if (switch_has_released(m->sw) && !fell_back) {
+        jobs_set(m, JOBS_ON_STANDBY);
+    }
+    leave_over(m, err);
 }
 
 static const struct switch_handler standby_handler = {
@@ -118,7 +124,7 @@ void begin_standby(struct migration *m)
 static void on_held(void *arg)
 {
     struct migration *m = arg;
-    m->held = true;
+    jobs_set(m, JOBS_HELD);
     jobs_ended(m, STATE_RELEASING);
     step_done(m);
 }
@@ -127,15 +133,15 @@ static void on_held(void *arg)
 static void on_hold_over(void *arg, const struct ninja_error *err)
 {
     struct migration *m = arg;
-    if (!m->held) {
-        on_left(arg, err);
+    if (m->jobs != JOBS_HELD) {
+        leave_over(m, err);
         return;
     }
     struct ninja_error why = NINJA_ERROR_INIT;
     if (err != NULL) {
         why = *err;
     }
-    m->held = false;
+    jobs_set(m, JOBS_ON_BEST);
     take_switch_report(m);
     if (ninja_error_is_set(&why)) {
         m->operator_needed |= why.class == ERR_RESUME;
@@ -185,14 +191,13 @@ static void on_detached(void *arg, json_t *data, const struct ninja_error *error
 void begin_detach(struct migration *m)
 {
     state_set(&m->states, STATE_DETACHING);
-    m->touched = true;
     gather_begin(&m->gather, m->base, step_gathered, m);
     for (int i = 0; i < m->n; i++) {
         struct migration_vm *vm = &m->vms[i];
         if (leaves_device(vm)) {
             gather_add(&m->gather);
             stage_begin(vm, STAGE_DETACH);
-            vm->detached = true;
+            device_set(vm, DEVICE_DETACHED);
             vm->command = guest_command_start(m->base, vm->agent, "ninja-detach", "NINJA_DETACHED",
                                               vmm_entry(vm->vmm)->device,
                                               timeout_of(m, TIMEOUT_DETACH), on_detached, vm);
@@ -242,9 +247,9 @@ static void cancel_copy(struct migration_vm *vm)
 
 static void cancel_all_copies(struct migration *m)
 {
-    m->cancelling = true;
+    round_set(m, ROUND_CANCELLED);
     for (int i = 0; i < m->n; i++) {
-        if (m->vms[i].copying) {
+        if (is_copying(&m->vms[i])) {
             cancel_copy(&m->vms[i]);
         }
     }
@@ -253,8 +258,7 @@ static void cancel_all_copies(struct migration *m)
 void vm_arrived(void *arg)
 {
     struct migration_vm *vm = arg;
-    if (!vm->arrived) {
-        vm->arrived = true;
+    if (vm->arrived_ms < 0) {
         vm->arrived_ms = now_ms() - vm->m->states.began_ms;
         journal_write(vm->m->journal, json_pack("{s:s, s:s}", "vm", agent_vm(vm->agent), "runs_at",
                                                 vm->m->cluster->sites[vm->vmm->site].name));
@@ -265,14 +269,14 @@ static void on_copied(void *arg, const struct ninja_error *err)
 {
     struct migration_vm *vm = arg;
     struct migration *m = vm->m;
-    vm->copying = false;
     stage_end(vm);
+    way_set(vm, WAY_MOVES);
     if (err == NULL) {
         vm_arrived(vm);
-    } else if (vm->vmm->move == VMM_SPLIT && !m->cancelling) {
-        m->suspended = true;
+    } else if (vm->vmm->move == VMM_SPLIT && m->round != ROUND_CANCELLED) {
+        round_set(m, ROUND_SPLIT);
         m->err = *err;
-    } else if (!m->cancelling && !m->suspended) {
+    } else if (m->round == ROUND_GOES_ON) {
         ninja_log_warning("%s", err->message);
         m->err = *err;
         cancel_copy(vm);
@@ -299,12 +303,9 @@ static void leave_copying(struct migration *m)
 static void on_round_over(void *arg, const struct ninja_error *unused)
 {
     struct migration *m = arg;
-    int moved = vms_moved(m), moving = 0;
+    int moved = vms_moved(m), moving = vms_to_move(m);
     samples_take(m->samples);
-    for (int i = 0; i < m->n; i++) {
-        moving += m->vms[i].moves;
-    }
-    if (m->suspended) {
+    if (m->round == ROUND_SPLIT) {
         suspend(m);
     } else if (any_vm(m, is_split)) {
         begin_copy_round(m); /* it was too late to take it back */
@@ -366,19 +367,24 @@ static bool is_prepared(const struct vmm *vmm)
     return vmm->move == VMM_AT_SOURCE && vmm->to >= 0;
 }
 
+static bool is_to_copy(const struct migration_vm *vm)
+{
+    return is_to_move(vm) && !is_undecided(vm) && vm->vmm->move != VMM_ARRIVED;
+}
+
 static void begin_copy_round(struct migration *m)
 {
-    bool adopted = m->taken_on_in[0] != '\0' && m->copy_round == 1;
+    bool adopted = is_taken_on(m) && m->copy_round == 1;
     m->copy_round++;
-    m->cancelling = false;
+    round_set(m, ROUND_GOES_ON);
     gather_begin(&m->gather, m->base, on_round_over, m);
     for (int i = 0; i < m->n; i++) {
         struct migration_vm *vm = &m->vms[i];
-        if (!vm->moves || vm->vmm->move == VMM_ARRIVED) {
+        if (!is_to_copy(vm)) {
             continue;
         }
         gather_add(&m->gather);
-        vm->copying = true;
+        way_set(vm, WAY_COPYING);
         stage_begin(vm, STAGE_COPY);
         if (m->copy_round == 1) {
             vm->vmm->driver->migrate(vm->vmm, on_copied, vm);
@@ -393,9 +399,10 @@ static void begin_copy_round(struct migration *m)
 /* A migration that is taken on, and back: what arrives in spite of it takes the others along. */
 static void take_copies_back(struct migration *m)
 {
+    round_set(m, ROUND_CANCELLED);
     gather_begin(&m->gather, m->base, on_round_over, m);
     for (int i = 0; i < m->n; i++) {
-        if (m->vms[i].moves && vmm_is_between(m->vms[i].vmm)) {
+        if (is_to_move(&m->vms[i]) && vmm_is_between(m->vms[i].vmm)) {
             cancel_copy(&m->vms[i]);
         }
     }
@@ -404,7 +411,7 @@ static void take_copies_back(struct migration *m)
 void begin_copy(struct migration *m)
 {
     state_set(&m->states, STATE_COPYING);
-    if (m->taken_back) {
+    if (m->origin == ORIGIN_TAKEN_BACK && !any_vm(m, vm_is_committed)) {
         take_copies_back(m);
     } else {
         begin_copy_round(m);
@@ -421,12 +428,12 @@ void abort_drivers(struct migration *m)
     bool copying = false;
     for (int i = 0; i < m->n; i++) {
         struct migration_vm *vm = &m->vms[i];
-        copying |= vm->copying;
+        copying |= is_copying(vm);
         if (vm->stage == STAGE_PREPARE) {
             vm->vmm->driver->cancel(vm->vmm, on_prepare_cancelled, vm);
         }
     }
-    if (copying && !m->cancelling) {
+    if (copying && m->round == ROUND_GOES_ON) {
         ninja_error_set(&m->err, ERR_ABORTED, "aborted on request");
         cancel_all_copies(m);
     }

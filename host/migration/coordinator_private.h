@@ -9,6 +9,7 @@
 #include "host/agent/link_wait.h"
 #include "host/base/timer.h"
 #include "host/migration/coordinator.h"
+#include "host/migration/coordinator_states.h"
 #include "host/migration/samples.h"
 #include "host/migration/state.h"
 #include "host/switch/switch.h"
@@ -23,15 +24,9 @@ struct migration_vm {
     struct vmm *vmm;     /* the survey's */
     struct agent *agent; /* the survey's */
     int from;            /* site at the beginning */
-    bool moves;          /* it is not at the destination already */
     bool had_device;
-    bool detached;    /* its detach scripts were run */
-    bool copying;     /* its part of the copy step is going on */
-    bool arrived;     /* and the journal says so */
-    bool undecided;   /* at which side it is to run: nothing of it is touched any more */
-    bool fresh_agent; /* the agent was reached where the VM is now */
-    bool plugged;     /* it was given a device, or tried to be */
-    bool attached;    /* its attach scripts were run, after the move or the rollback */
+    enum way way;
+    enum device_state device;
     enum link_kind link;
     char link_name[32];
     enum stage stage;       /* STAGES: none */
@@ -42,6 +37,13 @@ struct migration_vm {
     struct guest_command *command;
     struct link_wait *link_wait;
     json_t *before, *standby, *after; /* interconnects */
+};
+
+/* How this coordinator came to the migration. */
+enum origin {
+    ORIGIN_ASKED,    /* it was asked for */
+    ORIGIN_TAKEN_ON, /* another one had begun it, and it is to be led to its end */
+    ORIGIN_TAKEN_BACK,
 };
 
 struct migration {
@@ -59,16 +61,16 @@ struct migration {
     struct agent *const *agents;
     bool *may_be_unplugged; /* by VM: had a device to take away */
 
+    enum origin origin;
+    enum course course;
     size_t step;        /* index in the table of steps */
     size_t failed_step; /* where it began to roll back */
     struct gather gather;
+    enum round round;
     int copy_round;
-    bool cancelling;
-    bool suspended; /* a VM is split, and stands still: not ended, but left as it is */
 
-    struct transport_switch *sw; /* the one that is going on */
-    bool held;                   /* paused mode: the ranks are released, sw goes on later */
-    bool on_standby;             /* live mode: the first switch is done */
+    enum jobs_state jobs;
+    struct transport_switch *sw; /* the one that is going on; held: it goes on later */
     json_t *switches;            /* reports */
     struct samples *samples;     /* of the copies */
     json_t *jobs_after;
@@ -76,17 +78,14 @@ struct migration {
     const struct hooks *hooks; /* NULL: none are run */
     struct {
         struct hooks_run *run; /* NULL: none runs */
-        bool may_veto;
-        bool announced;  /* pre-migrate or pre-recover was run */
-        size_t warnings; /* that there were before the step at hand */
+        size_t warnings;       /* that there were before the step at hand */
         struct ninja_error veto;
         void (*next)(struct migration *m);
     } hook;
 
-    bool begun; /* a step was */
-    bool abort_requested, rolling_back, touched, ending, ended, operator_needed;
+    bool abort_requested; /* and not answered yet that it is too late */
+    bool operator_needed;
     char taken_on_in[24];   /* the state in which it was interrupted; empty: it was not */
-    bool taken_back;        /* taken on to be aborted, with copies on their way */
     struct ninja_error err; /* what made it fail */
     json_t *warnings;
     enum outcome outcome;
@@ -139,6 +138,22 @@ void vm_taken_back(struct migration_vm *vm, const struct ninja_error *err);
 /** Something is not as asked, but the migration goes on: it ends degraded. */
 void add_warning(struct migration *m, const struct ninja_error *err);
 
+/* coordinator_states.c: the setters; each aborts if the new state may not follow the old one. */
+void course_set(struct migration *m, enum course to);
+void round_set(struct migration *m, enum round to);
+void jobs_set(struct migration *m, enum jobs_state to);
+void way_set(struct migration_vm *vm, enum way to);
+void device_set(struct migration_vm *vm, enum device_state to);
+/** Or it has ended so: what was begun is taken back, where the VMs are. */
+bool is_going_back(const struct migration *m);
+/** It has no more steps. */
+bool is_ending(const struct migration *m);
+bool is_taken_on(const struct migration *m);
+/** It is not at the destination already. */
+bool is_to_move(const struct migration_vm *vm);
+bool is_copying(const struct migration_vm *vm);
+bool is_undecided(const struct migration_vm *vm);
+
 void stage_begin(struct migration_vm *vm, enum stage stage);
 void stage_end(struct migration_vm *vm);
 /** The stage that runs, as in the report. ms: taken over. */
@@ -146,6 +161,7 @@ json_t *stage_to_json(const struct migration_vm *vm, json_t *ms);
 const char *stage_name(enum stage stage);
 
 bool any_vm(const struct migration *m, bool (*is)(const struct migration_vm *vm));
+int vms_to_move(const struct migration *m);
 /** How many of the VMs that move run at the destination. */
 int vms_moved(const struct migration *m);
 /** For any_vm(): it moves, and cannot be taken back. */
@@ -173,7 +189,6 @@ void vm_arrived(void *arg);
 void abort_drivers(struct migration *m);
 
 /* coordinator_settle.c: the second half */
-bool is_rolling_back(const struct migration *m);
 bool any_moved(const struct migration *m);
 bool needs_agent(const struct migration *m);
 bool needs_device(const struct migration *m);

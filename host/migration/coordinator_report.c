@@ -55,7 +55,7 @@ const char *came_from(const struct migration *m)
 {
     int from = -1;
     for (int i = 0; i < m->n; i++) {
-        if (!m->vms[i].moves) {
+        if (!is_to_move(&m->vms[i])) {
             continue;
         }
         if (from >= 0 && from != m->vms[i].from) {
@@ -110,7 +110,7 @@ json_t *migration_report(const struct migration *m)
     if (m->options.key != NULL) {
         json_object_set_new(report, "key", json_string(m->options.key));
     }
-    if (m->taken_on_in[0] != '\0') {
+    if (is_taken_on(m)) {
         json_object_set_new(report, "taken_on_in", json_string(m->taken_on_in));
     }
     json_object_set(report, "jobs_after", m->jobs_after ? m->jobs_after : jobs);

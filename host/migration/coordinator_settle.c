@@ -9,11 +9,6 @@
 #include "host/agent/guest_answer.h"
 #include "host/migration/coordinator_private.h"
 
-bool is_rolling_back(const struct migration *m)
-{
-    return m->rolling_back;
-}
-
 bool any_moved(const struct migration *m)
 {
     return vms_moved(m) > 0;
@@ -22,7 +17,7 @@ bool any_moved(const struct migration *m)
 /* Its channel broke with the move, or was not there when a migration was taken on. */
 static bool lacks_agent(const struct migration_vm *vm)
 {
-    return !vm->undecided && (vmm_is_there(vm->vmm) || !agent_is_ready(vm->agent));
+    return !is_undecided(vm) && (vmm_is_there(vm->vmm) || !agent_is_ready(vm->agent));
 }
 
 bool needs_agent(const struct migration *m)
@@ -32,7 +27,7 @@ bool needs_agent(const struct migration *m)
 
 static void enter(struct migration *m, enum migration_state state)
 {
-    if (!m->rolling_back) {
+    if (!is_going_back(m)) {
         state_set(&m->states, state);
     }
 }
@@ -67,7 +62,7 @@ void begin_cancel(struct migration *m)
 {
     gather_begin(&m->gather, m->base, step_gathered, m);
     for (int i = 0; i < m->n; i++) {
-        if (m->vms[i].moves) {
+        if (is_to_move(&m->vms[i])) {
             gather_add(&m->gather);
             m->vms[i].vmm->driver->cancel(m->vms[i].vmm, on_cancelled, &m->vms[i]);
         }
@@ -124,7 +119,7 @@ static void ask_interconnects(struct migration *m, agent_reply reply)
 {
     gather_begin(&m->gather, m->base, step_gathered, m);
     for (int i = 0; i < m->n; i++) {
-        if (m->vms[i].undecided) {
+        if (is_undecided(&m->vms[i])) {
             continue;
         }
         gather_add(&m->gather);
@@ -148,8 +143,8 @@ void begin_after(struct migration *m)
 /* A VM that is taken back gets what it had; one that is where it is to be, what is there for it. */
 static bool lacks_device(const struct migration_vm *vm)
 {
-    bool is_there = vmm_is_there(vm->vmm) || (!vm->moves && !vm->m->rolling_back);
-    return !vm->undecided && vmm_lacks_device(vm->vmm) && (is_there || vm->had_device);
+    bool is_there = vmm_is_there(vm->vmm) || (!is_to_move(vm) && !is_going_back(vm->m));
+    return !is_undecided(vm) && vmm_lacks_device(vm->vmm) && (is_there || vm->had_device);
 }
 
 bool needs_device(const struct migration *m)
@@ -165,7 +160,7 @@ void begin_plug(struct migration *m)
         if (lacks_device(vm)) {
             gather_add(&m->gather);
             stage_begin(vm, STAGE_PLUG);
-            vm->plugged = true;
+            device_set(vm, DEVICE_PLUGGED);
             vm->vmm->driver->plug(vm->vmm, on_driver_done, vm);
         }
     }
@@ -173,9 +168,9 @@ void begin_plug(struct migration *m)
 
 static bool wants_attach(const struct migration_vm *vm)
 {
-    bool left = vm->moves && (vmm_is_there(vm->vmm) || vm->detached);
-    return !vm->undecided && vm->vmm->has_device && (left || vm->plugged) &&
-           agent_is_ready(vm->agent);
+    bool came =
+        vmm_is_there(vm->vmm) || vm->device == DEVICE_DETACHED || vm->device == DEVICE_PLUGGED;
+    return !is_undecided(vm) && vm->vmm->has_device && came && agent_is_ready(vm->agent);
 }
 
 bool needs_attach(const struct migration *m)
@@ -190,7 +185,9 @@ static void on_attached(void *arg, json_t *data, const struct ninja_error *error
     if (error != NULL) {
         err = *error;
     }
-    vm->attached = error == NULL;
+    if (error == NULL) {
+        device_set(vm, DEVICE_ATTACHED);
+    }
     guest_command_free(vm->command);
     vm->command = NULL;
     vm_over(vm, error ? &err : NULL);
@@ -213,7 +210,7 @@ void begin_attach(struct migration *m)
 
 static bool is_attached(const struct migration_vm *vm)
 {
-    return vm->attached;
+    return vm->device == DEVICE_ATTACHED;
 }
 
 bool needs_link(const struct migration *m)
@@ -241,7 +238,7 @@ void begin_link(struct migration *m)
     gather_begin(&m->gather, m->base, step_gathered, m);
     for (int i = 0; i < m->n; i++) {
         struct migration_vm *vm = &m->vms[i];
-        if (vm->attached) {
+        if (is_attached(vm)) {
             gather_add(&m->gather);
             stage_begin(vm, STAGE_LINK);
             /* A device that never left is not new: then whatever works will do. */
@@ -256,16 +253,13 @@ void begin_link(struct migration *m)
 
 static bool has_link(const struct migration_vm *vm)
 {
-    return vm->attached && vm->link != LINK_NONE;
+    return is_attached(vm) && vm->link != LINK_NONE;
 }
 
 bool needs_best(const struct migration *m)
 {
-    if (m->taken_on_in[0] != '\0') {
-        return true; /* whatever the ranks were at */
-    }
-    return m->options.mode == MODE_LIVE &&
-           (any_vm(m, has_link) || (m->rolling_back && m->on_standby));
+    bool back = is_going_back(m) && m->jobs == JOBS_ON_STANDBY;
+    return m->jobs == JOBS_UNKNOWN || back || (m->jobs != JOBS_HELD && any_vm(m, has_link));
 }
 
 static void on_best_phase(void *arg, enum switch_phase phase)
@@ -283,7 +277,7 @@ static void on_best_phase(void *arg, enum switch_phase phase)
 /* Where the jobs are left. Of ranks that another coordinator stopped nothing is known. */
 static void explain_best(struct migration *m, struct ninja_error *why)
 {
-    if (m->taken_on_in[0] != '\0' && !switch_left_ranks_running(m->sw)) {
+    if (is_taken_on(m) && !switch_left_ranks_running(m->sw)) {
         m->operator_needed = true;
         ninja_error_where(why, "ranks may be standing still, as the coordinator that stopped them "
                                "ended; give ninjactl switch when every agent answers");
@@ -308,6 +302,7 @@ static void on_best(void *arg, const struct ninja_error *err)
     if (err != NULL) {
         step_failed(m, &why);
     } else {
+        jobs_set(m, JOBS_ON_BEST);
         step_done(m);
     }
 }
@@ -330,7 +325,7 @@ void begin_best(struct migration *m)
 
 bool is_held(const struct migration *m)
 {
-    return m->held;
+    return m->jobs == JOBS_HELD;
 }
 
 void begin_resume(struct migration *m)

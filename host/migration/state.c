@@ -83,6 +83,16 @@ void state_set(struct state_machine *machine, enum migration_state to)
     }
 }
 
+bool state_was(const struct state_machine *machine, enum migration_state state)
+{
+    for (int i = 0; i < machine->n; i++) {
+        if (machine->log[i].state == state) {
+            return true;
+        }
+    }
+    return false;
+}
+
 const char *state_name(enum migration_state state)
 {
     return names[state];

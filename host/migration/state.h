@@ -47,6 +47,9 @@ void state_begin(struct state_machine *machine,
 
 bool state_may_follow(enum migration_state from, enum migration_state to);
 
+/** Whether it is in that state, or has been. */
+bool state_was(const struct state_machine *machine, enum migration_state state);
+
 /** Enters a state and logs `old -> new`; the one it is in is left alone. Aborts if not legal. */
 void state_set(struct state_machine *machine, enum migration_state to);
 

@@ -9,7 +9,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-#include "host/migration/state.h"
+#include "host/migration/coordinator_private.h"
 
 static void every_state_can_be_reached_and_left(void **state)
 {
@@ -81,19 +81,123 @@ static void changes_are_recorded(void **state)
     json_decref(json);
 }
 
-static void an_illegal_change_aborts(void **state)
+static void set_state(unsigned from, unsigned to)
+{
+    struct state_machine machine;
+    state_begin(&machine, NULL, NULL);
+    machine.state = from;
+    state_set(&machine, to);
+}
+
+/* Whether a change is made; if not, it aborts. */
+static bool is_made(void (*set)(unsigned from, unsigned to), unsigned from, unsigned to)
 {
     pid_t pid = fork();
     if (pid == 0) {
-        struct state_machine machine;
         signal(SIGABRT, SIG_DFL);
-        state_begin(&machine, NULL, NULL);
-        state_set(&machine, STATE_DONE);
+        close(STDERR_FILENO);
+        set(from, to);
         _exit(0);
     }
     int status;
     assert_int_equal(waitpid(pid, &status, 0), pid);
-    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
+    assert_true((WIFEXITED(status) && WEXITSTATUS(status) == 0) ||
+                (WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT));
+    return WIFEXITED(status);
+}
+
+static void an_illegal_change_aborts(void **state)
+{
+    assert_false(is_made(set_state, STATE_PLANNED, STATE_DONE));
+    assert_true(is_made(set_state, STATE_PLANNED, STATE_FAILED));
+}
+
+/* ---- the machines beside it ---- */
+
+static void set_course(unsigned from, unsigned to)
+{
+    struct migration m = {.course = from};
+    course_set(&m, to);
+    assert_int_equal(m.course, to);
+}
+
+static void set_round(unsigned from, unsigned to)
+{
+    struct migration m = {.round = from};
+    round_set(&m, to);
+    assert_int_equal(m.round, to);
+}
+
+static void set_jobs(unsigned from, unsigned to)
+{
+    struct migration m = {.jobs = from};
+    jobs_set(&m, to);
+    assert_int_equal(m.jobs, to);
+}
+
+static struct cluster cluster = {.vms = (char *[]){"vm1"}};
+static struct vmm vmm = {.cluster = &cluster};
+
+static void set_way(unsigned from, unsigned to)
+{
+    struct migration_vm vm = {.vmm = &vmm, .way = from};
+    way_set(&vm, to);
+    assert_int_equal(vm.way, to);
+}
+
+static void set_device(unsigned from, unsigned to)
+{
+    struct migration_vm vm = {.vmm = &vmm, .device = from};
+    device_set(&vm, to);
+    assert_int_equal(vm.device, to);
+}
+
+#define S(state) (1u << (state))
+
+static const struct {
+    void (*set)(unsigned from, unsigned to);
+    unsigned n;
+    unsigned begins, ends; /* the states in which it may begin, and those that are left for none */
+} machines[] = {
+    {set_course, COURSES, S(COURSE_ASKED),
+     S(COURSE_REFUSED) | S(COURSE_LED_ON) | S(COURSE_LED_BACK) | S(COURSE_SUSPENDED)},
+    {set_round, ROUNDS, S(ROUND_NONE), S(ROUND_SPLIT)},
+    {set_jobs, JOBS_STATES, S(JOBS_AS_BEFORE) | S(JOBS_UNKNOWN), S(JOBS_ON_BEST)},
+    {set_way, WAYS, S(WAY_STAYS) | S(WAY_MOVES), S(WAY_STAYS) | S(WAY_UNDECIDED)},
+    {set_device, DEVICE_STATES, S(DEVICE_AS_BEFORE), S(DEVICE_ATTACHED)},
+};
+
+static void every_one_goes_from_its_beginnings_to_its_ends(void **state)
+{
+    for (size_t i = 0; i < sizeof(machines) / sizeof(machines[0]); i++) {
+        unsigned follows[8] = {0}, reached = machines[i].begins, before;
+        for (unsigned from = 0; from < machines[i].n; from++) {
+            for (unsigned to = 0; to < machines[i].n; to++) {
+                bool made = is_made(machines[i].set, from, to);
+                assert_true(made || from != to); /* to stay is allowed */
+                follows[from] |= made && from != to ? S(to) : 0;
+            }
+            assert_int_equal(follows[from] == 0, (machines[i].ends & S(from)) != 0);
+        }
+        do {
+            before = reached;
+            for (unsigned from = 0; from < machines[i].n; from++) {
+                reached |= before & S(from) ? follows[from] : 0;
+            }
+        } while (reached != before);
+        assert_int_equal(reached, S(machines[i].n) - 1);
+    }
+}
+
+static void what_must_not_follow_there(void **state)
+{
+    assert_false(is_made(set_course, COURSE_BACK, COURSE_FORWARD));
+    assert_false(is_made(set_course, COURSE_FORWARD, COURSE_REFUSED));
+    assert_false(is_made(set_jobs, JOBS_ON_STANDBY, JOBS_HELD));
+    assert_false(is_made(set_way, WAY_STAYS, WAY_COPYING));
+    assert_false(is_made(set_way, WAY_UNDECIDED, WAY_COPYING)); /* it might run at both sides */
+    assert_false(is_made(set_way, WAY_UNDECIDED, WAY_MOVES));
+    assert_false(is_made(set_device, DEVICE_PLUGGED, DEVICE_DETACHED));
 }
 
 int main(void)
@@ -103,6 +207,8 @@ int main(void)
         cmocka_unit_test(what_must_not_follow),
         cmocka_unit_test(changes_are_recorded),
         cmocka_unit_test(an_illegal_change_aborts),
+        cmocka_unit_test(every_one_goes_from_its_beginnings_to_its_ends),
+        cmocka_unit_test(what_must_not_follow_there),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
