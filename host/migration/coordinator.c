@@ -1,16 +1,16 @@
 /*
- * A migration is a table of steps. The first half takes apart (quiesce, unplug, copy); the second
- * half gives every VM, wherever it now is, what that site has for it, and the job its best
- * transports. Forward, the steps run in order. A failure before the point of no return jumps to
- * the second half, and leads back: "where the VM now is" is then the source. So putting
- * things right is written once, for success and for failure.
+ * A migration is an operation: a table of steps (operation.h). The first half takes apart (quiesce,
+ * unplug, copy); the second half gives every VM, wherever it now is, what that site has for it, and
+ * the job its best transports. Forward, the steps run in order. A failure before the point of no
+ * return jumps to the second half, and leads back: "where the VM now is" is then the source. So
+ * putting things right is written once, for success and for failure.
  *
  * What cannot be written to the journal is not begun, in the first half.
  *
  * In the second half nothing fails the migration: what does not work is a warning, and the rest
  * goes on, as the ranks must run again whatever happens.
  *
- * A step drives all VMs at once (struct gather) and ends when all of them ended.
+ * A step drives all VMs at once (each_vm()) and ends when all of them ended.
  */
 #include "host/migration/coordinator_private.h"
 
@@ -22,40 +22,12 @@
 #include "common/log.h"
 #include "host/base/json_text.h"
 
-const struct migration_step migration_steps[] = {
-    {"prepare", false, NULL, begin_prepare, "prepare the receiving QEMU of each VM"},
-    {"standby", false, needs_standby, begin_standby,
-     "switch the jobs: quiesce, release the bypass transports, run on over the standby ones"},
-    {"hold", false, is_paused, begin_hold, "stop the jobs: quiesce, release all transports, wait"},
-    {"detach", false, has_device_to_leave, begin_detach,
-     "run the guests' detach scripts and see that nothing holds a bypass device"},
-    {"unplug", false, has_device_to_leave, begin_unplug, "unplug the bypass device of each VM"},
-    {"copy", false, NULL, begin_copy, "migrate all VMs at once"},
-    {"cancel", true, is_going_back, begin_cancel, NULL},
-    {"connect", true, needs_agent, begin_connect, NULL},
-    {"finish", true, any_moved, begin_finish, "end the QEMUs that the VMs left"},
-    {"baseline", true, NULL, begin_baseline, NULL},
-    {"plug", true, needs_device, begin_plug, "plug in the device of each VM"},
-    {"attach", true, needs_attach, begin_attach, "run the guests' attach scripts"},
-    {"link", true, needs_link, begin_link, "wait until the link is usable"},
-    {"best", true, needs_best, begin_best,
-     "switch the jobs: quiesce, release all transports, choose the best ones"},
-    {"resume", true, is_held, begin_resume, "let the jobs choose the best transports and run on"},
-    {"after", true, NULL, begin_after, NULL},
-};
-const size_t migration_n_steps = sizeof(migration_steps) / sizeof(migration_steps[0]);
-
 #define STAGE_NAME(stage, name) [STAGE_##stage] = name,
-static const char *const stage_names[] = {[STAGES] = "", NINJA_EACH_STAGE(STAGE_NAME)};
+static const char *const stage_names[] = {[STAGE_NONE] = "", NINJA_EACH_STAGE(STAGE_NAME)};
 
 const char *stage_name(enum stage stage)
 {
     return stage_names[stage];
-}
-
-const char *mode_name(enum migration_mode mode)
-{
-    return mode == MODE_LIVE ? "live" : "paused";
 }
 
 const char *outcome_name(enum outcome outcome)
@@ -131,13 +103,30 @@ json_t *stage_to_json(const struct migration_vm *vm, json_t *ms)
 
 void stage_end(struct migration_vm *vm)
 {
-    if (vm->stage != STAGES) {
+    if (vm->stage != STAGE_NONE) {
         int64_t offset = now_ms() - vm->m->states.began_ms;
         vm->stages[vm->stage] = offset - vm->stage_began_ms;
         json_array_append_new(vm->timeline, stage_to_json(vm, json_integer(vm->stages[vm->stage])));
         ninja_log_vm(NINJA_LOG_DEBUG, vmm_name(vm->vmm), "%s: %lld ms", stage_name(vm->stage),
                      (long long)vm->stages[vm->stage]);
-        vm->stage = STAGES;
+        vm->stage = STAGE_NONE;
+    }
+}
+
+void each_vm(struct migration *m, vm_test of_vm, enum stage stage,
+             void (*begin)(struct migration_vm *vm),
+             void (*done)(void *arg, const struct ninja_error *err))
+{
+    const struct facts *facts = facts_of_migration(m);
+    gather_begin(&m->gather, m->base, done, m);
+    for (int i = 0; i < m->n; i++) {
+        if (of_vm(facts, &facts->vms[i])) {
+            gather_add(&m->gather);
+            if (stage != STAGE_NONE) {
+                stage_begin(&m->vms[i], stage);
+            }
+            begin(&m->vms[i]);
+        }
     }
 }
 
@@ -207,7 +196,7 @@ static enum outcome judge(const struct migration *m)
         return json_array_size(m->warnings) > 0 ? OUTCOME_DEGRADED : OUTCOME_DONE;
     }
     bool refusal = m->err.class == ERR_REFUSED || m->err.class == ERR_NOT_READY ||
-                   (m->failed_step == 0 && !m->abort_requested);
+                   (m->failed_in == PART_READY && !m->abort_requested);
     return !has_touched(m) && refusal ? OUTCOME_REFUSED : OUTCOME_ROLLED_BACK;
 }
 
@@ -230,7 +219,7 @@ void suspend(struct migration *m)
     m->outcome = OUTCOME_OPERATOR;
     add_reason(m, m->err.message);
     ninja_log_error("%s", m->err.message);
-    hooks_then(m, "post", "migrate", false, outcome_name(m->outcome), end_suspended);
+    hooks_then(m, "post", m->operation->name, false, outcome_name(m->outcome), end_suspended);
 }
 
 static void end_told(struct migration *m)
@@ -255,7 +244,7 @@ static void end_told(struct migration *m)
 
 static void tell_end(struct migration *m)
 {
-    hooks_then(m, "post", "migrate", false, outcome_name(judge(m)), end_told);
+    hooks_then(m, "post", m->operation->name, false, outcome_name(judge(m)), end_told);
 }
 
 static void end(struct migration *m)
@@ -273,12 +262,17 @@ static void end(struct migration *m)
 
 /* ---- from step to step ---- */
 
+static const struct step *step_of(const struct migration *m)
+{
+    return m->operation->steps[m->step];
+}
+
 /* Where no VM is to move, what is plugged and chosen in the second half is not taken back, either.
  */
 static bool past_no_return(const struct migration *m)
 {
-    return any_vm(m, vm_is_committed) || m->step == migration_n_steps ||
-           migration_steps[m->step].building;
+    return any_vm(m, vm_is_committed) || m->step == m->operation->n ||
+           step_of(m)->part == PART_TOGETHER;
 }
 
 /* Nothing was begun, so there is nothing to take back. */
@@ -301,9 +295,31 @@ static bool end_if_aborted(struct migration *m)
     return true;
 }
 
+static void on_all_over(void *arg, const struct ninja_error *err)
+{
+    struct migration *m = arg;
+    if (err != NULL) {
+        step_failed(m, err);
+    } else {
+        step_done(m);
+    }
+}
+
+static void do_step(struct migration *m, const struct step *step)
+{
+    if (step->state != STATE_PLANNED && !is_going_back(m)) {
+        state_set(&m->states, step->state);
+    }
+    if (step->begin_vm != NULL) {
+        each_vm(m, step->of_vm, step->stage, step->begin_vm, on_all_over);
+    } else {
+        step->begin(m);
+    }
+}
+
 static void begin_step(struct migration *m)
 {
-    const struct migration_step *step = &migration_steps[m->step];
+    const struct step *step = step_of(m);
     struct ninja_error err = m->hook.veto;
     if (ninja_error_is_set(&err) && m->course == COURSE_ANNOUNCED) {
         refuse(m, &err);
@@ -322,7 +338,7 @@ static void begin_step(struct migration *m)
     ninja_log_about(NINJA_LOG_STAGE, step->name);
     ninja_log_debug("step %s", step->name);
     journal_write(m->journal, json_pack("{s:s}", "step", step->name));
-    if (!step->building && journal_error(m->journal) != NULL) {
+    if (step->part != PART_TOGETHER && journal_error(m->journal) != NULL) {
         step_failed(m, journal_error(m->journal)); /* who takes over would not know */
         return;
     }
@@ -331,7 +347,7 @@ static void begin_step(struct migration *m)
         step_failed(m, &err);
         return;
     }
-    step->begin(m);
+    do_step(m, step);
 }
 
 static void announced(struct migration *m)
@@ -344,17 +360,6 @@ static void announced(struct migration *m)
     }
 }
 
-bool step_moves(const struct migration_step *step)
-{
-    return step->begin == begin_prepare || step->begin == begin_copy || step->begin == begin_finish;
-}
-
-/* What nobody sees has none, nor has a step in which nothing is done. */
-static bool has_hooks(const struct migration *m, const struct migration_step *step)
-{
-    return step->text != NULL && (!step_moves(step) || any_vm(m, is_to_move));
-}
-
 static void run(evutil_socket_t fd, short what, void *arg)
 {
     struct migration *m = arg;
@@ -364,23 +369,19 @@ static void run(evutil_socket_t fd, short what, void *arg)
     }
     if (m->course == COURSE_ASKED) {
         course_set(m, COURSE_ANNOUNCED);
-        hooks_then(m, "pre", "migrate", true, NULL, announced);
+        hooks_then(m, "pre", m->operation->name, true, NULL, announced);
         return;
     }
-    while (m->step < migration_n_steps) {
-        const struct migration_step *step = &migration_steps[m->step];
-        if (step->needed == NULL || step->needed(m)) {
-            m->hook.warnings = json_array_size(m->warnings);
-            if (has_hooks(m, step)) {
-                hooks_then(m, "pre", step->name, !step->building, NULL, begin_step);
-            } else {
-                begin_step(m);
-            }
-            return;
-        }
-        m->step++;
+    const struct facts *facts = facts_of_migration(m);
+    m->step = operation_next(m->operation, m->step, facts);
+    m->hook.warnings = json_array_size(m->warnings);
+    if (m->step == m->operation->n) {
+        end(m);
+    } else if (step_is_seen(step_of(m), facts)) {
+        hooks_then(m, "pre", step_of(m)->name, step_of(m)->part != PART_TOGETHER, NULL, begin_step);
+    } else {
+        begin_step(m);
     }
-    end(m);
 }
 
 void run_soon(struct migration *m)
@@ -397,10 +398,9 @@ static void next_step(struct migration *m)
 
 void step_done(struct migration *m)
 {
-    const struct migration_step *step = &migration_steps[m->step];
     bool worse = json_array_size(m->warnings) > m->hook.warnings;
-    if (has_hooks(m, step)) {
-        hooks_then(m, "post", step->name, false,
+    if (step_is_seen(step_of(m), facts_of_migration(m))) {
+        hooks_then(m, "post", step_of(m)->name, false,
                    outcome_name(worse ? OUTCOME_DEGRADED : OUTCOME_DONE), next_step);
     } else {
         next_step(m);
@@ -410,7 +410,7 @@ void step_done(struct migration *m)
 void step_failed(struct migration *m, const struct ninja_error *why)
 {
     struct ninja_error err = *why;
-    if (migration_steps[m->step].building) {
+    if (step_of(m)->part == PART_TOGETHER) {
         add_warning(m, &err);
         step_done(m);
         return;
@@ -421,28 +421,13 @@ void step_failed(struct migration *m, const struct ninja_error *why)
     }
     ninja_log_error("%s", err.message);
     m->err = err;
-    m->failed_step = m->step;
+    m->failed_in = step_of(m)->part;
     course_set(m, COURSE_BACK);
     journal_write(m->journal, json_pack("{s:o}", "failed", json_text(err.message)));
     state_set(&m->states, STATE_ROLLING_BACK);
     changed(m);
-    while (!migration_steps[m->step].building) {
-        m->step++;
-    }
+    m->step = operation_first(m->operation, PART_TOGETHER);
     hooks_then(m, "pre", "rollback", false, NULL, run_soon);
-}
-
-void step_gathered(void *arg, const struct ninja_error *err)
-{
-    struct migration *m = arg;
-    for (int i = 0; i < m->n; i++) {
-        stage_end(&m->vms[i]);
-    }
-    if (err != NULL) {
-        step_failed(m, err);
-    } else {
-        step_done(m);
-    }
 }
 
 /* From the event loop, as a step may be just beginning where the abort was asked for. */
@@ -519,6 +504,7 @@ void migration_free(struct migration *m)
         json_decref(m->vms[i].standby);
         json_decref(m->vms[i].after);
     }
+    facts_free(m->facts);
     survey_free(m->survey);
     samples_free(m->samples);
     json_decref(m->switches);

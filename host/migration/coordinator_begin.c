@@ -73,11 +73,13 @@ static struct migration *make(struct event_base *base, const struct cluster *clu
     m->survey = survey;
     m->journal = journal;
     m->options = *options;
+    m->operation = operation_of(options->mode);
     m->handler = handler;
     m->arg = arg;
     m->n = cluster->n_vms;
     m->agents = survey_agents(survey);
     m->vms = calloc((size_t)m->n, sizeof(*m->vms));
+    m->facts = facts_new(m->n);
     m->may_be_unplugged = calloc((size_t)m->n, sizeof(bool));
     m->switches = json_array();
     m->warnings = json_array();
@@ -94,7 +96,6 @@ static struct migration *make(struct event_base *base, const struct cluster *clu
                                                                                 : WAY_STAYS,
                                     .had_device = surveyed[i].vmm->has_device,
                                     .before = json_incref(surveyed[i].interconnects),
-                                    .stage = STAGES,
                                     .timeline = json_array(),
                                     .arrived_ms = -1};
         vm->vmm->on_there = vm_arrived;
@@ -120,15 +121,6 @@ struct migration *migration_start(struct event_base *base, const struct cluster 
     return m;
 }
 
-static size_t step_named(const char *name)
-{
-    size_t i = 0;
-    while (strcmp(migration_steps[i].name, name) != 0) {
-        i++;
-    }
-    return i;
-}
-
 static bool is_on_its_way(const struct migration_vm *vm)
 {
     return vm->vmm->move != VMM_AT_SOURCE;
@@ -138,12 +130,11 @@ static bool is_on_its_way(const struct migration_vm *vm)
 static void recover(struct migration *m)
 {
     if (any_vm(m, is_on_its_way)) {
-        m->step = step_named("copy");
+        m->step = operation_first(m->operation, PART_MOVE);
         m->copy_round = 1;
         run_soon(m);
     } else {
         struct ninja_error err = m->err;
-        m->step = step_named("prepare");
         step_failed(m, &err);
     }
 }

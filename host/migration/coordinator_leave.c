@@ -10,26 +10,6 @@
 /* A migration that failed for one VM when another one had arrived is tried again so often. */
 #define COPY_ROUNDS 3
 
-static bool leaves_device(const struct migration_vm *vm)
-{
-    return is_to_move(vm) && vm->vmm->has_device;
-}
-
-bool has_device_to_leave(const struct migration *m)
-{
-    return any_vm(m, leaves_device);
-}
-
-bool needs_standby(const struct migration *m)
-{
-    return m->options.mode == MODE_LIVE && has_device_to_leave(m);
-}
-
-bool is_paused(const struct migration *m)
-{
-    return m->options.mode == MODE_PAUSED;
-}
-
 /* ---- prepare ---- */
 
 static void on_prepared(void *arg, const struct ninja_error *err)
@@ -39,17 +19,9 @@ static void on_prepared(void *arg, const struct ninja_error *err)
     gather_done(&vm->m->gather, err);
 }
 
-void begin_prepare(struct migration *m)
+void prepare_vm(struct migration_vm *vm)
 {
-    gather_begin(&m->gather, m->base, step_gathered, m);
-    for (int i = 0; i < m->n; i++) {
-        struct migration_vm *vm = &m->vms[i];
-        if (is_to_move(vm)) {
-            gather_add(&m->gather);
-            stage_begin(vm, STAGE_PREPARE);
-            vm->vmm->driver->prepare(vm->vmm, m->options.to, on_prepared, vm);
-        }
-    }
+    vm->vmm->driver->prepare(vm->vmm, vm->m->options.to, on_prepared, vm);
 }
 
 /* ---- the switch before ---- */
@@ -188,21 +160,12 @@ static void on_detached(void *arg, json_t *data, const struct ninja_error *error
     gather_done(&vm->m->gather, ninja_error_is_set(&err) ? &err : NULL);
 }
 
-void begin_detach(struct migration *m)
+void detach_vm(struct migration_vm *vm)
 {
-    state_set(&m->states, STATE_DETACHING);
-    gather_begin(&m->gather, m->base, step_gathered, m);
-    for (int i = 0; i < m->n; i++) {
-        struct migration_vm *vm = &m->vms[i];
-        if (leaves_device(vm)) {
-            gather_add(&m->gather);
-            stage_begin(vm, STAGE_DETACH);
-            device_set(vm, DEVICE_DETACHED);
-            vm->command = guest_command_start(m->base, vm->agent, "ninja-detach", "NINJA_DETACHED",
-                                              vmm_entry(vm->vmm)->device,
-                                              timeout_of(m, TIMEOUT_DETACH), on_detached, vm);
-        }
-    }
+    device_set(vm, DEVICE_DETACHED);
+    vm->command = guest_command_start(vm->m->base, vm->agent, "ninja-detach", "NINJA_DETACHED",
+                                      vmm_entry(vm->vmm)->device, timeout_of(vm->m, TIMEOUT_DETACH),
+                                      on_detached, vm);
 }
 
 static void on_unplugged(void *arg, const struct ninja_error *err)
@@ -212,17 +175,9 @@ static void on_unplugged(void *arg, const struct ninja_error *err)
     gather_done(&vm->m->gather, err);
 }
 
-void begin_unplug(struct migration *m)
+void unplug_vm(struct migration_vm *vm)
 {
-    gather_begin(&m->gather, m->base, step_gathered, m);
-    for (int i = 0; i < m->n; i++) {
-        struct migration_vm *vm = &m->vms[i];
-        if (leaves_device(vm)) {
-            gather_add(&m->gather);
-            stage_begin(vm, STAGE_UNPLUG);
-            vm->vmm->driver->unplug(vm->vmm, on_unplugged, vm);
-        }
-    }
+    vm->vmm->driver->unplug(vm->vmm, on_unplugged, vm);
 }
 
 /* ---- copy ---- */
@@ -241,7 +196,6 @@ static void on_copied(void *arg, const struct ninja_error *err);
 /* Brings one VM back to where it was before the round. */
 static void cancel_copy(struct migration_vm *vm)
 {
-    gather_add(&vm->m->gather);
     vm->vmm->driver->cancel(vm->vmm, on_copy_cancelled, vm);
 }
 
@@ -250,6 +204,7 @@ static void cancel_all_copies(struct migration *m)
     round_set(m, ROUND_CANCELLED);
     for (int i = 0; i < m->n; i++) {
         if (is_copying(&m->vms[i])) {
+            gather_add(&m->gather);
             cancel_copy(&m->vms[i]);
         }
     }
@@ -279,6 +234,7 @@ static void on_copied(void *arg, const struct ninja_error *err)
     } else if (m->round == ROUND_GOES_ON) {
         ninja_log_warning("%s", err->message);
         m->err = *err;
+        gather_add(&m->gather);
         cancel_copy(vm);
         /* While no VM is committed all can still stay; afterwards all should follow. */
         if (!any_vm(m, vm_is_committed)) {
@@ -367,52 +323,33 @@ static bool is_prepared(const struct vmm *vmm)
     return vmm->move == VMM_AT_SOURCE && vmm->to >= 0;
 }
 
-static bool is_to_copy(const struct migration_vm *vm)
+static void copy_vm(struct migration_vm *vm)
 {
-    return is_to_move(vm) && !is_undecided(vm) && vm->vmm->move != VMM_ARRIVED;
+    int round = vm->m->copy_round;
+    way_set(vm, WAY_COPYING);
+    if (round == 1) {
+        vm->vmm->driver->migrate(vm->vmm, on_copied, vm);
+    } else if (is_taken_on(vm->m) && round == 2 && is_prepared(vm->vmm)) {
+        begin_copy_late(vm);
+    } else {
+        vm->vmm->driver->prepare(vm->vmm, vm->m->options.to, on_prepared_again, vm);
+    }
 }
 
+/* The first one of a migration that is taken on is the second one: there was one before. */
 static void begin_copy_round(struct migration *m)
 {
-    bool adopted = is_taken_on(m) && m->copy_round == 1;
     m->copy_round++;
     round_set(m, ROUND_GOES_ON);
-    gather_begin(&m->gather, m->base, on_round_over, m);
-    for (int i = 0; i < m->n; i++) {
-        struct migration_vm *vm = &m->vms[i];
-        if (!is_to_copy(vm)) {
-            continue;
-        }
-        gather_add(&m->gather);
-        way_set(vm, WAY_COPYING);
-        stage_begin(vm, STAGE_COPY);
-        if (m->copy_round == 1) {
-            vm->vmm->driver->migrate(vm->vmm, on_copied, vm);
-        } else if (adopted && is_prepared(vm->vmm)) {
-            begin_copy_late(vm);
-        } else {
-            vm->vmm->driver->prepare(vm->vmm, m->options.to, on_prepared_again, vm);
-        }
-    }
-}
-
-/* A migration that is taken on, and back: what arrives in spite of it takes the others along. */
-static void take_copies_back(struct migration *m)
-{
-    round_set(m, ROUND_CANCELLED);
-    gather_begin(&m->gather, m->base, on_round_over, m);
-    for (int i = 0; i < m->n; i++) {
-        if (is_to_move(&m->vms[i]) && vmm_is_between(m->vms[i].vmm)) {
-            cancel_copy(&m->vms[i]);
-        }
-    }
+    each_vm(m, is_to_copy, STAGE_COPY, copy_vm, on_round_over);
 }
 
 void begin_copy(struct migration *m)
 {
-    state_set(&m->states, STATE_COPYING);
     if (m->origin == ORIGIN_TAKEN_BACK && !any_vm(m, vm_is_committed)) {
-        take_copies_back(m);
+        /* What arrives in spite of it takes the others along. */
+        round_set(m, ROUND_CANCELLED);
+        each_vm(m, is_between, STAGE_NONE, cancel_copy, on_round_over);
     } else {
         begin_copy_round(m);
     }

@@ -4,20 +4,15 @@
 #ifndef NINJA_COORDINATOR_PRIVATE_H
 #define NINJA_COORDINATOR_PRIVATE_H
 
-#include "common/stages.h"
 #include "host/agent/guest_command.h"
 #include "host/agent/link_wait.h"
 #include "host/base/timer.h"
 #include "host/migration/coordinator.h"
 #include "host/migration/coordinator_states.h"
+#include "host/migration/operation.h"
 #include "host/migration/samples.h"
 #include "host/migration/state.h"
 #include "host/switch/switch.h"
-
-#define STAGE_NUMBER(stage, name) STAGE_##stage,
-
-/* What is timed for each VM. */
-enum stage { NINJA_EACH_STAGE(STAGE_NUMBER) STAGES };
 
 struct migration_vm {
     struct migration *m;
@@ -29,7 +24,7 @@ struct migration_vm {
     enum device_state device;
     enum link_kind link;
     char link_name[32];
-    enum stage stage;       /* STAGES: none */
+    enum stage stage;
     int64_t stage_began_ms; /* since the migration began */
     int64_t stages[STAGES]; /* ms, of the last time; -1: not done */
     json_t *timeline;       /* of the report: each time that a stage was run */
@@ -63,8 +58,10 @@ struct migration {
 
     enum origin origin;
     enum course course;
-    size_t step;        /* index in the table of steps */
-    size_t failed_step; /* where it began to roll back */
+    const struct operation *operation;
+    size_t step;         /* index in its table */
+    enum part failed_in; /* where it began to lead back */
+    struct facts *facts; /* see facts_of_migration() */
     struct gather gather;
     enum round round;
     int copy_round;
@@ -94,20 +91,6 @@ struct migration {
     char began[40], ended_at[40]; /* wall clock */
 };
 
-struct migration_step {
-    const char *name;
-    bool building; /* belongs to the second half, which a rollback runs too */
-    bool (*needed)(const struct migration *m);
-    void (*begin)(struct migration *m);
-    const char *text; /* for the plan */
-};
-
-/** Whether it has nothing to do where no VM is to move. */
-bool step_moves(const struct migration_step *step);
-
-extern const struct migration_step migration_steps[];
-extern const size_t migration_n_steps;
-
 /**
  * Runs the hooks of a stage, "WHEN-WHAT", and then calls next: at once, if there are none. A veto
  * is in m->hook.veto then; a failure where there can be none has become a warning.
@@ -126,8 +109,18 @@ void changed(struct migration *m);
 void step_done(struct migration *m);
 /** Fails the migration: in the first half it is rolled back from here. */
 void step_failed(struct migration *m, const struct ninja_error *err);
-/** For gather_begin(): done or failed. */
-void step_gathered(void *arg, const struct ninja_error *err);
+
+/**
+ * Begins something for several VMs at once.
+ *
+ * @param of_vm  which of them
+ * @param stage  of each of them; STAGE_NONE: what is begun is not timed, or times itself
+ * @param begin  calls gather_done() for m->gather when its VM's part is over
+ * @param done   from the event loop, when all parts are over, or soon if there is no such VM
+ */
+void each_vm(struct migration *m, vm_test of_vm, enum stage stage,
+             void (*begin)(struct migration_vm *vm),
+             void (*done)(void *arg, const struct ninja_error *err));
 
 /** Ends for now: what was begun is left as it is, to be taken on when an operator has mended it. */
 void suspend(struct migration *m);
@@ -173,38 +166,28 @@ int timeout_of(const struct migration *m, enum timeout timeout);
 /* switch callbacks common to both halves */
 void take_switch_report(struct migration *m);
 
-/* coordinator_leave.c: the first half */
-bool needs_standby(const struct migration *m);
-bool is_paused(const struct migration *m);
-bool has_device_to_leave(const struct migration *m);
-void begin_prepare(struct migration *m);
+/* coordinator_leave.c: the steps of the first half */
+void prepare_vm(struct migration_vm *vm);
 void begin_standby(struct migration *m);
 void begin_hold(struct migration *m);
-void begin_detach(struct migration *m);
-void begin_unplug(struct migration *m);
+void detach_vm(struct migration_vm *vm);
+void unplug_vm(struct migration_vm *vm);
 void begin_copy(struct migration *m);
 /** Notes in the journal that a VM runs at the destination. */
 void vm_arrived(void *arg);
 /** Cancels prepare or copy, if one is going on. */
 void abort_drivers(struct migration *m);
 
-/* coordinator_settle.c: the second half */
-bool any_moved(const struct migration *m);
-bool needs_agent(const struct migration *m);
-bool needs_device(const struct migration *m);
-bool needs_attach(const struct migration *m);
-bool needs_link(const struct migration *m);
-bool needs_best(const struct migration *m);
-bool is_held(const struct migration *m);
-void begin_cancel(struct migration *m);
-void begin_connect(struct migration *m);
-void begin_finish(struct migration *m);
-void begin_baseline(struct migration *m);
-void begin_plug(struct migration *m);
-void begin_attach(struct migration *m);
-void begin_link(struct migration *m);
+/* coordinator_settle.c: the steps of the second half */
+void take_vm_back(struct migration_vm *vm);
+void connect_vm(struct migration_vm *vm);
+void finish_vm(struct migration_vm *vm);
+void ask_baseline(struct migration_vm *vm);
+void plug_vm(struct migration_vm *vm);
+void attach_vm(struct migration_vm *vm);
+void wait_for_link(struct migration_vm *vm);
 void begin_best(struct migration *m);
 void begin_resume(struct migration *m);
-void begin_after(struct migration *m);
+void ask_after(struct migration_vm *vm);
 
 #endif

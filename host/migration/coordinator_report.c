@@ -9,14 +9,14 @@
 static void add_stages(json_t *json, const struct migration_vm *vm)
 {
     json_t *stages = json_object();
-    for (int s = 0; s < STAGES; s++) {
+    for (int s = STAGE_NONE + 1; s < STAGES; s++) {
         if (vm->stages[s] >= 0) {
             json_object_set_new(stages, stage_name((enum stage)s), json_integer(vm->stages[s]));
         }
     }
     json_object_set_new(json, "stages", stages);
     json_t *timeline = json_copy(vm->timeline);
-    if (vm->stage != STAGES) {
+    if (vm->stage != STAGE_NONE) {
         json_array_append_new(timeline, stage_to_json(vm, json_null()));
     }
     json_object_set_new(json, "timeline", timeline);

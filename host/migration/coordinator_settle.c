@@ -9,22 +9,6 @@
 #include "host/agent/guest_answer.h"
 #include "host/migration/coordinator_private.h"
 
-bool any_moved(const struct migration *m)
-{
-    return vms_moved(m) > 0;
-}
-
-/* Its channel broke with the move, or was not there when a migration was taken on. */
-static bool lacks_agent(const struct migration_vm *vm)
-{
-    return !is_undecided(vm) && (vmm_is_there(vm->vmm) || !agent_is_ready(vm->agent));
-}
-
-bool needs_agent(const struct migration *m)
-{
-    return any_vm(m, lacks_agent);
-}
-
 static void enter(struct migration *m, enum migration_state state)
 {
     if (!is_going_back(m)) {
@@ -58,43 +42,21 @@ static void on_cancelled(void *arg, const struct ninja_error *err)
     gather_done(&vm->m->gather, NULL);
 }
 
-void begin_cancel(struct migration *m)
+void take_vm_back(struct migration_vm *vm)
 {
-    gather_begin(&m->gather, m->base, step_gathered, m);
-    for (int i = 0; i < m->n; i++) {
-        if (is_to_move(&m->vms[i])) {
-            gather_add(&m->gather);
-            m->vms[i].vmm->driver->cancel(m->vms[i].vmm, on_cancelled, &m->vms[i]);
-        }
-    }
+    vm->vmm->driver->cancel(vm->vmm, on_cancelled, vm);
 }
 
 /* ---- the agents, where the VMs are now ---- */
 
-void begin_connect(struct migration *m)
+void connect_vm(struct migration_vm *vm)
 {
-    gather_begin(&m->gather, m->base, step_gathered, m);
-    for (int i = 0; i < m->n; i++) {
-        struct migration_vm *vm = &m->vms[i];
-        if (lacks_agent(vm)) {
-            gather_add(&m->gather);
-            stage_begin(vm, STAGE_CONNECT);
-            agent_connect(vm->agent, vmm_entry(vm->vmm)->agent, on_driver_done, vm);
-        }
-    }
+    agent_connect(vm->agent, vmm_entry(vm->vmm)->agent, on_driver_done, vm);
 }
 
-void begin_finish(struct migration *m)
+void finish_vm(struct migration_vm *vm)
 {
-    gather_begin(&m->gather, m->base, step_gathered, m);
-    for (int i = 0; i < m->n; i++) {
-        struct migration_vm *vm = &m->vms[i];
-        if (vmm_is_there(vm->vmm)) {
-            gather_add(&m->gather);
-            stage_begin(vm, STAGE_FINISH);
-            vm->vmm->driver->finish(vm->vmm, on_driver_done, vm);
-        }
-    }
+    vm->vmm->driver->finish(vm->vmm, on_driver_done, vm);
 }
 
 /* ---- interconnects ---- */
@@ -115,67 +77,28 @@ static void on_after(void *arg, json_t *result, const struct ninja_error *err)
     vm_over(vm, err);
 }
 
-static void ask_interconnects(struct migration *m, agent_reply reply)
+static void ask_interconnects(struct migration_vm *vm, agent_reply reply)
 {
-    gather_begin(&m->gather, m->base, step_gathered, m);
-    for (int i = 0; i < m->n; i++) {
-        if (is_undecided(&m->vms[i])) {
-            continue;
-        }
-        gather_add(&m->gather);
-        agent_execute(m->vms[i].agent, "ninja-interconnects", NULL, timeout_of(m, TIMEOUT_COMMAND),
-                      reply, &m->vms[i]);
-    }
+    agent_execute(vm->agent, "ninja-interconnects", NULL, timeout_of(vm->m, TIMEOUT_COMMAND), reply,
+                  vm);
 }
 
-void begin_baseline(struct migration *m)
+void ask_baseline(struct migration_vm *vm)
 {
-    ask_interconnects(m, on_baseline);
+    ask_interconnects(vm, on_baseline);
 }
 
-void begin_after(struct migration *m)
+void ask_after(struct migration_vm *vm)
 {
-    ask_interconnects(m, on_after);
+    ask_interconnects(vm, on_after);
 }
 
 /* ---- plug, attach, link ---- */
 
-/* A VM that is taken back gets what it had; one that is where it is to be, what is there for it. */
-static bool lacks_device(const struct migration_vm *vm)
+void plug_vm(struct migration_vm *vm)
 {
-    bool is_there = vmm_is_there(vm->vmm) || (!is_to_move(vm) && !is_going_back(vm->m));
-    return !is_undecided(vm) && vmm_lacks_device(vm->vmm) && (is_there || vm->had_device);
-}
-
-bool needs_device(const struct migration *m)
-{
-    return any_vm(m, lacks_device);
-}
-
-void begin_plug(struct migration *m)
-{
-    gather_begin(&m->gather, m->base, step_gathered, m);
-    for (int i = 0; i < m->n; i++) {
-        struct migration_vm *vm = &m->vms[i];
-        if (lacks_device(vm)) {
-            gather_add(&m->gather);
-            stage_begin(vm, STAGE_PLUG);
-            device_set(vm, DEVICE_PLUGGED);
-            vm->vmm->driver->plug(vm->vmm, on_driver_done, vm);
-        }
-    }
-}
-
-static bool wants_attach(const struct migration_vm *vm)
-{
-    bool came =
-        vmm_is_there(vm->vmm) || vm->device == DEVICE_DETACHED || vm->device == DEVICE_PLUGGED;
-    return !is_undecided(vm) && vm->vmm->has_device && came && agent_is_ready(vm->agent);
-}
-
-bool needs_attach(const struct migration *m)
-{
-    return any_vm(m, wants_attach);
+    device_set(vm, DEVICE_PLUGGED);
+    vm->vmm->driver->plug(vm->vmm, on_driver_done, vm);
 }
 
 static void on_attached(void *arg, json_t *data, const struct ninja_error *error)
@@ -193,29 +116,11 @@ static void on_attached(void *arg, json_t *data, const struct ninja_error *error
     vm_over(vm, error ? &err : NULL);
 }
 
-void begin_attach(struct migration *m)
+void attach_vm(struct migration_vm *vm)
 {
-    gather_begin(&m->gather, m->base, step_gathered, m);
-    for (int i = 0; i < m->n; i++) {
-        struct migration_vm *vm = &m->vms[i];
-        if (wants_attach(vm)) {
-            gather_add(&m->gather);
-            stage_begin(vm, STAGE_ATTACH);
-            vm->command = guest_command_start(m->base, vm->agent, "ninja-attach", "NINJA_ATTACHED",
-                                              vmm_entry(vm->vmm)->device,
-                                              timeout_of(m, TIMEOUT_ATTACH), on_attached, vm);
-        }
-    }
-}
-
-static bool is_attached(const struct migration_vm *vm)
-{
-    return vm->device == DEVICE_ATTACHED;
-}
-
-bool needs_link(const struct migration *m)
-{
-    return any_vm(m, is_attached);
+    vm->command = guest_command_start(vm->m->base, vm->agent, "ninja-attach", "NINJA_ATTACHED",
+                                      vmm_entry(vm->vmm)->device, timeout_of(vm->m, TIMEOUT_ATTACH),
+                                      on_attached, vm);
 }
 
 static void on_link(void *arg, enum link_kind kind, const char *name,
@@ -233,34 +138,15 @@ static void on_link(void *arg, enum link_kind kind, const char *name,
     vm_over(vm, error ? &err : NULL);
 }
 
-void begin_link(struct migration *m)
+void wait_for_link(struct migration_vm *vm)
 {
-    gather_begin(&m->gather, m->base, step_gathered, m);
-    for (int i = 0; i < m->n; i++) {
-        struct migration_vm *vm = &m->vms[i];
-        if (is_attached(vm)) {
-            gather_add(&m->gather);
-            stage_begin(vm, STAGE_LINK);
-            /* A device that never left is not new: then whatever works will do. */
-            bool stayed = !vmm_is_there(vm->vmm) && vm->stages[STAGE_PLUG] < 0;
-            vm->link_wait = link_wait_start(m->base, vm->agent, stayed ? NULL : vm->standby,
-                                            timeout_of(m, TIMEOUT_LINK), on_link, vm);
-        }
-    }
+    /* A device that never left is not new: then whatever works will do. */
+    bool stayed = !vmm_is_there(vm->vmm) && vm->stages[STAGE_PLUG] < 0;
+    vm->link_wait = link_wait_start(vm->m->base, vm->agent, stayed ? NULL : vm->standby,
+                                    timeout_of(vm->m, TIMEOUT_LINK), on_link, vm);
 }
 
 /* ---- the switch after ---- */
-
-static bool has_link(const struct migration_vm *vm)
-{
-    return is_attached(vm) && vm->link != LINK_NONE;
-}
-
-bool needs_best(const struct migration *m)
-{
-    bool back = is_going_back(m) && m->jobs == JOBS_ON_STANDBY;
-    return m->jobs == JOBS_UNKNOWN || back || (m->jobs != JOBS_HELD && any_vm(m, has_link));
-}
 
 static void on_best_phase(void *arg, enum switch_phase phase)
 {
@@ -323,13 +209,7 @@ void begin_best(struct migration *m)
     m->sw = switch_start(m->base, m->agents, m->n, &options, &best_handler, m);
 }
 
-bool is_held(const struct migration *m)
-{
-    return m->jobs == JOBS_HELD;
-}
-
 void begin_resume(struct migration *m)
 {
-    enter(m, STATE_RESUMING);
     switch_continue(m->sw, "@best");
 }

@@ -4,6 +4,8 @@
 #ifndef NINJA_COORDINATOR_STATES_H
 #define NINJA_COORDINATOR_STATES_H
 
+#include "common/stages.h"
+
 /* How far it got, and whether it leads on or back. */
 enum course {
     COURSE_ASKED,     /* nothing was done yet */
@@ -53,5 +55,10 @@ enum device_state {
     DEVICE_ATTACHED, /* the attach scripts were run, after the move or the rollback */
     DEVICE_STATES,
 };
+
+#define STAGE_NUMBER(stage, name) STAGE_##stage,
+
+/* What is timed for each VM. */
+enum stage { STAGE_NONE, NINJA_EACH_STAGE(STAGE_NUMBER) STAGES };
 
 #endif

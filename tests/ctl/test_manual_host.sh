@@ -65,8 +65,7 @@ done <<<"$own"
 
 # The stages of hooks: the steps that have a text.
 HOOKS=$(cat "$TREE/docs/hooks.md")
-stages=$(sed -n '/migration_steps\[\] = {/,/^};/p' "$TREE/host/migration/coordinator.c" | tr '\n' ' ' |
-    grep -o '{"[a-z]*", [a-z]*, [a-zA-Z_]*, [a-z_]*, *"' | cut -d '"' -f 2)
+stages=$(awk -F '"' '/^    \.name = /{name = $2} /^    \.text =/{print name}' "$TREE/host/migration/operation.c")
 [ "$(wc -w <<<"$stages")" -eq 12 ] || die "cannot tell the stages: $stages"
 for stage in $stages migrate rollback recover switch; do
     in_page "${PAGE#*HOOKS}" stage "$stage"

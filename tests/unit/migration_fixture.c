@@ -70,7 +70,7 @@ static void make_vm(struct world *world, int v, int at)
     fake_agent_listen(&vm->agent, vm->agent_path[at]);
 }
 
-struct world *make_world(int at)
+struct world *make_world_at(const int at[2])
 {
     struct world *world = calloc(1, sizeof(*world));
     struct ninja_error err = NINJA_ERROR_INIT;
@@ -85,9 +85,14 @@ struct world *make_world(int at)
     }
     fake_job_init(&world->job, "job-a", 4);
     for (int v = 0; v < 2; v++) {
-        make_vm(world, v, at);
+        make_vm(world, v, at[v]);
     }
     return world;
+}
+
+struct world *make_world(int at)
+{
+    return make_world_at((const int[]){at, at});
 }
 
 int setup_at_ib(void **state)

@@ -52,6 +52,8 @@ extern const char *prepare_at_eth; /* the command "prepare" there; NULL: none */
 extern const struct migration_handler world_handler;
 
 struct world *make_world(int at);
+/** Each VM at a site of its own. */
+struct world *make_world_at(const int at[2]);
 int setup_at_ib(void **state);
 int setup_at_eth(void **state);
 int teardown(void **state);
