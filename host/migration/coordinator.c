@@ -167,7 +167,8 @@ void take_switch_report(struct migration *m)
 
 /* ---- the end ---- */
 
-/* What stands there already is not said again: each step that an agent is needed for misses it. */
+/* A text that is in the reason already is not added again: if an agent is away, each step that
+ * needs it says so. */
 static void add_reason(struct migration *m, const char *text)
 {
     size_t len = strlen(m->reason);
@@ -212,7 +213,7 @@ static void end_suspended(struct migration *m)
     m->handler->done(m->arg);
 }
 
-/* Without an outcome in the journal it is one that was interrupted. */
+/* The journal gets no outcome, so the migration counts as one that was interrupted. */
 void suspend(struct migration *m)
 {
     course_set(m, COURSE_SUSPENDED);
@@ -339,7 +340,7 @@ static void begin_step(struct migration *m)
     ninja_log_debug("step %s", step->name);
     journal_write(m->journal, json_pack("{s:s}", "step", step->name));
     if (step->part != PART_TOGETHER && journal_error(m->journal) != NULL) {
-        step_failed(m, journal_error(m->journal)); /* who takes over would not know */
+        step_failed(m, journal_error(m->journal)); /* another coordinator would not know of it */
         return;
     }
     if (ninja_fault(NINJA_FAULT_STEP, "%s", step->name) != NINJA_FAULT_NONE) {
@@ -430,7 +431,7 @@ void step_failed(struct migration *m, const struct ninja_error *why)
     hooks_then(m, "pre", "rollback", false, NULL, run_soon);
 }
 
-/* From the event loop, as a step may be just beginning where the abort was asked for. */
+/* This comes from the event loop, as a step may be just beginning where the abort is asked for. */
 static void on_abort(evutil_socket_t fd, short what, void *arg)
 {
     struct migration *m = arg;

@@ -56,7 +56,7 @@ bool migration_check(struct survey *survey, const struct cluster *cluster,
                      const struct migration_options *options, struct ninja_error *err);
 
 /**
- * Begins. The survey must have passed migration_check().
+ * Begins a migration. The survey must have passed migration_check().
  *
  * @param survey   taken over
  * @param journal  borrowed, as cluster and handler, until the migration is freed
@@ -79,7 +79,8 @@ struct migration *migration_take_on(struct event_base *base, const struct cluste
                                     const struct migration_handler *handler, void *arg);
 
 /**
- * Has hook scripts run, from the beginning on; without this none are. Before the event loop runs.
+ * Has hook scripts run, from the beginning on; without this none are. Call it before the event loop
+ * runs.
  *
  * @param hooks  borrowed until the migration is freed
  */

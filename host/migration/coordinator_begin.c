@@ -126,7 +126,7 @@ static bool is_on_its_way(const struct migration_vm *vm)
     return vm->vmm->move != VMM_AT_SOURCE;
 }
 
-/* To be taken to its end, or back. */
+/* Leads the migration to its end, or back. */
 static void recover(struct migration *m)
 {
     if (any_vm(m, is_on_its_way)) {

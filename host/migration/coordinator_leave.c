@@ -12,7 +12,8 @@
 
 /* ---- prepare ---- */
 
-static void on_prepared(void *arg, const struct ninja_error *err)
+/* A VM's part of a step ended; what went wrong fails the step. */
+static void on_driver_done(void *arg, const struct ninja_error *err)
 {
     struct migration_vm *vm = arg;
     stage_end(vm);
@@ -21,7 +22,7 @@ static void on_prepared(void *arg, const struct ninja_error *err)
 
 void prepare_vm(struct migration_vm *vm)
 {
-    vm->vmm->driver->prepare(vm->vmm, vm->m->options.to, on_prepared, vm);
+    vm->vmm->driver->prepare(vm->vmm, vm->m->options.to, on_driver_done, vm);
 }
 
 /* ---- the switch before ---- */
@@ -35,13 +36,13 @@ static void on_leave_phase(void *arg, enum switch_phase phase)
         [SWITCH_RESUMING] = STATE_RESUMING,
     };
     struct migration *m = arg;
-    /* In the paused mode the rest belongs to the second half. */
+    /* When the jobs are held, what follows of the switch belongs to the second half. */
     if (!is_going_back(m) && m->jobs != JOBS_HELD) {
         state_set(&m->states, states[phase]);
     }
 }
 
-/* If the jobs ended by themselves between two attempts, there was nothing to release. */
+/* If the jobs ended by themselves between two attempts, the switch had nothing to release. */
 static void jobs_ended(struct migration *m, enum migration_state state)
 {
     if (m->states.state == STATE_QUIESCING) {
@@ -68,8 +69,8 @@ static void on_left(void *arg, const struct ninja_error *err)
 {
     struct migration *m = arg;
     bool fell_back = err != NULL && (err->class == ERR_RELEASE || err->class == ERR_RESELECT);
-    /* Or some ranks at least are, unless all fell back to what they had: they choose again at the
-     * end. */
+    /* Also where only some ranks are: they choose again at the end. If all fell back to what they
+     * had, they need not. */
     if (switch_has_released(m->sw) && !fell_back) {
         jobs_set(m, JOBS_ON_STANDBY);
     }
@@ -101,7 +102,7 @@ static void on_held(void *arg)
     step_done(m);
 }
 
-/* Before it is held: it failed. After: the second half let it go on, and this is its end. */
+/* If the jobs are not held yet, the switch failed; if they are, the second half let it go on. */
 static void on_hold_over(void *arg, const struct ninja_error *err)
 {
     struct migration *m = arg;
@@ -148,7 +149,7 @@ static void on_detached(void *arg, json_t *data, const struct ninja_error *error
 {
     struct migration_vm *vm = arg;
     struct ninja_error err = NINJA_ERROR_INIT;
-    /* A process on the device says more than that the detach failed. */
+    /* Which process is on the device says more than that the detach failed. */
     if (data != NULL && !guest_holds_nothing(data, &err)) {
         ninja_error_where(&err, "%s", agent_vm(vm->agent));
     } else if (error != NULL) {
@@ -168,16 +169,9 @@ void detach_vm(struct migration_vm *vm)
                                       on_detached, vm);
 }
 
-static void on_unplugged(void *arg, const struct ninja_error *err)
-{
-    struct migration_vm *vm = arg;
-    stage_end(vm);
-    gather_done(&vm->m->gather, err);
-}
-
 void unplug_vm(struct migration_vm *vm)
 {
-    vm->vmm->driver->unplug(vm->vmm, on_unplugged, vm);
+    vm->vmm->driver->unplug(vm->vmm, on_driver_done, vm);
 }
 
 /* ---- copy ---- */
@@ -190,8 +184,6 @@ static void on_copy_cancelled(void *arg, const struct ninja_error *err)
     vm_taken_back(vm, err);
     gather_done(&vm->m->gather, NULL);
 }
-
-static void on_copied(void *arg, const struct ninja_error *err);
 
 /* Brings one VM back to where it was before the round. */
 static void cancel_copy(struct migration_vm *vm)
@@ -246,10 +238,10 @@ static void on_copied(void *arg, const struct ninja_error *err)
 
 static bool is_split(const struct migration_vm *vm)
 {
-    return vm->vmm->move == VMM_SPLIT;
+    return vm->vmm->move == VMM_SPLIT && !is_undecided(vm);
 }
 
-/* Past the point of no return, for all or for as many as would. */
+/* All VMs have arrived, or as many as could. */
 static void leave_copying(struct migration *m)
 {
     state_set(&m->states, STATE_ATTACHING);
@@ -336,7 +328,7 @@ static void copy_vm(struct migration_vm *vm)
     }
 }
 
-/* The first one of a migration that is taken on is the second one: there was one before. */
+/* A migration that is taken on begins with its second round, as the other coordinator had one. */
 static void begin_copy_round(struct migration *m)
 {
     m->copy_round++;
@@ -347,7 +339,7 @@ static void begin_copy_round(struct migration *m)
 void begin_copy(struct migration *m)
 {
     if (m->origin == ORIGIN_TAKEN_BACK && !any_vm(m, vm_is_committed)) {
-        /* What arrives in spite of it takes the others along. */
+        /* A VM that arrives in spite of it takes the others along. */
         round_set(m, ROUND_CANCELLED);
         each_vm(m, is_between, STAGE_NONE, cancel_copy, on_round_over);
     } else {

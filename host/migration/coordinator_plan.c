@@ -65,7 +65,7 @@ json_t *migration_plan_stages(struct survey *survey, const struct cluster *clust
     const struct operation *operation = operation_of(options->mode);
     struct facts *facts = facts_of_survey(survey, cluster, options);
     json_t *stages = json_array();
-    facts->any_jobs = true; /* that there are none is found out in the step */
+    facts->any_jobs = true; /* a run finds out in the step itself that there are none */
     json_array_append_new(stages, json_sprintf("pre-%s", operation->name));
     foresee(operation, facts, add_stages, stages);
     json_array_append_new(stages, json_sprintf("post-%s", operation->name));

@@ -160,7 +160,7 @@ static void on_best_phase(void *arg, enum switch_phase phase)
     }
 }
 
-/* Where the jobs are left. Of ranks that another coordinator stopped nothing is known. */
+/* Says where the jobs are left. Nothing is known of ranks that another coordinator stopped. */
 static void explain_best(struct migration *m, struct ninja_error *why)
 {
     if (is_taken_on(m) && !switch_left_ranks_running(m->sw)) {

@@ -1,8 +1,8 @@
 /*
- * A VM's copy: what is to be sent, by how much a second. What is to be sent is what was sent the
- * last time, in proportion to the RAM, as QEMU leaves out pages of zeros; or all of the RAM. How
- * fast is the limit or what was reached the last time, whichever is less. All VMs are copied at
- * once, so the slowest one counts.
+ * The copy of a VM takes as long as its bytes do at its rate. The bytes are those that were sent
+ * the last time, in proportion to the RAM, as QEMU leaves out pages of zeros; without a last time
+ * they are all of the RAM. The rate is the limit or what was reached the last time, whichever is
+ * less. All VMs are copied at once, so the slowest one counts.
  *
  * The stall depends on the job and on how the ranks come to rest; it is only told from an earlier
  * migration in the same mode, best to the same site.

@@ -5,8 +5,9 @@
  * What they read is a memory file, so that nobody has to write to one that does not read. What they
  * write goes to the log; the last line of standard error tells why one failed.
  *
- * They are run as root, so neither a script nor the directory may be somebody else's to change. One
- * that may be is not run, and counts as one that failed: who put it there relies on it.
+ * They are run as root, so nobody else may be able to change a script or the directory. A script
+ * that somebody else can change is not run, and counts as one that failed, as the administrator
+ * relies on it.
  */
 #include "host/migration/hooks.h"
 

@@ -22,7 +22,7 @@ struct survey_vm {
 struct survey;
 
 /**
- * Ends always, within the time-outs connect and command.
+ * Begins a survey. It always ends, within the time-outs connect and command.
  *
  * @param interrupted  NULL, or the migration that is to be taken on: its VMs are adopted
  */
