@@ -11,7 +11,8 @@
 #include "common/fault.h"
 #include "host/migration/coordinator_private.h"
 
-#define MAX_TEXT 400
+#define MAX_TEXT  400
+#define MAX_STEPS 30
 
 struct situation {
     int at[2]; /* by VM */
@@ -223,6 +224,30 @@ static struct situation situation_of(unsigned n)
     };
 }
 
+static void every_table_is_sound(void **state)
+{
+    for (int mode = MODE_LIVE; mode <= MODE_PAUSED; mode++) {
+        const struct operation *operation = operation_of((enum migration_mode)mode);
+        char before[MAX_TEXT] = "";
+        assert_in_range(operation->n, 1, MAX_STEPS);
+        for (size_t i = 0; i < operation->n; i++) {
+            const struct step *step = operation->steps[i];
+            assert_false(is_among(step->name, before));
+            add_name(before, step->name);
+            assert_true(i == 0 || step->part >= operation->steps[i - 1]->part);
+            assert_true((step->begin != NULL) != (step->begin_vm != NULL));
+            assert_true(step->of_vm != NULL ||
+                        (step->begin_vm == NULL && step->foresee_vm == NULL));
+            assert_true(step->stage == STAGE_NONE || step->begin_vm != NULL);
+            assert_true(step->text != NULL || step->seen == NULL);
+        }
+        /* A migration that is taken on goes on with the move, or with what follows it. */
+        size_t move = operation_first(operation, PART_MOVE);
+        assert_true(move < operation->n && operation->steps[move]->part == PART_MOVE);
+        assert_true(operation_first(operation, PART_TOGETHER) < operation->n);
+    }
+}
+
 static void what_is_planned_is_what_is_run(void **state)
 {
     int run = 0;
@@ -241,7 +266,7 @@ static void so_it_is_where_a_step_fails(void **state)
     for (int mode = MODE_LIVE; mode <= MODE_PAUSED; mode++) {
         const struct operation *operation = operation_of((enum migration_mode)mode);
         struct situation it = {.offered = {true, true}, .jobs = true, .to = ETH, .mode = mode};
-        bool seen[20] = {false};
+        bool seen[MAX_STEPS] = {false};
         for (it.fails = 1; it.fails <= (int)operation->n; it.fails++) {
             assert_true(compare(&it, steps));
             for (size_t i = 0; i < operation->n; i++) {
@@ -261,6 +286,7 @@ static void so_it_is_where_a_step_fails(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_table_is_sound),
         cmocka_unit_test(what_is_planned_is_what_is_run),
         cmocka_unit_test(so_it_is_where_a_step_fails),
     };
