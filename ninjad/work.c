@@ -26,57 +26,42 @@
 #define QUEUE_S    120
 #define URGENT_TOO 2 /* workers beyond the most that there may be */
 
-/* The exit codes of ninjactl as classes of errors. */
-static const struct {
-    int code;
-    enum ninja_error_class class;
-} classes[] = {
-    {1, ERR_FAILED},   {2, ERR_REFUSED},       {3, ERR_ROLLED_BACK},
-    {4, ERR_OPERATOR}, {64, ERR_BAD_ARGUMENT}, {65, ERR_CLUSTER_FILE},
-};
-
 /* ---- what a worker said ---- */
 
-/* What ninjactl complained of, without its name; what it logged before is left out. */
-static void take_complaints(const char *text, char *out, size_t size)
+/* Of what ninjactl says only itself can be sure: another version may say what is not known here. */
+static bool take_error(const char *text, struct ninja_error *err)
 {
-    static const char mark[] = "ninjactl: ";
-    size_t len = 0;
-    out[0] = '\0';
-    for (const char *line = text; *line != '\0' && len < size - 1;) {
-        size_t length = strcspn(line, "\n");
-        if (length > sizeof(mark) - 1 && strncmp(line, mark, sizeof(mark) - 1) == 0) {
-            int n = snprintf(out + len, size - len, "%s%.*s", len > 0 ? "; " : "",
-                             (int)(length - (sizeof(mark) - 1)), line + sizeof(mark) - 1);
-            len += n > 0 ? (size_t)n : 0;
-        }
-        line += length + (line[length] == '\n');
+    json_t *json = json_loads(text, JSON_DISABLE_EOF_CHECK, NULL);
+    json_t *error = json_object_get(json, "error");
+    const char *desc = json_text_in(error, "desc");
+    enum ninja_error_class class = ninja_error_class_of(json_text_in(error, "class"));
+    bool said = desc[0] != '\0';
+    if (said) {
+        ninja_error_set(err, class == ERR_GENERIC ? ERR_FAILED : class, "%s", desc);
     }
+    json_decref(json);
+    return said;
 }
 
 static void set_error(const struct call *call, const struct worker_result *result,
                       struct ninja_error *err)
 {
-    enum ninja_error_class class = ERR_FAILED;
-    char complaints[560];
+    const char *name = call->command->name;
     if (result->late) {
-        ninja_error_set(err, ERR_TIMEOUT, "ninjactl %s had not ended after %d s",
-                        call->command->name, call->command->limit_s);
+        ninja_error_set(err, ERR_TIMEOUT, "ninjactl %s had not ended after %d s", name,
+                        call->command->limit_s);
     } else if (result->too_much) {
-        ninja_error_set(err, ERR_TOO_LARGE, "ninjactl %s printed more than %u bytes",
-                        call->command->name, WORKER_MAX_OUTPUT);
-    }
-    for (size_t i = 0; i < sizeof(classes) / sizeof(classes[0]); i++) {
-        class = classes[i].code == result->code ? classes[i].class : class;
-    }
-    take_complaints(result->complaints, complaints, sizeof(complaints));
-    if (complaints[0] != '\0') {
-        ninja_error_set(err, class, "%s", complaints);
+        ninja_error_set(err, ERR_TOO_LARGE, "ninjactl %s printed more than %u bytes", name,
+                        WORKER_MAX_OUTPUT);
+    } else if (take_error(result->error, err)) {
+        return;
     } else if (result->code < 0) {
-        ninja_error_set(err, ERR_FAILED, "ninjactl %s was ended by a signal", call->command->name);
+        ninja_error_set(err, ERR_FAILED, "ninjactl %s was ended by a signal", name);
+    } else {
+        ninja_error_set(err, ERR_FAILED,
+                        "ninjactl %s ended with %d and did not say why; run it by hand to see",
+                        name, result->code);
     }
-    ninja_error_set(err, class, "ninjactl %s ended with %d; its log may tell why",
-                    call->command->name, result->code);
 }
 
 /* The answer, or NULL with err. */

@@ -8,6 +8,7 @@
 #include <event2/buffer.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -32,7 +33,7 @@ struct worker {
     enum worker_kind kind;
     worker_done done;
     void *arg;
-    struct stream output, complaints;
+    struct stream output, error;
     struct event *ended, *timer;
     bool runs, late, too_much;
 };
@@ -47,6 +48,7 @@ static void kill_it(struct worker *worker)
 /* Returns whether there may be more. */
 static bool read_some(struct stream *stream)
 {
+    errno = 0;
     int n = evbuffer_read(stream->text, stream->fd, 65536);
     return n > 0 || (n < 0 && errno == EINTR);
 }
@@ -64,15 +66,18 @@ static void on_output(evutil_socket_t fd, short what, void *arg)
     }
 }
 
-static void on_complaints(evutil_socket_t fd, short what, void *arg)
+/* Its error is a line. What writes more finds nobody who reads it. */
+static void on_error(evutil_socket_t fd, short what, void *arg)
 {
     struct worker *worker = arg;
-    struct evbuffer *text = worker->complaints.text;
-    if (!read_some(&worker->complaints) && errno != EAGAIN) {
-        event_del(worker->complaints.readable);
+    struct stream *error = &worker->error;
+    if (error->fd >= 0 && !read_some(error) && errno != EAGAIN) {
+        event_del(error->readable);
     }
-    if (evbuffer_get_length(text) > WORKER_MAX_COMPLAINTS) {
-        evbuffer_drain(text, evbuffer_get_length(text) - WORKER_MAX_COMPLAINTS);
+    if (error->fd >= 0 && evbuffer_get_length(error->text) > WORKER_MAX_ERROR) {
+        event_del(error->readable);
+        close(error->fd);
+        error->fd = -1;
     }
 }
 
@@ -104,7 +109,7 @@ static void on_ended(evutil_socket_t fd, short what, void *arg)
     worker->runs = false;
     event_del(worker->ended);
     timer_free(&worker->timer);
-    on_complaints(-1, EV_READ, worker);
+    on_error(-1, EV_READ, worker);
     for (int i = 0; i < 128 && !worker->too_much && read_some(&worker->output); i++) {
         worker->too_much = evbuffer_get_length(worker->output.text) > WORKER_MAX_OUTPUT;
     }
@@ -114,23 +119,25 @@ static void on_ended(evutil_socket_t fd, short what, void *arg)
         .too_much = worker->too_much,
         .length = evbuffer_get_length(worker->output.text),
         .output = text_of(&worker->output),
-        .complaints = text_of(&worker->complaints),
+        .error = text_of(&worker->error),
     };
     worker->done(worker->arg, &result);
 }
 
 /* ---- starting ---- */
 
+#define ERROR_FD "NINJA_ERROR_FD="
+
 /* What systemd told this process about itself is not for its children. */
-static char **environment(void)
+static char **environment(char *error_fd)
 {
-    static const char *const own[] = {"NOTIFY_SOCKET=", "WATCHDOG_", "LISTEN_",
-                                      "JOURNAL_STREAM=", "INVOCATION_ID="};
+    static const char *const own[] = {"NOTIFY_SOCKET=",  "WATCHDOG_",      "LISTEN_",
+                                      "JOURNAL_STREAM=", "INVOCATION_ID=", ERROR_FD};
     size_t n = 0, kept = 0;
     while (environ[n] != NULL) {
         n++;
     }
-    char **copy = calloc(n + 1, sizeof(*copy));
+    char **copy = calloc(n + 2, sizeof(*copy));
     for (size_t i = 0; copy != NULL && i < n; i++) {
         bool keep = true;
         for (size_t k = 0; k < sizeof(own) / sizeof(own[0]); k++) {
@@ -140,17 +147,30 @@ static char **environment(void)
             copy[kept++] = environ[i];
         }
     }
+    if (copy != NULL) {
+        copy[kept] = error_fd;
+    }
     return copy;
 }
 
-/* Returns an errno. */
-static int spawn(struct worker *worker, char *const argv[], int out, int complaints)
+/* What it writes for people is for nobody here. Returns an errno. */
+static int spawn(struct worker *worker, char *const argv[], int out, int error)
 {
-    char **env = environment();
-    struct process_options options = {argv, env, -1, out, complaints, 0};
-    int error = env != NULL ? process_spawn(&options, &worker->pid) : ENOMEM;
+    char error_fd[sizeof(ERROR_FD) + 12];
+    snprintf(error_fd, sizeof(error_fd), ERROR_FD "%d", error);
+    int nowhere = open("/dev/null", O_WRONLY | O_CLOEXEC);
+    char **env = environment(error_fd);
+    struct process_options options = {argv, env, -1, out, nowhere, 0};
+    int rc = nowhere < 0 ? errno : env == NULL ? ENOMEM : 0;
+    if (rc == 0) {
+        fcntl(error, F_SETFD, 0); /* closed when it is started: nothing else is, meanwhile */
+        rc = process_spawn(&options, &worker->pid);
+    }
     free(env);
-    return error;
+    if (nowhere >= 0) {
+        close(nowhere);
+    }
+    return rc;
 }
 
 /* Returns the end that is written to, or -1. */
@@ -181,19 +201,19 @@ static void stream_close(struct stream *stream)
 
 static bool spawn_with_streams(struct worker *worker, char *const argv[])
 {
-    int out = stream_open(&worker->output), complaints = stream_open(&worker->complaints);
-    int error = errno;
-    if (out >= 0 && complaints >= 0) {
-        error = spawn(worker, argv, out, complaints);
-        worker->runs = error == 0;
+    int out = stream_open(&worker->output), said = stream_open(&worker->error);
+    int rc = errno;
+    if (out >= 0 && said >= 0) {
+        rc = spawn(worker, argv, out, said);
+        worker->runs = rc == 0;
     }
     if (out >= 0) {
         close(out);
     }
-    if (complaints >= 0) {
-        close(complaints);
+    if (said >= 0) {
+        close(said);
     }
-    errno = error;
+    errno = rc;
     return worker->runs;
 }
 
@@ -206,12 +226,12 @@ static bool wait_for_it(struct worker *worker, struct event_base *base)
     worker->ended = event_new(base, worker->pidfd, EV_READ | EV_PERSIST, on_ended, worker);
     worker->output.readable =
         event_new(base, worker->output.fd, EV_READ | EV_PERSIST, on_output, worker);
-    worker->complaints.readable =
-        event_new(base, worker->complaints.fd, EV_READ | EV_PERSIST, on_complaints, worker);
+    worker->error.readable =
+        event_new(base, worker->error.fd, EV_READ | EV_PERSIST, on_error, worker);
     return worker->ended != NULL && worker->output.readable != NULL &&
-           worker->complaints.readable != NULL && event_add(worker->ended, NULL) == 0 &&
+           worker->error.readable != NULL && event_add(worker->ended, NULL) == 0 &&
            event_add(worker->output.readable, NULL) == 0 &&
-           event_add(worker->complaints.readable, NULL) == 0;
+           event_add(worker->error.readable, NULL) == 0;
 }
 
 struct worker *worker_start(struct event_base *base, char *const argv[], int timeout_ms,
@@ -226,7 +246,7 @@ struct worker *worker_start(struct event_base *base, char *const argv[], int tim
     worker->kind = kind;
     worker->done = done;
     worker->arg = arg;
-    worker->pidfd = worker->output.fd = worker->complaints.fd = -1;
+    worker->pidfd = worker->output.fd = worker->error.fd = -1;
     if (!spawn_with_streams(worker, argv) || !wait_for_it(worker, base)) {
         ninja_error_set(err, ERR_FAILED, "%s cannot be started: %m", argv[0]);
         worker->kind = WORKER_LOOKS;
@@ -251,7 +271,7 @@ void worker_free(struct worker *worker)
     }
     timer_free(&worker->timer);
     stream_close(&worker->output);
-    stream_close(&worker->complaints);
+    stream_close(&worker->error);
     if (worker->pidfd >= 0) {
         close(worker->pidfd);
     }

@@ -1,6 +1,7 @@
 /*
  * A command of ninjactl in a process of its own: what it prints is taken, with a limit in time and
- * size. It is its own session, so nothing that becomes of this process reaches it.
+ * size, and so is its error (docs/ninjactl-json.md). It is its own session, so nothing that becomes
+ * of this process reaches it.
  */
 #ifndef NINJAD_WORKER_H
 #define NINJAD_WORKER_H
@@ -9,9 +10,8 @@
 
 #include "common/error.h"
 
-/* Of its output, and of what is kept of what it complains of: the end. */
-#define WORKER_MAX_OUTPUT     (4u * 1024 * 1024)
-#define WORKER_MAX_COMPLAINTS 8192
+#define WORKER_MAX_OUTPUT (4u * 1024 * 1024) /* of what it prints */
+#define WORKER_MAX_ERROR  8192               /* of its error; what comes after that is dropped */
 
 struct worker;
 
@@ -22,12 +22,12 @@ enum worker_kind {
 };
 
 struct worker_result {
-    int code;               /* exit code; -1: a signal ended it */
-    bool late;              /* its time was over */
-    bool too_much;          /* it printed more than WORKER_MAX_OUTPUT, and was killed */
-    const char *output;     /* with a NUL after it */
-    size_t length;          /* of output */
-    const char *complaints; /* standard error */
+    int code;           /* exit code; -1: a signal ended it */
+    bool late;          /* its time was over */
+    bool too_much;      /* it printed more than WORKER_MAX_OUTPUT, and was killed */
+    const char *output; /* with a NUL after it */
+    size_t length;      /* of output */
+    const char *error;  /* what it wrote to NINJA_ERROR_FD, with a NUL after it */
 };
 
 /** result: for the call. The worker is to be freed, in the call or later. */

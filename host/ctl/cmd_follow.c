@@ -86,8 +86,8 @@ static void rest(void)
 static int ended(const struct watch *watch, const struct args *args)
 {
     if (watch_reason(watch)[0] != '\0') {
-        fprintf(stderr, "ninjactl: migration %s: %s: %s\n", watch_id(watch), watch_outcome(watch),
-                watch_reason(watch));
+        complain_of("migration %s: %s: %s", watch_id(watch), watch_outcome(watch),
+                    watch_reason(watch));
     }
     return exit_code_named(watch_outcome(watch), args->strict);
 }
@@ -98,16 +98,14 @@ static int interrupted(const struct watch *watch, const struct args *args)
     const char *id = watch_id(watch);
     if (strcmp(watch_state(watch), state_name(STATE_NEEDS_OPERATOR)) == 0) {
         json_t *report = report_read(args->state_dir, id, NULL);
-        fprintf(stderr,
-                "ninjactl: migration %s needs an operator: %s\n"
-                "ninjactl: when that is mended, \"ninjactl resume %s\" takes it on\n",
-                id, report != NULL ? json_text_in(report, "reason") : "it has no report", id);
+        complain_of("migration %s needs an operator: %s", id,
+                    report != NULL ? json_text_in(report, "reason") : "it has no report");
+        complain_of("when that is mended, \"ninjactl resume %s\" takes it on", id);
         json_decref(report);
     } else {
-        fprintf(stderr,
-                "ninjactl: migration %s was interrupted: its coordinator ended before it did; "
-                "\"ninjactl resume %s\" takes it on, \"ninjactl abort %s\" takes it back\n",
-                id, id, id);
+        complain_of("migration %s was interrupted: its coordinator ended before it did; "
+                    "\"ninjactl resume %s\" takes it on, \"ninjactl abort %s\" takes it back",
+                    id, id, id);
     }
     return EXIT_OPERATOR;
 }
@@ -135,8 +133,8 @@ static int watch_to_the_end(struct watch *watch, const struct args *args, bool p
             return EXIT_OUTPUT;
         }
         if (args->wait_seconds >= 0 && now_ms() >= until) {
-            fprintf(stderr, "ninjactl: migration %s has not ended within %d s; it goes on\n",
-                    watch_id(watch), args->wait_seconds);
+            complain_of("migration %s has not ended within %d s; it goes on", watch_id(watch),
+                        args->wait_seconds);
             return EXIT_NOT_ENDED;
         }
     }
@@ -151,7 +149,7 @@ static int follow_migration(const struct args *args, bool print, char *id)
     }
     struct watch *watch = watch_new(args->state_dir, id);
     if (watch == NULL) {
-        fprintf(stderr, "ninjactl: out of memory\n");
+        complain_of("out of memory");
         return EXIT_FAILED;
     }
     int code = watch_to_the_end(watch, args, print);

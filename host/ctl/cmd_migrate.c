@@ -65,7 +65,7 @@ static int finish_migration(struct migration *migration, struct journal *journal
         report_print(stdout, report);
     }
     if (outcome != OUTCOME_DONE) {
-        fprintf(stderr, "ninjactl: %s: %s\n", outcome_name(outcome), migration_reason(migration));
+        complain_of("%s: %s", outcome_name(outcome), migration_reason(migration));
     }
     json_decref(report);
     return code;
@@ -123,11 +123,9 @@ static int refuse_used_key(const struct args *args)
     if (args->key == NULL || !history_find_key(args->state_dir, args->key, id)) {
         return EXIT_DONE;
     }
-    fprintf(
-        stderr,
-        "ninjactl: migration %s was begun with the key \"%s\"; \"ninjactl wait %s\" tells how it "
-        "ends\n",
-        id, args->key, id);
+    complain_of("migration %s was begun with the key \"%s\"; \"ninjactl wait %s\" tells how it "
+                "ends",
+                id, args->key, id);
     return EXIT_REFUSED;
 }
 

@@ -105,13 +105,11 @@ static bool is_meant(pid_t pid, const struct cluster *cluster, const struct args
         return true;
     }
     if (migrates) {
-        fprintf(stderr, "ninjactl: migration %s is running, not \"%.60s\"; nothing is aborted\n",
-                id, args->word);
+        complain_of("migration %s is running, not \"%.60s\"; nothing is aborted", id, args->word);
     } else {
-        fprintf(stderr,
-                "ninjactl: process %d switches the jobs of \"%s\"; migration \"%.60s\" is not "
-                "running, and nothing is aborted\n",
-                (int)pid, cluster->name, args->word);
+        complain_of("process %d switches the jobs of \"%s\"; migration \"%.60s\" is not "
+                    "running, and nothing is aborted",
+                    (int)pid, cluster->name, args->word);
     }
     return false;
 }
@@ -119,7 +117,7 @@ static bool is_meant(pid_t pid, const struct cluster *cluster, const struct args
 static int tell(pid_t pid, const struct args *args)
 {
     if (kill(pid, SIGTERM) < 0) {
-        fprintf(stderr, "ninjactl: process %d: %s\n", (int)pid, strerror(errno));
+        complain_of("process %d: %s", (int)pid, strerror(errno));
         return EXIT_FAILED;
     }
     if (args->json) {

@@ -91,7 +91,7 @@ static int compare(const struct args *args, json_t *first, json_t *second)
 int cmd_report(const struct args *args)
 {
     if (args->json && args->html) {
-        fprintf(stderr, "ninjactl: --json or --html, not both\n");
+        complain_of("--json or --html, not both");
         return EXIT_USAGE;
     }
     json_t *first = args->compare != NULL ? read_report(args, args->compare) : NULL;

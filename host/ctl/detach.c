@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,6 +10,7 @@
 #include <unistd.h>
 
 #include "host/base/plain_file.h"
+#include "host/ctl/complaints.h"
 
 /* What the child writes before it closes the pipe, or ends. */
 static void read_text(int fd, char *text, int size)
@@ -33,15 +35,22 @@ static int wait_for(pid_t pid)
     return WIFEXITED(status) ? WEXITSTATUS(status) : EXIT_FAILURE;
 }
 
-/* Whoever waits for such a descriptor to be closed does not wait for a migration. */
-static int keep_only(int fd)
+static void close_between(int before, int behind)
 {
-    int kept = fd == 3 ? fd : dup2(fd, 3);
-    if (kept < 0 || fcntl(kept, F_SETFD, FD_CLOEXEC) < 0) {
-        return fd;
+    if (before + 1 < behind) {
+        close_range((unsigned)before + 1, (unsigned)behind - 1, 0);
     }
-    close_range(4, ~0U, 0);
-    return kept;
+}
+
+/* Whoever waits for such a descriptor to be closed does not wait for a migration. */
+static void keep_only(int pipe, int complaints)
+{
+    int low = pipe < complaints ? pipe : complaints;
+    int high = pipe < complaints ? complaints : pipe;
+    low = low > STDERR_FILENO ? low : STDERR_FILENO;
+    close_between(STDERR_FILENO, low);
+    close_between(low, high);
+    close_between(high, INT_MAX);
 }
 
 bool detach_fork(struct detach *detach, char *text, int size, int *code)
@@ -52,12 +61,13 @@ bool detach_fork(struct detach *detach, char *text, int size, int *code)
     fflush(NULL);
     pid_t pid = pipe2(ends, O_CLOEXEC) < 0 ? -1 : fork();
     if (pid < 0) {
-        fprintf(stderr, "ninjactl: cannot detach: %s\n", strerror(errno));
+        complain_of("cannot detach: %s", strerror(errno));
         return false;
     }
     if (pid == 0) {
         close(ends[0]);
-        detach->pipe = keep_only(ends[1]);
+        detach->pipe = ends[1];
+        keep_only(detach->pipe, complaints_fd());
         return true;
     }
     close(ends[1]);
@@ -97,4 +107,5 @@ void detach_accept(struct detach *detach, const char *text)
     (void)written;
     close(detach->pipe);
     detach->pipe = -1;
+    complaints_stop(); /* what comes now is not of how it began */
 }

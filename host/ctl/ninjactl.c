@@ -22,8 +22,8 @@ static bool number(const char *option, const char *text, int min, int max, int *
     char *end;
     long n = strtol(text, &end, 10);
     if (end == text || *end != '\0' || n < min || n > max) {
-        fprintf(stderr, "ninjactl: --%s: expected a whole number from %d to %d, found \"%s\"\n",
-                option, min, max, text);
+        complain_of("--%s: expected a whole number from %d to %d, found \"%s\"", option, min, max,
+                    text);
         return false;
     }
     *value = (int)n;
@@ -67,8 +67,7 @@ static bool set_option(struct args *args, enum option_id id, const char *value)
     case OPT_KEY:
         args->key = value;
         if (!journal_key_is_valid(value)) {
-            fprintf(stderr, "ninjactl: --key: expected 1 to %d letters, digits and \"._:/@+-\"\n",
-                    JOURNAL_MAX_KEY);
+            complain_of("--key: expected 1 to %d letters, digits and \"._:/@+-\"", JOURNAL_MAX_KEY);
             return false;
         }
         return true;
@@ -95,7 +94,7 @@ static bool set_option(struct args *args, enum option_id id, const char *value)
         return number("last", value, 0, 1000000, &args->last);
     case OPT_TIMEOUT:
         if (args->n_timeouts == MAX_TIMEOUT_OPTIONS) {
-            fprintf(stderr, "ninjactl: at most %d times --timeout\n", MAX_TIMEOUT_OPTIONS);
+            complain_of("at most %d times --timeout", MAX_TIMEOUT_OPTIONS);
             return false;
         }
         args->timeouts[args->n_timeouts++] = value;
@@ -147,6 +146,24 @@ static const char *value_behind(int argc, char **argv)
     return next;
 }
 
+/* In place of getopt_long(), which would write to standard error. word: where it stopped. */
+static void complain_of_option(const struct command *command, const struct option *longs,
+                               const char *word, bool lacks_value)
+{
+    const struct option *known = longs;
+    while (known->name != NULL && known->val != optopt) {
+        known++;
+    }
+    if (known->name != NULL) {
+        complain_of("%s: option '--%s' %s", command->name, known->name,
+                    lacks_value ? "requires an argument" : "takes no argument");
+    } else if (optopt != 0) {
+        complain_of("%s: unrecognized option '-%c'", command->name, optopt);
+    } else {
+        complain_of("%s: unrecognized option '%s'", command->name, word);
+    }
+}
+
 /* -1: run the command; otherwise an exit code. */
 static int parse(const struct command *command, int argc, char **argv, struct args *args)
 {
@@ -158,7 +175,7 @@ static int parse(const struct command *command, int argc, char **argv, struct ar
             longs[n++] = (struct option){option->name, value_of(option), NULL, (int)option->id};
         }
     }
-    while ((id = getopt_long(argc, argv, "v", longs, NULL)) != -1) {
+    while ((id = getopt_long(argc, argv, ":v", longs, NULL)) != -1) {
         if (id == OPT_HELP) {
             print_help(stdout, command);
             return EXIT_DONE;
@@ -167,22 +184,24 @@ static int parse(const struct command *command, int argc, char **argv, struct ar
         if (id == OPT_HTML && optarg == NULL) {
             optarg = (char *)value_behind(argc, argv);
         }
-        if (id == '?' || !take_option(args, (enum option_id)id, optarg)) {
+        if (id == '?' || id == ':') {
+            complain_of_option(command, longs, argv[optind - 1], id == ':');
+        }
+        if (id == '?' || id == ':' || !take_option(args, (enum option_id)id, optarg)) {
             fprintf(stderr, "Try ninjactl %s --help\n", command->name);
             return EXIT_USAGE;
         }
     }
     int words = argc - optind;
     if (words > (command->word ? 1 : 0)) {
-        fprintf(stderr, "ninjactl: %s: unexpected argument \"%s\"\n", command->name,
-                argv[argc - 1]);
+        complain_of("%s: unexpected argument \"%s\"", command->name, argv[argc - 1]);
         return EXIT_USAGE;
     }
     args->word = words ? argv[optind] : NULL;
     if (args->word == NULL && command->word != NULL && command->word[0] != '[' &&
         !args->dump_config) {
-        fprintf(stderr, "ninjactl: %s needs a %s; try ninjactl %s --help\n", command->name,
-                command->word, command->name);
+        complain_of("%s needs a %s; try ninjactl %s --help", command->name, command->word,
+                    command->name);
         return EXIT_USAGE;
     }
     return -1;
@@ -268,7 +287,7 @@ static int take_words(int argc, char **argv, bool *acts)
             return run(&ninjactl_commands[i], argc - 1, argv + 1, acts);
         }
     }
-    fprintf(stderr, "ninjactl: there is no command \"%s\"; try ninjactl --help\n", argv[1]);
+    complain_of("there is no command \"%s\"; try ninjactl --help", argv[1]);
     return EXIT_USAGE;
 }
 
@@ -280,6 +299,8 @@ int main(int argc, char **argv)
     ninja_fault_init("coordinator", -1);
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN); /* a file that is too large is an error like a full disk */
-    int code = take_words(argc, argv, &acts);
-    return output_end("ninjactl") || acts || code != EXIT_DONE ? code : EXIT_OUTPUT;
+    int code = complaints_begin() ? take_words(argc, argv, &acts) : EXIT_CONFIG;
+    code = output_end("ninjactl") || acts || code != EXIT_DONE ? code : EXIT_OUTPUT;
+    complaints_end(code);
+    return code;
 }

@@ -8,24 +8,12 @@
 #include <jansson.h>
 
 #include "host/config/settings.h"
+#include "host/ctl/complaints.h"
 #include "host/ctl/detach.h"
 #include "host/migration/coordinator.h"
 
 /* docs/ninjactl-json.md: grows when a key changes its meaning or goes. */
 #define NINJACTL_JSON_VERSION 1
-
-enum exit_code {
-    EXIT_DONE = 0,
-    EXIT_FAILED = 1,
-    EXIT_REFUSED = 2,
-    EXIT_ROLLED_BACK = 3,
-    EXIT_OPERATOR = 4,
-    EXIT_NOT_ENDED = 5,
-    EXIT_USAGE = 64,
-    EXIT_CLUSTER_FILE = 65,
-    EXIT_OUTPUT = 74,
-    EXIT_CONFIG = 78,
-};
 
 #define MAX_TIMEOUT_OPTIONS 32
 
@@ -192,9 +180,6 @@ struct interrupts {
 void interrupts_catch(struct interrupts *interrupts, struct event_base *base,
                       event_callback_fn callback, void *arg);
 void interrupts_release(struct interrupts *interrupts);
-
-/** Writes "ninjactl: MESSAGE" to standard error. */
-void complain(const struct ninja_error *err);
 
 /** Prints a JSON value; borrowed. */
 void print_json(const json_t *json);

@@ -10,11 +10,6 @@
 #include "host/vmm/driver.h"
 #include "host/vmm/looks.h"
 
-void complain(const struct ninja_error *err)
-{
-    fprintf(stderr, "ninjactl: %s\n", err->message);
-}
-
 void print_json(const json_t *json)
 {
     json_dumpf(json, stdout, JSON_INDENT(2));
@@ -87,16 +82,15 @@ int session_open_to_look(struct session *session, const struct args *args)
     int code = session_open(session, args);
     pid_t busy = code == EXIT_DONE ? lock_holder(args->state_dir, session->cluster->name) : 0;
     if (busy < 0) {
-        fprintf(stderr, "ninjactl: %s/%s.lock: %s; run it as the user who migrates\n",
-                args->state_dir, session->cluster->name, strerror(EACCES));
+        complain_of("%s/%s.lock: %s; run it as the user who migrates", args->state_dir,
+                    session->cluster->name, strerror(EACCES));
         session_close(session);
         return EXIT_REFUSED;
     }
     if (busy > 0) {
-        fprintf(stderr,
-                "ninjactl: a migration or switch of \"%s\" is running (process %d), so nobody "
-                "else can look now; see ninjactl watch\n",
-                session->cluster->name, (int)busy);
+        complain_of("a migration or switch of \"%s\" is running (process %d), so nobody "
+                    "else can look now; see ninjactl watch",
+                    session->cluster->name, (int)busy);
         session_close(session);
         return EXIT_REFUSED;
     }
@@ -119,10 +113,9 @@ int session_refuse_interrupted(const struct session *session, const struct args 
     struct ninja_error err = NINJA_ERROR_INIT;
     struct record record;
     if (record_find(args->state_dir, session->cluster, NULL, &record, &err)) {
-        fprintf(stderr,
-                "ninjactl: migration %s was interrupted while it was %s; \"ninjactl resume %s\" "
-                "takes it on, \"ninjactl abort %s\" takes it back\n",
-                record.id, record.state, record.id, record.id);
+        complain_of("migration %s was interrupted while it was %s; \"ninjactl resume %s\" "
+                    "takes it on, \"ninjactl abort %s\" takes it back",
+                    record.id, record.state, record.id, record.id);
         record_clear(&record);
         return EXIT_REFUSED;
     }
@@ -180,7 +173,9 @@ int session_may_detach(const struct args *args, session_command *run)
         return run(args, NULL);
     }
     if (detach_fork(&detach, id, sizeof(id), &code)) {
-        exit(run(args, &detach));
+        code = run(args, &detach);
+        complaints_end(code);
+        exit(code);
     }
     if (id[0] != '\0' && args->json) {
         print_object(json_pack("{s:s}", "id", id));

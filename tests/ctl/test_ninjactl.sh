@@ -89,6 +89,41 @@ expect 65 "bad.conf:2: unknown key \"vm\"" status --cluster "$dir/bad.conf"
 expect 65 "none.conf: No such file" status --cluster "$dir/none.conf"
 expect 1 "/proc/none" migrate b --cluster "$dir/good.conf" --state-dir /proc/none
 
+# error CLASS TEXT ARGUMENT...: what it says of that to the program that started it, in one line.
+error() {
+    class=$1
+    text=$2
+    shift 2
+    NINJA_ERROR_FD=7 timeout 30 "$ninjactl" "$@" 7>"$dir/error" >/dev/null 2>&1
+    if [ "$(wc -l <"$dir/error")" -ne 1 ] || [ "$(jq -r .error.class "$dir/error")" != "$class" ] ||
+        ! jq -r .error.desc "$dir/error" | grep -qF -e "$text"; then
+        echo "ninjactl $*: expected the error $class, $text, found: $(cat "$dir/error")"
+        failed=1
+    fi
+}
+# shellcheck disable=SC2086
+{
+    error BadArgument 'no command "fly"' fly
+    error BadArgument "status: unrecognized option '--nonsense'" status --nonsense
+    error BadArgument "status: unrecognized option '-x'" status -x
+    error BadArgument "switch: option '--btl' requires an argument" switch --btl
+    error BadArgument "status: option '--json' takes no argument" status --json=1
+    error BadArgument "needs a SITE" migrate
+    error BadArgument "--json or --html, not both" report --json --html
+    error BadArgument 'no time-out "cpy"' migrate b $good --timeout cpy=1
+    error ClusterFile 'bad.conf:2: unknown key "vm"' status --cluster "$dir/bad.conf"
+    error Refused 'no site "c"; there are: a, b' migrate c $good
+    error Refused 'no site "c"; there are: a, b' migrate c $good --detach
+    error Failed "/proc/none" migrate b --cluster "$dir/good.conf" --state-dir /proc/none --detach
+    error Failed "no report" report $good
+    NINJA_MODE=fast error Config "NINJA_MODE: expected one of" list
+}
+NINJA_ERROR_FD=7 "$ninjactl" sites --cluster "$dir/good.conf" 7>"$dir/error" >/dev/null
+[ ! -s "$dir/error" ] || { echo "success is no error: $(cat "$dir/error")"; failed=1; }
+for wrong in "" x 2 -1 99 99999999999999999999; do
+    NINJA_ERROR_FD=$wrong expect 78 "NINJA_ERROR_FD: expected the number of an open descriptor" sites
+done
+
 # Someone else holds the lock: a migration that waits for the answer of an agent.
 mkdir -p "$dir/state"
 socat -u "UNIX-LISTEN:$dir/agent.sock,fork" OPEN:/dev/null &

@@ -100,7 +100,8 @@ static void end_workers(uint8_t how)
             .code = how & WORKERS_FAIL ? 2 : 0,
             .output = babbles ? babble : json,
             .length = babbles ? sizeof(babble) : sizeof(json),
-            .complaints = "ninjactl: no\n12:00:00 ninjactl: info: x\nninjactl: never\n",
+            .error = babbles ? babble
+                             : "{\"error\": {\"class\": \"Refused\", \"desc\": \"no; never\"}}\n",
         };
         workers->done(workers->arg, &result);
     }
