@@ -147,11 +147,6 @@ void session_look(struct session *session);
 /** Looks at the cluster; ends always. interrupted: as for survey_start(). */
 void session_survey(struct session *session, const struct record *interrupted);
 
-/** Waits for the end of a migration, shows and writes its report. Returns an exit code. */
-extern const struct migration_handler session_migration_handler; /* its arg is the session */
-int session_run(struct session *session, struct migration *migration, struct journal *journal,
-                const struct args *args);
-
 void session_close(struct session *session);
 
 /** Of a command with --detach: what runs it, in the background from detach_accept() on. */
@@ -172,6 +167,20 @@ int session_may_detach(const struct args *args, session_command *run);
 int session_log_to(struct session *session, const struct journal *journal,
                    const struct detach *detach);
 
+/* ---- the run of a migration (session_run.c) ---- */
+
+/** What a migration that is to be run is started with; its arg is the session. */
+extern const struct migration_handler session_migration_handler;
+
+/** Waits for the end of a migration, shows and writes its report. Returns an exit code. */
+int session_run(struct session *session, struct migration *migration, struct journal *journal,
+                const struct args *args);
+
+/** The exit code of a migration with that outcome, by its name. */
+int exit_code_named(const char *outcome, bool strict);
+
+/* ---- what all commands share (session.c, show.c) ---- */
+
 /* SIGINT, SIGTERM and SIGHUP call back from the event loop. */
 struct interrupts {
     struct event *events[3];
@@ -189,8 +198,5 @@ void print_object(json_t *object);
 
 /** Prints what an agent answered to ninja-interconnects, an indented line for each. */
 void show_interconnects(json_t *interconnects);
-
-/** The exit code of a migration with that outcome, by its name. */
-int exit_code_named(const char *outcome, bool strict);
 
 #endif
