@@ -362,18 +362,41 @@ int journal_list(const char *state_dir, char (**ids)[JOURNAL_ID_SIZE])
     return kept;
 }
 
+/* What is left to read of a file. */
+struct part {
+    int fd;
+    size_t left;
+};
+
+static size_t read_part(void *buffer, size_t size, void *arg)
+{
+    struct part *part = arg;
+    ssize_t n;
+    do {
+        n = read(part->fd, buffer, size < part->left ? size : part->left);
+    } while (n < 0 && errno == EINTR);
+    part->left -= n > 0 ? (size_t)n : 0;
+    return n < 0 ? (size_t)-1 : (size_t)n;
+}
+
 static json_t *report_load(const char *state_dir, const char *id, struct ninja_error *err)
 {
     char path[MAX_PATH];
     json_error_t error;
+    struct stat file;
     snprintf(path, sizeof(path), "%s/%s/report.json", state_dir, id);
     int fd = plain_file_open(path, O_RDONLY, 0, ERR_STATE, err);
-    json_t *report = fd >= 0 ? json_loadfd(fd, 0, &error) : NULL;
-    if (report == NULL && fd >= 0) {
-        ninja_error_set(err, ERR_STATE, "%s: %s", path, error.text);
+    if (fd < 0) {
+        return NULL;
     }
-    if (fd >= 0) {
-        close(fd);
+    bool fits = fstat(fd, &file) == 0 && file.st_size <= REPORT_MAX_SIZE;
+    json_t *report =
+        fits ? json_load_callback(read_part, &(struct part){fd, REPORT_MAX_SIZE}, 0, &error) : NULL;
+    close(fd);
+    if (report == NULL) {
+        ninja_error_set(err, ERR_STATE, "%s: %s", path,
+                        fits ? error.text
+                             : "it is larger than 64 MiB, so it is no report; remove it");
     }
     return report;
 }

@@ -70,8 +70,11 @@ bool journal_is_id(const char *text);
  */
 int journal_list(const char *state_dir, char (**ids)[JOURNAL_ID_SIZE]);
 
+/* A job of 12,000 ranks needs about a fifth of it. */
+#define REPORT_MAX_SIZE (64 * 1024 * 1024)
+
 /**
- * Reads a report.
+ * Reads a report, of REPORT_MAX_SIZE bytes at most.
  *
  * @param id  NULL: that of the last migration which has one
  * @return a new object, or NULL with err (class ERR_STATE)

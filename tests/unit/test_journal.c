@@ -1,4 +1,5 @@
 /* The lock of a cluster, the IDs of migrations, and their reports. */
+#include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -155,6 +156,38 @@ static void the_last_report_is_found(void **state)
     json_decref(list);
 }
 
+/* What is read of a report that begins and ends so, with blanks between until it has the size. */
+static json_t *read_file_of(const char *begin, size_t size, const char *end,
+                            struct ninja_error *err)
+{
+    char path[200];
+    snprintf(path, sizeof(path), "%s/20250101-000000-1", fake_dir());
+    assert_true(mkdir(path, 0755) == 0 || errno == EEXIST);
+    strcat(path, "/report.json");
+    FILE *file = fopen(path, "w");
+    fputs(begin, file);
+    for (size_t i = strlen(begin) + strlen(end); i < size; i++) {
+        putc(' ', file);
+    }
+    fputs(end, file);
+    assert_int_equal(fclose(file), 0);
+    return report_read(fake_dir(), "20250101-000000-1", err);
+}
+
+static void a_report_has_a_limit(void **state)
+{
+    struct ninja_error err = NINJA_ERROR_INIT;
+    json_t *report = read_file_of("{\"id\": \"x\"", REPORT_MAX_SIZE, "}", &err);
+    assert_non_null(report);
+    json_decref(report);
+    assert_null(read_file_of("{\"id\": \"x\"", REPORT_MAX_SIZE + 1, "}", &err));
+    assert_int_equal(err.class, ERR_STATE);
+    assert_non_null(strstr(err.message, "20250101-000000-1/report.json: it is larger than 64 MiB"));
+    err = (struct ninja_error)NINJA_ERROR_INIT;
+    assert_null(read_file_of("{\"id\": \"x\"", 0, "", &err));
+    assert_non_null(strstr(err.message, "report.json: '}' expected"));
+}
+
 static void a_state_directory_that_cannot_be_made(void **state)
 {
     struct ninja_error err = NINJA_ERROR_INIT;
@@ -171,6 +204,7 @@ int main(void)
         cmocka_unit_test_teardown(ids_do_not_depend_on_the_time_zone, teardown),
         cmocka_unit_test_teardown(ids_do_not_go_back_with_the_clock, teardown),
         cmocka_unit_test_teardown(the_last_report_is_found, teardown),
+        cmocka_unit_test_teardown(a_report_has_a_limit, teardown),
         cmocka_unit_test_teardown(a_state_directory_that_cannot_be_made, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
