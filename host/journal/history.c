@@ -141,6 +141,7 @@ static json_t *of_report(json_t *report)
     if (json_object_get(report, "key") != NULL) {
         json_object_set(entry, "key", json_object_get(report, "key"));
     }
+    /* Named stall_ms since there are lists (docs/ninjactl-json.md): that of all switches. */
     json_t *stall = json_object_get(report, "stall_total_ms");
     json_object_set(entry, "stall_ms", json_is_integer(stall) ? stall : json_null());
     json_object_set_new(entry, "duration_ms", number_or_null(history_duration_ms(report)));

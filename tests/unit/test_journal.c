@@ -188,6 +188,22 @@ static void a_report_has_a_limit(void **state)
     assert_non_null(strstr(err.message, "report.json: '}' expected"));
 }
 
+/* What a list calls stall_ms is that of all switches. */
+static void a_list_tells_the_whole_stall(void **state)
+{
+    struct ninja_error err = NINJA_ERROR_INIT;
+    json_decref(read_file_of("{\"id\": \"x\", \"stall_ms\": 3, \"stall_longest_ms\": 900,"
+                             "\"stall_total_ms\": 1500}",
+                             0, "", &err));
+    json_t *entry = history_entry(fake_dir(), "20250101-000000-1", &err);
+    assert_int_equal(json_integer_value(json_object_get(entry, "stall_ms")), 1500);
+    json_decref(entry);
+    json_decref(read_file_of("{\"id\": \"x\", \"stall_ms\": 3}", 0, "", &err));
+    entry = history_entry(fake_dir(), "20250101-000000-1", &err);
+    assert_true(json_is_null(json_object_get(entry, "stall_ms")));
+    json_decref(entry);
+}
+
 static void a_state_directory_that_cannot_be_made(void **state)
 {
     struct ninja_error err = NINJA_ERROR_INIT;
@@ -205,6 +221,7 @@ int main(void)
         cmocka_unit_test_teardown(ids_do_not_go_back_with_the_clock, teardown),
         cmocka_unit_test_teardown(the_last_report_is_found, teardown),
         cmocka_unit_test_teardown(a_report_has_a_limit, teardown),
+        cmocka_unit_test_teardown(a_list_tells_the_whole_stall, teardown),
         cmocka_unit_test_teardown(a_state_directory_that_cannot_be_made, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
