@@ -52,14 +52,13 @@ const struct option_info ninjactl_options[] = {
 };
 const size_t ninjactl_n_options = sizeof(ninjactl_options) / sizeof(ninjactl_options[0]);
 
-/* It reads none, and takes --cluster only as all commands do. */
-#define NO_CLUSTER_FILE (1u << 31)
+_Static_assert(sizeof(ninjactl_options) / sizeof(ninjactl_options[0]) == OPT_END - OPT_CLUSTER,
+               "each option is in the table");
 
 #define BIT(id) OPTION_BIT(OPT_##id)
 #define LOGGING (BIT(LOG_LEVEL) | BIT(VERBOSE))
 #define COMMON  (BIT(CLUSTER) | BIT(STATE_DIR) | LOGGING | BIT(DUMP_CONFIG) | BIT(HELP))
 #define LOOKING (COMMON | BIT(JSON) | BIT(TIMEOUT))
-#define HISTORY (NO_CLUSTER_FILE | COMMON)
 #define MIGRATING                                                                                  \
     (LOOKING | BIT(NO_HOOKS) | BIT(MODE) | BIT(BANDWIDTH) | BIT(DOWNTIME_LIMIT) | BIT(POSTCOPY) |  \
      BIT(POSTCOPY_AFTER_PRECOPY) | BIT(POSTCOPY_BANDWIDTH) | BIT(PARALLEL) | BIT(COMPRESS))
@@ -71,54 +70,57 @@ const size_t ninjactl_n_options = sizeof(ninjactl_options) / sizeof(ninjactl_opt
 #define EXIT_4         "  4  needs an operator\n"
 
 const struct command ninjactl_commands[] = {
-    {"check", cmd_check, "[SITE]", LOOKING | BIT(BANDWIDTH) | BIT(DOWNTIME_LIMIT) | BIT(SYSFS),
+    {"check", cmd_check, "[SITE]", 0, LOOKING | BIT(BANDWIDTH) | BIT(DOWNTIME_LIMIT) | BIT(SYSFS),
      "look at host, guests and destinations, and say what is missing and how to mend it",
      "  1  something that a migration needs is missing\n" EXIT_2_LOOKING, "check eth"},
-    {"devices", cmd_devices, NULL, LOOKING | BIT(SYSFS),
+    {"devices", cmd_devices, NULL, 0, LOOKING | BIT(SYSFS),
      "show the bypass devices and interconnects of guests, VMMs and sites",
      "  1  a VM or its agent does not answer\n" EXIT_2_LOOKING, "devices --json"},
-    {"plan", cmd_plan, "SITE", MIGRATING,
+    {"plan", cmd_plan, "SITE", 0, MIGRATING,
      "say what a migration would do, step by step, and estimate its time",
      "  2  a migration there would be refused\n", "plan eth --mode paused"},
-    {"migrate", cmd_migrate, "SITE",
-     COMMAND_ACTS | MIGRATING | BIT(STRICT) | BIT(DETACH) | BIT(DRY_RUN) | BIT(KEY),
+    {"migrate", cmd_migrate, "SITE", COMMAND_ACTS,
+     MIGRATING | BIT(STRICT) | BIT(DETACH) | BIT(DRY_RUN) | BIT(KEY),
      "move all VMs, and the jobs in them, to a site",
      EXIT_1_STRICT EXIT_2 EXIT_3 EXIT_4
      "     with --detach: 0 it was begun; ninjactl wait tells how it ends\n",
      "migrate eth --timeout copy=600s --detach"},
-    {"switch", cmd_switch, NULL, COMMAND_ACTS | LOOKING | BIT(NO_HOOKS) | BIT(BTL) | BIT(RELEASE),
+    {"switch", cmd_switch, NULL, COMMAND_ACTS, LOOKING | BIT(NO_HOOKS) | BIT(BTL) | BIT(RELEASE),
      "let the jobs choose their transports anew, without a migration",
      "  1  failed after transports were let go; the jobs run on others\n" EXIT_2 EXIT_3 EXIT_4,
      "switch --btl vader,tcp:eth1,self"},
-    {"status", cmd_status, NULL, LOOKING,
+    {"status", cmd_status, NULL, 0, LOOKING,
      "show where VMs run, and the jobs with their ranks and transports",
      "  1  a VM or its agent does not answer\n" EXIT_2_LOOKING, "status"},
-    {"sites", cmd_sites, NULL, COMMON | BIT(JSON),
+    {"sites", cmd_sites, NULL, 0, COMMON | BIT(JSON),
      "list the sites of the cluster file; nobody is asked", "", "sites"},
-    {"list", cmd_list, NULL, HISTORY | BIT(JSON) | BIT(LAST),
+    {"list", cmd_list, NULL, COMMAND_NO_CLUSTER_FILE, COMMON | BIT(JSON) | BIT(LAST),
      "list migrations, those that run or were interrupted, too", "  1  failed\n", "list --last 5"},
-    {"watch", cmd_watch, "[ID]", HISTORY | BIT(JSON) | BIT(STRICT) | BIT(WAIT_TIMEOUT),
+    {"watch", cmd_watch, "[ID]", COMMAND_NO_CLUSTER_FILE,
+     COMMON | BIT(JSON) | BIT(STRICT) | BIT(WAIT_TIMEOUT),
      "print what a migration does, as JSON lines, until it ends",
      "  1  there is no such migration; with --strict also: degraded\n" EXIT_2 EXIT_3
      "  4  needs an operator, or was interrupted\n"
      "  5  it has not ended in time, and goes on\n",
      "watch | jq -r 'select(.type == \"state\").state'"},
-    {"wait", cmd_wait, "[ID]", HISTORY | BIT(JSON) | BIT(STRICT) | BIT(WAIT_TIMEOUT),
+    {"wait", cmd_wait, "[ID]", COMMAND_NO_CLUSTER_FILE,
+     COMMON | BIT(JSON) | BIT(STRICT) | BIT(WAIT_TIMEOUT),
      "wait until a migration ends; the exit code tells how",
      "  1  there is no such migration; with --strict also: degraded\n" EXIT_2 EXIT_3
      "  4  needs an operator, or was interrupted\n"
      "  5  it has not ended in time, and goes on\n",
      "wait --timeout 600"},
-    {"abort", cmd_abort, "[ID]", COMMAND_ACTS | LOOKING | BIT(DETACH) | BIT(NO_HOOKS),
+    {"abort", cmd_abort, "[ID]", COMMAND_ACTS, LOOKING | BIT(DETACH) | BIT(NO_HOOKS),
      "roll back the migration that is going on, or that was interrupted",
      EXIT_1_STRICT EXIT_2 EXIT_3 EXIT_4
      "     of one that is going on: 0 it was told; ninjactl wait tells how it ends\n",
      "abort"},
-    {"resume", cmd_resume, "[ID]",
-     COMMAND_ACTS | LOOKING | BIT(STRICT) | BIT(DETACH) | BIT(NO_HOOKS),
+    {"resume", cmd_resume, "[ID]", COMMAND_ACTS,
+     LOOKING | BIT(STRICT) | BIT(DETACH) | BIT(NO_HOOKS),
      "take on a migration that was interrupted, to the nearest safe end",
      EXIT_1_STRICT EXIT_2 EXIT_3 EXIT_4, "resume"},
-    {"report", cmd_report, "[ID]", HISTORY | BIT(JSON) | BIT(HTML) | BIT(COMPARE),
+    {"report", cmd_report, "[ID]", COMMAND_NO_CLUSTER_FILE,
+     COMMON | BIT(JSON) | BIT(HTML) | BIT(COMPARE),
      "show what the last migration, or that with the ID, did and took",
      "  1  there is no such report\n", "report --html migration.html"},
 };
@@ -128,6 +130,7 @@ const struct command ninjactl_dump_config = {
     "--dump-config",
     NULL,
     NULL,
+    0,
     COMMON | BIT(JSON) | BIT(MODE) | BIT(STRICT) | BIT(SYSFS) | BIT(NO_HOOKS),
     "print the settings that are in force and where each is from",
     "",
@@ -171,7 +174,7 @@ void print_help(FILE *out, const struct command *command)
         const struct option_info *option = &ninjactl_options[i];
         char left[48];
         if ((command->options & OPTION_BIT(option->id)) &&
-            !(option->id == OPT_CLUSTER && (command->options & NO_CLUSTER_FILE))) {
+            !(option->id == OPT_CLUSTER && (command->flags & COMMAND_NO_CLUSTER_FILE))) {
             snprintf(left, sizeof(left), "--%s %s", option->name,
                      option->value ? option->value : "");
             fprintf(out, "  %-28s %s\n", left, option->help);
@@ -181,7 +184,7 @@ void print_help(FILE *out, const struct command *command)
             "\nExit codes:\n  0  done\n%s  64 wrong usage\n%s%s  78 a setting is wrong\n"
             "\nExample:\n  ninjactl %s\n",
             command->exits,
-            !(command->options & NO_CLUSTER_FILE) ? "  65 the cluster file is wrong\n" : "",
-            !(command->options & COMMAND_ACTS) ? "  74 standard output cannot be written\n" : "",
+            !(command->flags & COMMAND_NO_CLUSTER_FILE) ? "  65 the cluster file is wrong\n" : "",
+            !(command->flags & COMMAND_ACTS) ? "  74 standard output cannot be written\n" : "",
             command->example);
 }

@@ -167,9 +167,9 @@ static void complain_of_option(const struct command *command, const struct optio
 /* -1: run the command; otherwise an exit code. */
 static int parse(const struct command *command, int argc, char **argv, struct args *args)
 {
-    struct option longs[32] = {{0}};
+    struct option longs[OPT_END] = {{0}}; /* the last one ends them */
     int n = 0, id;
-    for (size_t i = 0; i < ninjactl_n_options && n < 31; i++) {
+    for (size_t i = 0; i < ninjactl_n_options; i++) {
         const struct option_info *option = &ninjactl_options[i];
         if (command->options & OPTION_BIT(option->id)) {
             longs[n++] = (struct option){option->name, value_of(option), NULL, (int)option->id};
@@ -234,7 +234,7 @@ static int run_with_settings(const struct command *command, struct args *args, b
         complain(&err);
         return EXIT_CONFIG;
     }
-    *acts = (command->options & COMMAND_ACTS) != 0 && !args->dry_run;
+    *acts = (command->flags & COMMAND_ACTS) != 0 && !args->dry_run;
     return command->run(args);
 }
 

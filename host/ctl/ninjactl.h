@@ -6,6 +6,7 @@
 
 #include <event2/event.h>
 #include <jansson.h>
+#include <stdint.h>
 
 #include "host/config/settings.h"
 #include "host/ctl/complaints.h"
@@ -85,10 +86,18 @@ enum option_id {
     OPT_DUMP_CONFIG,
     OPT_KEY,
     OPT_HELP,
+    OPT_END,
 };
 
-#define OPTION_BIT(id) (1u << (id))
-#define COMMAND_ACTS   (1u << 30) /* its exit code tells what became of jobs, printed or not */
+typedef uint64_t option_set;
+#define OPTION_BIT(id) ((option_set)1 << (id))
+_Static_assert(OPT_END <= 64 && OPT_END <= ':', "an option_set has a bit for each, and ninjactl.c "
+                                                "takes none for what getopt_long() complains by");
+
+enum command_flag {
+    COMMAND_ACTS = 1,            /* its exit code tells what became of jobs, printed or not */
+    COMMAND_NO_CLUSTER_FILE = 2, /* it reads none, and takes --cluster only as all commands do */
+};
 
 struct option_info {
     enum option_id id;
@@ -99,14 +108,15 @@ struct command {
     const char *name;
     int (*run)(const struct args *args);
     const char *word;    /* its argument; in brackets if it may be left out; NULL: none */
-    unsigned options;    /* OPTION_BIT() of each, and COMMAND_ACTS */
+    int flags;           /* of enum command_flag */
+    option_set options;  /* OPTION_BIT() of each */
     const char *help;    /* begins with a lower-case letter */
     const char *exits;   /* the exit codes besides 0, 64, 65 and 78, a line each */
     const char *example; /* what follows "ninjactl " */
 };
 
 extern const struct option_info ninjactl_options[];
-extern const size_t ninjactl_n_options;
+extern const size_t ninjactl_n_options; /* less than OPT_END */
 extern const struct command ninjactl_commands[];
 extern const size_t ninjactl_n_commands;
 extern const struct command ninjactl_dump_config; /* in place of a command */
