@@ -11,7 +11,7 @@ LIBS = $(shell pkg-config --libs $(PACKAGES))
 COMMON = $(wildcard $(TOP)/common/*.c)
 AGENT = $(filter-out %/main.c,$(wildcard $(TOP)/guest-agent/*.c))
 # The library, without what is only in the command ninjactl.
-HOST = $(filter-out $(TOP)/host/ctl/%,$(wildcard $(TOP)/host/*/*.c))
+HOST = $(filter-out $(TOP)/host/ctl/%,$(wildcard $(TOP)/host/*/*.c)) $(TOP)/host/report/report_css.c
 
 # Without what starts processes: the target has its own.
 NINJAD = $(filter-out %/main.c %/service.c %/worker.c,$(wildcard $(TOP)/ninjad/*.c))
@@ -41,6 +41,11 @@ $(addprefix $(OUT)/,$(NINJAD_TARGETS)): $(OUT)/%: $(OUT)/tests/fuzz/%.o $(of_nin
 $(OUT)/%.o: $(TOP)/%.c
 	@mkdir -p $(@D)
 	@$(CC) $(FLAGS) -fsanitize=fuzzer-no-link -MMD -c -o $@ $<
+
+$(OUT)/host/report/report_css.o: $(TOP)/host/report/report.css $(TOP)/host/report/css_to_c
+	@mkdir -p $(@D)
+	@$(TOP)/host/report/css_to_c $< >$(@:.o=.c)
+	@$(CC) $(FLAGS) -fsanitize=fuzzer-no-link -c -o $@ $(@:.o=.c)
 
 # What is compiled anew when a header changes.
 -include $(shell find $(OUT) -name '*.d' 2>/dev/null)
