@@ -49,3 +49,41 @@ const char *units_bytes(char *text, size_t size, double bytes)
     snprintf(text, size, "%.*f %s", unit == 0 || bytes >= 100 ? 0 : 1, bytes, names[unit]);
     return text;
 }
+
+const char *units_rate(char *text, size_t size, double bytes_per_s)
+{
+    char bytes[24];
+    snprintf(text, size, "%s/s", units_bytes(bytes, sizeof(bytes), bytes_per_s));
+    return text;
+}
+
+const char *units_bytes_short(char *text, size_t size, int64_t bytes)
+{
+    static const char names[] = "BKMGTPE";
+    double value = (double)(bytes > 0 ? bytes : 0);
+    int unit = 0;
+    while (value >= 999.5 && names[unit + 1] != '\0') {
+        value /= 1024;
+        unit++;
+    }
+    if (unit == 0) {
+        snprintf(text, size, "%.0f", value);
+    } else {
+        snprintf(text, size, "%.*f%c", value < 9.95 ? 1 : 0, value, names[unit]);
+    }
+    return text;
+}
+
+const char *units_clock(char *text, size_t size, int64_t s)
+{
+    if (s < 0) {
+        snprintf(text, size, "-");
+    } else if (s < 100 * 60) {
+        snprintf(text, size, "%d:%02d", (int)(s / 60), (int)(s % 60));
+    } else if (s < 100 * 3600) {
+        snprintf(text, size, "%dh%02dm", (int)(s / 3600), (int)(s / 60 % 60));
+    } else {
+        snprintf(text, size, ">99h");
+    }
+    return text;
+}

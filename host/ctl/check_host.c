@@ -2,6 +2,7 @@
 #include <sys/statvfs.h>
 
 #include "host/base/json_text.h"
+#include "host/base/units.h"
 #include "host/ctl/checks.h"
 
 #define LITTLE_SPACE_MIB  64
@@ -90,13 +91,13 @@ static void check_copy_time(struct checks *checks, int vm)
     if (ram <= 0 || cluster->bandwidth_mib <= 0) {
         return;
     }
-    double s = (double)ram / 1048576.0 / cluster->bandwidth_mib;
+    double s = (double)ram / UNITS_MIB / cluster->bandwidth_mib;
     if (s * 1000 > cluster->timeouts[TIMEOUT_COPY]) {
         check_miss(checks, OPTIONAL, "copy-time", cluster->vms[vm],
                    "raise the time-out \"copy\", or \"bandwidth\"",
                    "its %.0f MiB of RAM take %.0f s at %d MiB/s, and the time-out \"copy\" is "
                    "%.0f s",
-                   (double)ram / 1048576.0, s, cluster->bandwidth_mib,
+                   (double)ram / UNITS_MIB, s, cluster->bandwidth_mib,
                    cluster->timeouts[TIMEOUT_COPY] / 1000.0);
     }
 }

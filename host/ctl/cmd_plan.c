@@ -5,10 +5,9 @@
 #include <string.h>
 
 #include "host/base/json_text.h"
+#include "host/base/units.h"
 #include "host/ctl/ninjactl.h"
 #include "host/migration/estimate.h"
-
-#define MIB 1048576.0
 
 static double number_in(json_t *object, const char *key)
 {
@@ -85,13 +84,15 @@ static void print_copy(json_t *vm)
     if (!has_ram) {
         printf("no figure of its RAM");
     } else if (strcmp(from, "all of the RAM") == 0) {
-        printf("%.0f MiB of RAM, at most all of it to send", number_in(vm, "ram_bytes") / MIB);
+        printf("%.0f MiB of RAM, at most all of it to send",
+               number_in(vm, "ram_bytes") / UNITS_MIB);
     } else {
         printf("%.0f MiB of RAM, %.1f MiB to send, in proportion to %s",
-               number_in(vm, "ram_bytes") / MIB, number_in(vm, "send_bytes") / MIB, from);
+               number_in(vm, "ram_bytes") / UNITS_MIB, number_in(vm, "send_bytes") / UNITS_MIB,
+               from);
     }
     if (has_rate) {
-        printf("; %.1f MiB/s, %s\n", number_in(vm, "bytes_per_s") / MIB,
+        printf("; %.1f MiB/s, %s\n", number_in(vm, "bytes_per_s") / UNITS_MIB,
                json_text_in(vm, "rate_from"));
     } else {
         printf("; no figure of the rate: there is no limit and no earlier migration\n");

@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "host/base/units.h"
+
 #define BAR_MIN 6
 #define BAR_MAX 30
 
@@ -18,36 +20,6 @@ enum field {
 };
 
 static const enum field first_to_go[] = {DIRTY, BYTES, BAR, RATE, ETA, PERCENT};
-
-/* At most four characters, in binary units: 0, 9.8G, 128M. */
-static void amount(char *text, size_t size, int64_t bytes)
-{
-    static const char units[] = "BKMGTPE";
-    double value = (double)(bytes > 0 ? bytes : 0);
-    int unit = 0;
-    while (value >= 999.5 && units[unit + 1] != '\0') {
-        value /= 1024;
-        unit++;
-    }
-    if (unit == 0) {
-        snprintf(text, size, "%.0f", value);
-    } else {
-        snprintf(text, size, "%.*f%c", value < 9.95 ? 1 : 0, value, units[unit]);
-    }
-}
-
-static void duration(char *text, size_t size, int64_t s)
-{
-    if (s < 0) {
-        snprintf(text, size, "-");
-    } else if (s < 100 * 60) {
-        snprintf(text, size, "%d:%02d", (int)(s / 60), (int)(s % 60));
-    } else if (s < 100 * 3600) {
-        snprintf(text, size, "%dh%02dm", (int)(s / 3600), (int)(s / 60 % 60));
-    } else {
-        snprintf(text, size, ">99h");
-    }
-}
 
 int64_t progress_eta(int64_t remaining, int64_t bytes_per_s, int64_t dirty_bytes_per_s)
 {
@@ -80,14 +52,14 @@ static void make_fields(char fields[FIELDS][PROGRESS_MAX_LINE], const struct pro
 {
     char a[16], b[16];
     snprintf(fields[PERCENT], PROGRESS_MAX_LINE, "%3d%%", percent(row));
-    amount(a, sizeof(a), row->transferred);
-    amount(b, sizeof(b), row->total);
+    units_bytes_short(a, sizeof(a), row->transferred);
+    units_bytes_short(b, sizeof(b), row->total);
     snprintf(fields[BYTES], PROGRESS_MAX_LINE, "%4s/%-4s", a, b);
-    amount(a, sizeof(a), row->bytes_per_s);
+    units_bytes_short(a, sizeof(a), row->bytes_per_s);
     snprintf(fields[RATE], PROGRESS_MAX_LINE, "%4s/s", a);
-    amount(a, sizeof(a), row->dirty_bytes_per_s);
+    units_bytes_short(a, sizeof(a), row->dirty_bytes_per_s);
     snprintf(fields[DIRTY], PROGRESS_MAX_LINE, "dirty %4s/s", a);
-    duration(a, sizeof(a), row->eta_s);
+    units_clock(a, sizeof(a), row->eta_s);
     snprintf(fields[ETA], PROGRESS_MAX_LINE, "ETA %5s", a);
     draw_bar(fields[BAR], BAR_MIN, percent(row));
 }
@@ -146,7 +118,7 @@ void progress_line(char *text, int width, int name_width, bool bar, const struct
     if (row->copying && room > 0) {
         add_fields(text, room, bar, row);
     } else if (row->elapsed_s >= 0 && room > 6) {
-        duration(elapsed, sizeof(elapsed), row->elapsed_s);
+        units_clock(elapsed, sizeof(elapsed), row->elapsed_s);
         snprintf(text + strlen(text), (size_t)room, " %5s", elapsed);
     }
     size_t len = strnlen(text, width > 0 ? (size_t)width : 0);

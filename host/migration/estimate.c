@@ -14,10 +14,10 @@
 #include <string.h>
 
 #include "host/base/json_text.h"
+#include "host/base/units.h"
 #include "host/journal/journal.h"
 
 #define MAX_REPORTS 20
-#define MIB         1048576.0
 
 /* A VM's copy in an earlier migration. */
 struct earlier {
@@ -78,7 +78,7 @@ static struct earlier earlier_copy(json_t *reports, const char *name)
 static double rate_of(const struct cluster *cluster, const struct earlier *earlier, char *from,
                       size_t size)
 {
-    double limit = cluster->bandwidth_mib * MIB;
+    double limit = cluster->bandwidth_mib * UNITS_MIB;
     double reached = earlier->id[0] != '\0' ? earlier->sent / (earlier->ms / 1000.0) : 0;
     if (reached > 0 && (limit <= 0 || reached < limit)) {
         snprintf(from, size, "as reached in %s", earlier->id);

@@ -4,6 +4,7 @@
 
 #include "common/stages.h"
 #include "host/base/json_text.h"
+#include "host/base/units.h"
 
 static long long integer_of(json_t *object, const char *key)
 {
@@ -64,7 +65,7 @@ static void print_stages(FILE *out, json_t *vms)
     {
         char text[40];
         snprintf(text, sizeof(text), "%.1f",
-                 (double)integer_of(vm, "transferred_bytes") / 1048576.0);
+                 (double)integer_of(vm, "transferred_bytes") / UNITS_MIB);
         print_cell(out, vm, text);
     }
     fprintf(out, "\n  %-13s", "new link");

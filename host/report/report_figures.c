@@ -189,16 +189,16 @@ const char *figure_label(size_t figure)
 
 static void write_figure(enum unit unit, double value, char *text, size_t size)
 {
-    char bytes[FIGURE_SIZE - 2];
     if (value < 0) {
         snprintf(text, size, "-");
     } else if (unit == MS) {
         units_ms(text, size, value);
     } else if (unit == NUMBER) {
         snprintf(text, size, "%.0f", value);
+    } else if (unit == RATE) {
+        units_rate(text, size, value);
     } else {
-        snprintf(text, size, "%s%s", units_bytes(bytes, sizeof(bytes), value),
-                 unit == RATE ? "/s" : "");
+        units_bytes(text, size, value);
     }
 }
 

@@ -92,7 +92,7 @@ static void tiles_put(const struct view *view)
              "of the VM that was longest down");
     double sent = figure_value(report, "sent_bytes"),
            rate = figure_value(report, "rate_bytes_per_s");
-    snprintf(more, sizeof(more), "on average %s/s", units_bytes(b, sizeof(b), rate > 0 ? rate : 0));
+    snprintf(more, sizeof(more), "on average %s", units_rate(b, sizeof(b), rate > 0 ? rate : 0));
     tile_put(view->html, "Memory sent", units_bytes(a, sizeof(a), sent > 0 ? sent : 0),
              rate > 0 ? more : "");
     snprintf(a, sizeof(a), "%.0f / %.0f", figure_value(report, "vms"),

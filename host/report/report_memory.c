@@ -156,9 +156,9 @@ static void put_sent(const struct view *view, const struct curve *sent)
 
 static void put_rate(const struct view *view, const struct curve *rate, const struct curve *dirty)
 {
-    char most[40], text[60];
+    char text[40];
     double top = dirty->most > rate->most ? dirty->most : rate->most;
-    snprintf(text, sizeof(text), "%s/s", units_bytes(most, sizeof(most), top));
+    units_rate(text, sizeof(text), top);
     frame_begin(view,
                 dirty->most > 0 ? "Rate, all VMs together: sent (solid), and dirtied by the guests "
                                   "(dashed)"
@@ -184,8 +184,8 @@ static void put_table(const struct view *view, const struct curve *sent, const s
     for (size_t i = 0; i < sent->n; i++) {
         if (i % every == 0 || i + 1 == sent->n) {
             html_put(view->html, "<tr><td>%.1f</td><td>%.1f</td><td>%.1f</td><td>%.1f</td></tr>\n",
-                     sent->at_ms[i], sent->value[i] / 1048576, rate->value[i] / 1048576,
-                     dirty->value[i] / 1048576);
+                     sent->at_ms[i], sent->value[i] / UNITS_MIB, rate->value[i] / UNITS_MIB,
+                     dirty->value[i] / UNITS_MIB);
         }
     }
     html_put(view->html, "</tbody></table></div></details>\n");

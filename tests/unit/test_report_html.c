@@ -88,6 +88,12 @@ static void figures_have_units(void **state)
     assert_string_equal(units_ms(text, sizeof(text), 192000), "3 min 12 s");
     assert_string_equal(units_bytes(text, sizeof(text), 512), "512 B");
     assert_string_equal(units_bytes(text, sizeof(text), 1.5 * 1024 * 1024), "1.5 MiB");
+    assert_string_equal(units_rate(text, sizeof(text), 1.5 * 1024 * 1024), "1.5 MiB/s");
+    assert_string_equal(units_bytes_short(text, sizeof(text), 128 << 20), "128M");
+    assert_string_equal(units_bytes_short(text, sizeof(text), -1), "0");
+    assert_string_equal(units_clock(text, sizeof(text), 65), "1:05");
+    assert_string_equal(units_clock(text, sizeof(text), 9000), "2h30m");
+    assert_string_equal(units_clock(text, sizeof(text), -1), "-");
 }
 
 /* ---- reports ---- */
