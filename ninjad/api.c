@@ -7,7 +7,7 @@
 #include "host/base/json_text.h"
 #include "ninjad/metrics.h"
 
-/* What several commands take. */
+/* Arguments that several commands take. */
 #define CLUSTER                                                                                    \
     {                                                                                              \
         "cluster", ARGUMENT_NAME, NULL, 0, NULL, false                                             \

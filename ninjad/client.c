@@ -6,9 +6,9 @@
  * dropped, as is one that leaves a line unfinished for CLIENT_LINE_S, however often it sends a
  * byte.
  *
- * What a client sent before it left is done, though nobody reads the answers. One that only closed
- * its sending side still gets them. Whether it has left altogether is then looked for again and
- * again, as nothing is read from it that would tell.
+ * Requests that a client sent before it left are done, though nobody reads the answers. A client
+ * that only closed its sending side still gets them. Whether it has left altogether is looked for
+ * again and again then, as nothing is read from it that would tell.
  */
 #include "ninjad/client.h"
 
@@ -70,7 +70,7 @@ static bool is_wanted(const struct client *client)
     return evbuffer_get_length(client->out) > 0 || client->ops->is_waiting(client->ctx, client);
 }
 
-/* Of a half-closed client. */
+/* Looks whether a half-closed client has left. */
 static void on_look(evutil_socket_t fd, short what, void *arg)
 {
     struct client *client = arg;

@@ -8,7 +8,7 @@
 #include "ninjad/metrics.h"
 #include "ninjad/past.h"
 
-/* Of one call, each time; and what may wait for its client until it gets more. */
+/* A call gets so many lines at a time, and none while so much waits for its client. */
 #define MAX_LINES 200
 #define MAX_AHEAD (256u * 1024)
 

@@ -54,8 +54,9 @@ static bool is_idle(const struct ninjad *ninjad)
 }
 
 /*
- * What waits for an operator is never taken on unasked: there is something to mend first. What was
- * interrupted is taken on once in the life of this process, as what ended it may do so again.
+ * A migration that waits for an operator is never taken on unasked: there is something to mend
+ * first. One that was interrupted is taken on once in the life of this process, as its cause may
+ * come again.
  */
 static void tell_stuck(struct ninjad *ninjad)
 {

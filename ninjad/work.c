@@ -9,8 +9,8 @@
  * the others wait here, where they are told so if it takes too long, and not in the backlog of a
  * socket. An abort does not wait.
  *
- * Who repeats a `migrate` with its key, as the first answer was lost, gets the migration that has
- * the key; or, while that is still being begun, the same answer.
+ * A client that repeats a `migrate` with its key, as the first answer was lost, gets the migration
+ * that has the key; or, while that is still being begun, the same answer.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,7 +28,7 @@
 
 /* ---- what a worker said ---- */
 
-/* Of what ninjactl says only itself can be sure: another version may say what is not known here. */
+/* A ninjactl of another version may name a class that is not known here: that is a failure. */
 static bool take_error(const char *text, struct ninja_error *err)
 {
     json_t *json = json_loads(text, JSON_DISABLE_EOF_CHECK, NULL);

@@ -66,7 +66,7 @@ static void on_output(evutil_socket_t fd, short what, void *arg)
     }
 }
 
-/* Its error is a line. What writes more finds nobody who reads it. */
+/* Its error is one line. A program that writes more finds that nobody reads it. */
 static void on_error(evutil_socket_t fd, short what, void *arg)
 {
     struct worker *worker = arg;
@@ -153,7 +153,7 @@ static char **environment(char *error_fd)
     return copy;
 }
 
-/* What it writes for people is for nobody here. Returns an errno. */
+/* Its standard error is for people, and there are none here. Returns an errno. */
 static int spawn(struct worker *worker, char *const argv[], int out, int error)
 {
     char error_fd[sizeof(ERROR_FD) + 12];

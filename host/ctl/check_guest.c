@@ -23,7 +23,7 @@ static void check_version(struct checks *checks, const char *name, const struct 
     }
 }
 
-/* What QEMU says that blocks a migration; that of the bypass device goes with it. */
+/* QEMU says what blocks a migration; the bypass device is a blocker that goes with the device. */
 static void check_blockers(struct checks *checks, const char *name, const struct vmm *vmm,
                            const struct look *look)
 {

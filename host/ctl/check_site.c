@@ -70,7 +70,7 @@ static void check_address(const struct destination *to, int vm)
     "correct the key \"" key                                                                       \
     "\" in the cluster file, or run ninjactl as a user who may connect there"
 
-/* Whoever may listen there one day: he could not be reached. */
+/* A program that listens there one day could not be reached either. */
 static bool is_wrong(const struct ninja_error *err)
 {
     return err->class == ERR_CONNECT;

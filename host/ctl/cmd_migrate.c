@@ -39,7 +39,7 @@ static int run_migration(struct session *session, const struct migration_options
     return code;
 }
 
-/* Who repeats a request, as the answer to the first one was lost, does not migrate twice. */
+/* A client repeats its request when the answer was lost; that does not migrate twice. */
 static int refuse_used_key(const struct args *args)
 {
     char id[JOURNAL_ID_SIZE];

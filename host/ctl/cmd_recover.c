@@ -96,7 +96,7 @@ int cmd_resume(const struct args *args)
     return session_may_detach(args, resume);
 }
 
-/* What was begun since the ID was noted is not what is to be aborted. */
+/* A migration that was begun since the ID was noted is not the one to be aborted. */
 static bool is_meant(pid_t pid, const struct cluster *cluster, const struct args *args)
 {
     char id[JOURNAL_ID_SIZE];

@@ -87,7 +87,7 @@ void complaints_stop(void)
     }
 }
 
-/* Whoever is to read it may have left: the exit code says the class as well. */
+/* The reader may have left, so a failure is ignored: the exit code says the class as well. */
 static void say(enum ninja_error_class class)
 {
     json_t *json = json_pack("{s:{s:s, s:o}}", "error", "class", ninja_error_class_name(class),

@@ -12,7 +12,7 @@
 #include "host/base/plain_file.h"
 #include "host/ctl/complaints.h"
 
-/* What the child writes before it closes the pipe, or ends. */
+/* Reads what the child writes before it closes the pipe, or ends. */
 static void read_text(int fd, char *text, int size)
 {
     ssize_t n = 0;
@@ -42,7 +42,7 @@ static void close_between(int before, int behind)
     }
 }
 
-/* Whoever waits for such a descriptor to be closed does not wait for a migration. */
+/* A program that waits until such a descriptor is closed does not wait for the migration. */
 static void keep_only(int pipe, int complaints)
 {
     int low = pipe < complaints ? pipe : complaints;

@@ -135,7 +135,7 @@ static int value_of(const struct option_info *option)
                                      : required_argument;
 }
 
-/* What follows an option whose value may be left out is its value, unless it is an ID. */
+/* The word behind an option whose value may be left out is its value, unless it is an ID. */
 static const char *value_behind(int argc, char **argv)
 {
     const char *next = optind < argc ? argv[optind] : NULL;

@@ -159,7 +159,7 @@ void session_survey(struct session *session, const struct record *interrupted);
 
 void session_close(struct session *session);
 
-/** Of a command with --detach: what runs it, in the background from detach_accept() on. */
+/** Runs a command that knows --detach, in the background from detach_accept() on. */
 typedef int session_command(const struct args *args, struct detach *detach);
 
 /**

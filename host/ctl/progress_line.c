@@ -96,7 +96,7 @@ static void add_fields(char *text, int room, bool bar, const struct progress_row
     }
 }
 
-/* What tells names apart is at their beginning or their end. */
+/* Names differ at their beginning or their end, so the middle is left out. */
 static void fit_name(char *text, int width, const char *name)
 {
     int len = (int)strlen(name), head = width / 2;

@@ -270,7 +270,7 @@ int lock_take(const char *state_dir, const char *cluster, struct ninja_error *er
     if (find_held(path) != NULL) {
         return lock_busy(cluster, getpid(), err);
     }
-    /* Who can read it can lock it, and so keep us from it. */
+    /* A user who can read it can lock it, and so keep us from it. */
     int fd = plain_file_open(path, O_RDWR | O_CREAT, 0600, ERR_STATE, err);
     if (fd < 0 || fchmod(fd, 0600) != 0) {
         return lock_failed(fd, path, err);

@@ -12,7 +12,7 @@ bool html_begin(struct html *html, size_t max_text)
     return html->out != NULL;
 }
 
-/* The character that begins there, which is left behind. What is no UTF-8 counts as U+FFFD. */
+/* Returns the character at *at, and goes past it. A byte that is no UTF-8 counts as U+FFFD. */
 static uint32_t next_character(const unsigned char **at)
 {
     uint32_t c = *(*at)++;
@@ -33,7 +33,7 @@ static uint32_t next_character(const unsigned char **at)
     return c;
 }
 
-/* What XML does not allow in a text, and what would show it in another order than it is. */
+/* XML does not allow some characters in a text, and others would show it in another order. */
 static bool is_unfit(uint32_t c)
 {
     return c < ' ' || (c >= 0x7F && c < 0xA0) || (c >= 0x200B && c <= 0x200F) ||

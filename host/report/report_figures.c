@@ -129,7 +129,7 @@ static double slowest_vm(json_t *report, const char *stage)
     return most_of_vms(report, "stages", stage);
 }
 
-/* Of all VMs together, over the time of the slowest one's copy. */
+/* The rate of all VMs together, over the time of the slowest copy. */
 static double rate(json_t *report, const char *key)
 {
     double ms = slowest_vm(report, "copy"), bytes = sent(report, key);

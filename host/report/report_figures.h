@@ -1,5 +1,5 @@
 /*
- * What a migration comes to, figure by figure; and how two of them differ.
+ * The figures of a migration, and how those of two migrations differ.
  */
 #ifndef NINJA_REPORT_FIGURES_H
 #define NINJA_REPORT_FIGURES_H

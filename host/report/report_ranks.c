@@ -298,7 +298,7 @@ static void put_picture(const struct view *view, json_t *sw, size_t number, cons
 
 /* ---- the tables ---- */
 
-/* Of all ranks of all jobs. */
+/* These are figures of all ranks of all jobs. */
 static void put_step_row(const struct view *view, json_t *sw, size_t s, const struct taken *step)
 {
     size_t i, r, n = 0;

@@ -86,7 +86,7 @@ static void put_states(const struct picture *picture, int y)
     }
 }
 
-/* What the jobs run on after a switch; reports of before had not that. */
+/* The transports of the jobs after a switch; earlier reports do not have them. */
 static json_t *transports_after(const struct view *view, json_t *stall)
 {
     json_t *switches = json_object_get(view->report, "switches");
