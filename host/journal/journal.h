@@ -70,7 +70,7 @@ bool journal_is_id(const char *text);
  */
 int journal_list(const char *state_dir, char (**ids)[JOURNAL_ID_SIZE]);
 
-/* A job of 12,000 ranks needs about a fifth of it. */
+/* A rank takes some hundred bytes of it for each switch and list of jobs; 12,000 have room. */
 #define REPORT_MAX_SIZE (64 * 1024 * 1024)
 
 /**
