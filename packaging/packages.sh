@@ -17,6 +17,7 @@ declare -gA PACKAGES=(
     [build]="build-essential autoconf automake libtool $(build_depends | tr '\n' ' ')"
     [demo]="qemu-system-x86 busybox-static cpio zstd xz-utils kmod iproute2 ibverbs-providers
         libhwloc-dev librdmacm-dev libnl-3-dev libnl-route-3-dev"
+    [libvirt]="jq libvirt-clients libvirt-daemon libvirt-daemon-driver-qemu libvirt-daemon-system"
     [static]="git libvirt-clients libxml2-utils mandoc python3 shellcheck"
     [unit]="tmux"
     [browser]="chromium libxml2-utils"
