@@ -1,0 +1,210 @@
+#include "host/libvirt/job.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "host/libvirt/failure.h"
+#include "host/libvirt/host.h"
+#include "host/libvirt/output.h"
+#include "host/libvirt/statistics.h"
+
+#define MAX_BANDWIDTH_MIB 1000000
+#define MAX_CONNECTIONS   255
+#define MAX_PROGRESS_MS   60000
+#define MAX_DOWNTIME_MS   600000
+
+/* Both threads have it; the one that leaves last frees it. */
+struct job {
+    struct request *request;
+    virConnectPtr conn;
+    virDomainPtr domain;
+    char host[REQUEST_MAX_NAME + 1], uri[REQUEST_MAX_URI + 1];
+    int64_t progress_ms;
+    virTypedParameterPtr params;
+    int count, max;
+    unsigned flags;
+    pthread_mutex_t lock;
+    pthread_cond_t ended;
+    bool over;
+    int users;
+};
+
+static void leave(struct job *job)
+{
+    pthread_mutex_lock(&job->lock);
+    bool last = --job->users == 0;
+    pthread_mutex_unlock(&job->lock);
+    if (!last)
+        return;
+    if (job->domain != NULL)
+        virDomainFree(job->domain);
+    if (job->conn != NULL)
+        virConnectClose(job->conn);
+    virTypedParamsFree(job->params, job->count);
+    free(job);
+}
+
+static bool text_parameter(struct job *job, const char *name, size_t max, const char *field,
+                           struct ninja_error *err)
+{
+    const char *text;
+    if (!request_text_if(job->request, name, max, &text, err))
+        return false;
+    if (text != NULL &&
+        virTypedParamsAddString(&job->params, &job->count, &job->max, field, text) < 0)
+        return failure_take(err, "the request is to be mended");
+    if (text != NULL && strcmp(name, "compression") == 0)
+        job->flags |= VIR_MIGRATE_COMPRESSED;
+    return true;
+}
+
+static bool numbers(struct job *job, struct ninja_error *err)
+{
+    int64_t bandwidth, connections;
+    if (!request_number(job->request, "bandwidth_mib", MAX_BANDWIDTH_MIB, 0, &bandwidth, err) ||
+        !request_number(job->request, "connections", MAX_CONNECTIONS, 0, &connections, err) ||
+        !request_number(job->request, "progress_ms", MAX_PROGRESS_MS, 500, &job->progress_ms, err))
+        return false;
+    if (bandwidth > 0 &&
+        virTypedParamsAddULLong(&job->params, &job->count, &job->max, VIR_MIGRATE_PARAM_BANDWIDTH,
+                                (unsigned long long)bandwidth) < 0)
+        return failure_take(err, "the request is to be mended");
+    if (connections == 0)
+        return true;
+    job->flags |= VIR_MIGRATE_PARALLEL;
+    if (virTypedParamsAddInt(&job->params, &job->count, &job->max,
+                             VIR_MIGRATE_PARAM_PARALLEL_CONNECTIONS, (int)connections) < 0)
+        return failure_take(err, "the request is to be mended");
+    return true;
+}
+
+/* What the request wants, as libvirt's parameters. */
+static bool read_request(struct job *job, struct ninja_error *err)
+{
+    const char *uri = request_text(job->request, "to", REQUEST_MAX_URI, err);
+    if (uri == NULL)
+        return false;
+    strcpy(job->uri, uri); /* not longer than REQUEST_MAX_URI */
+    job->flags =
+        VIR_MIGRATE_LIVE | VIR_MIGRATE_PEER2PEER | VIR_MIGRATE_PAUSED | VIR_MIGRATE_PERSIST_DEST;
+    return numbers(job, err) &&
+           text_parameter(job, "migrate_uri", REQUEST_MAX_URI, VIR_MIGRATE_PARAM_URI, err) &&
+           text_parameter(job, "compression", REQUEST_MAX_NAME, VIR_MIGRATE_PARAM_COMPRESSION,
+                          err) &&
+           text_parameter(job, "xml", REQUEST_MAX_XML, VIR_MIGRATE_PARAM_DEST_XML, err) &&
+           text_parameter(job, "persistent_xml", REQUEST_MAX_XML, VIR_MIGRATE_PARAM_PERSIST_XML,
+                          err);
+}
+
+/* Waits for the end, for the time between two reports. @return whether it is over */
+static bool rest(struct job *job)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += job->progress_ms / 1000;
+    until.tv_nsec += job->progress_ms % 1000 * 1000000L;
+    if (until.tv_nsec >= 1000000000L) {
+        until.tv_sec++;
+        until.tv_nsec -= 1000000000L;
+    }
+    pthread_mutex_lock(&job->lock);
+    if (!job->over)
+        pthread_cond_timedwait(&job->ended, &job->lock, &until);
+    bool over = job->over;
+    pthread_mutex_unlock(&job->lock);
+    return over;
+}
+
+static void report(struct job *job)
+{
+    virTypedParameterPtr params = NULL;
+    int count = 0, type = VIR_DOMAIN_JOB_NONE;
+    if (virDomainGetJobStats(job->domain, &type, &params, &count, 0) == 0 && count > 0)
+        output_event("PROGRESS", json_pack("{s:s, s:s, s:o}", "host", job->host, "vm",
+                                           virDomainGetName(job->domain), "statistics",
+                                           statistics_json(params, count)));
+    virTypedParamsFree(params, count);
+}
+
+static void watch(void *arg)
+{
+    struct job *job = arg;
+    while (!rest(job))
+        report(job);
+    leave(job);
+}
+
+static void move(struct job *job, struct ninja_error *err)
+{
+    job->users++;
+    if (job->progress_ms == 0 || !worker_once(watch, job))
+        job->users--;
+    if (virDomainMigrateToURI3(job->domain, job->uri, job->params, (unsigned)job->count,
+                               job->flags) < 0)
+        failure_take(err,
+                     "look at the VM on both hosts, as this does not prove that it is not there");
+    pthread_mutex_lock(&job->lock);
+    job->over = true;
+    pthread_cond_signal(&job->ended);
+    pthread_mutex_unlock(&job->lock);
+}
+
+static bool connect_domain(struct job *job, struct ninja_error *err)
+{
+    const char *vm = request_text(job->request, "vm", REQUEST_MAX_NAME, err);
+    job->conn = vm == NULL ? NULL : host_connect(job->request->host->uri, err);
+    job->domain = job->conn == NULL ? NULL : virDomainLookupByName(job->conn, vm);
+    if (job->conn != NULL && job->domain == NULL)
+        failure_take(err, "see what virsh list --all shows on this host");
+    return job->domain != NULL;
+}
+
+static void migrate(void *arg)
+{
+    struct job *job = arg;
+    struct request *request = job->request;
+    struct ninja_error err = NINJA_ERROR_INIT;
+    if (read_request(job, &err) && connect_domain(job, &err) && !request_is_over(request))
+        move(job, &err);
+    leave(job);
+    if (ninja_error_is_set(&err)) {
+        ninja_error_where(&err, "migration from %s", request->host->name);
+        request_fail(request, &err);
+    } else {
+        request_answer(request, NULL);
+    }
+}
+
+void job_migrate(struct request *request)
+{
+    struct ninja_error err = NINJA_ERROR_INIT;
+    struct job *job = host_ready(request->host, &err) ? calloc(1, sizeof(*job)) : NULL;
+    if (job != NULL) {
+        job->request = request;
+        job->users = 1;
+        strcpy(job->host, request->host->name);
+        pthread_mutex_init(&job->lock, NULL);
+        pthread_cond_init(&job->ended, NULL);
+        if (worker_once(migrate, job))
+            return;
+        free(job);
+    }
+    ninja_error_set(&err, ERR_NO_MEMORY, "there is no memory or thread for a migration");
+    request_fail(request, &err);
+}
+
+void job_abort(struct request *request)
+{
+    struct ninja_error err = NINJA_ERROR_INIT;
+    virDomainPtr domain = host_domain(request, &err);
+    if (domain != NULL && virDomainAbortJob(domain) < 0)
+        failure_take(&err, "the migration may have ended: look at the VM on both hosts");
+    if (domain != NULL)
+        virDomainFree(domain);
+    if (ninja_error_is_set(&err))
+        request_fail(request, &err);
+    else
+        request_answer(request, NULL);
+}

@@ -1,0 +1,28 @@
+/*
+ * A thread with a queue: it does one thing after the other, so that whoever gives it something to
+ * do does not wait.
+ */
+#ifndef NINJA_LIBVIRT_WORKER_H
+#define NINJA_LIBVIRT_WORKER_H
+
+#include <stdbool.h>
+
+#define WORKER_MAX_QUEUE 256
+
+struct worker;
+
+/**
+ * Starts one. It lives as long as the program, as a thread that hangs in libvirt cannot be ended.
+ *
+ * @param idle     called when there was nothing to do for idle_ms; NULL: never
+ * @return NULL when there is no memory or no thread
+ */
+struct worker *worker_new(void (*idle)(void *arg), int idle_ms, void *arg);
+
+/** Has something done, after all that it was given before. False: the queue is full. */
+bool worker_post(struct worker *worker, void (*work)(void *arg), void *arg);
+
+/** Has something done in a thread of its own, which ends with it. */
+bool worker_once(void (*work)(void *arg), void *arg);
+
+#endif
