@@ -1,0 +1,33 @@
+#!/usr/bin/env bash
+# ninja-libvirt takes the device from a VM, moves it to another host, has it run there and gives it a device.
+set -euo pipefail
+# shellcheck source=tests/libvirt/lib.sh
+. "$(dirname "$0")/lib.sh"
+testbed_libvirt_up vm1
+helper_start
+
+host_opened 1 | expect "host 1 is open" '.hostname == "ninja-host-1" and .cpus > 0 and (.uuid | length == 36)'
+host_opened 2 | expect "host 2 is open" '.hostname == "ninja-host-2"'
+state 1 | expect "the VM runs at host 1" '.state == "running" and .reason == "booted" and .devices == ["ua-bypass"] and (.job | not)'
+state 2 | expect "it is not at host 2" '.state == "absent"'
+ping 1
+
+ask device-detach '{host: "h1", vm: "vm1", alias: "ua-bypass"}' >/dev/null
+event "the guest let go of the device" '.event == "DEVICE_REMOVED" and .data.alias == "ua-bypass" and .data.host == "h1"'
+state 1 | expect "it has no device" '.devices == []'
+
+ask migrate "{host: \"h1\", vm: \"vm1\", to: \"$(libvirt_uri 2)\", progress_ms: 100}" >/dev/null
+event "the source stopped" '.event == "DOMAIN" and .data.host == "h1" and .data.state == "stopped"'
+event "the copy made progress" '.event == "PROGRESS" and .data.statistics.memory_total > 0'
+event "the job was completed" '.event == "JOB_COMPLETED" and .data.host == "h1"'
+state 1 | expect "the source is shut off" '.state == "shutoff" and .reason == "migrated"'
+state 2 | expect "it waits at host 2" '.state == "paused" and .reason == "user" and .persistent'
+
+ask domain-resume '{host: "h2", vm: "vm1"}' >/dev/null
+state 2 | expect "it runs at host 2" '.state == "running"'
+ping 2
+ask device-attach "$(jq -n --arg xml "$(libvirt_device_xml vm1)" '{host: "h2", vm: "vm1", xml: $xml}')" >/dev/null
+state 2 | expect "it has a device at host 2" '.devices == ["ua-bypass"]'
+ask domain-remove '{host: "h1", vm: "vm1"}' >/dev/null
+state 1 | expect "nothing is left at host 1" '.state == "absent"'
+event "the first channel ended" '.event == "CHANNEL_ENDED" and .data.host == "h1"'
