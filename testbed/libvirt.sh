@@ -118,6 +118,7 @@ libvirt_power_on() {
         "$(declare -f libvirt_life); libvirt_life '$dir' '$(libvirt_name "$1")'" \
         </dev/null >"$dir/life.log" 2>&1 &
     echo $! >"$dir/holder"
+    disown
     wait_for "$LIBVIRT_SECONDS" "host $1 to begin" test -e "$dir/alive"
     pgrep -P "$(<"$dir/holder")" >"$dir/init"
     libvirt_start_daemon "$1"
@@ -137,9 +138,10 @@ libvirt_kill_daemon() { libvirt_exec "$1" bash -c "kill -${2:-KILL} \$(</run/lib
 libvirt_crash() {
     local dir
     dir=$(libvirt_dir "$1")
+    # first, as the kernel would close the connections of what is killed
+    ip -n "$(libvirt_namespace "$1")" link set uplink down 2>/dev/null || true
     [[ ! -s $dir/init ]] || kill -9 "$(<"$dir/init")" 2>/dev/null || true
     rm -f "$dir/init"
-    ip -n "$(libvirt_namespace "$1")" link set uplink down 2>/dev/null || true
 }
 
 libvirt_up() {

@@ -126,6 +126,8 @@ static bool move_client(struct channel *channel, int events)
         if (n > 0)
             in->len += (size_t)n;
     }
+    if ((events & VIR_EVENT_HANDLE_HANGUP) && in->len == BUFFER_BYTES)
+        return false; /* the guest does not read, and nobody is left to wait for it */
     if ((events & VIR_EVENT_HANDLE_WRITABLE) && out->len > 0) {
         n = send(channel->client, out->bytes, out->len, MSG_NOSIGNAL);
         if (n < 0 && !is_later(n))

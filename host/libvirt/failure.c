@@ -39,6 +39,8 @@ bool failure_take(struct ninja_error *err, const char *next)
         if (classes[i].code == said->code)
             class = classes[i].class;
     }
+    if (said != NULL && said->domain == VIR_FROM_RPC)
+        class = ERR_LOST;
     ninja_printable_copy(text, sizeof(text),
                          said != NULL && said->message != NULL ? said->message : "no reason given");
     return ninja_error_set(err, class, "libvirt: %s: %s", text, next);

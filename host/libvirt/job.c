@@ -3,7 +3,6 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "host/libvirt/failure.h"
 #include "host/libvirt/host.h"
@@ -13,7 +12,6 @@
 #define MAX_BANDWIDTH_MIB 1000000
 #define MAX_CONNECTIONS   255
 #define MAX_PROGRESS_MS   60000
-#define MAX_DOWNTIME_MS   600000
 
 /* Both threads have it; the one that leaves last frees it. */
 struct job {
@@ -101,17 +99,9 @@ static bool read_request(struct job *job, struct ninja_error *err)
 /* Waits for the end, for the time between two reports. @return whether it is over */
 static bool rest(struct job *job)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec += job->progress_ms / 1000;
-    until.tv_nsec += job->progress_ms % 1000 * 1000000L;
-    if (until.tv_nsec >= 1000000000L) {
-        until.tv_sec++;
-        until.tv_nsec -= 1000000000L;
-    }
     pthread_mutex_lock(&job->lock);
     if (!job->over)
-        pthread_cond_timedwait(&job->ended, &job->lock, &until);
+        worker_wait(&job->ended, &job->lock, job->progress_ms);
     bool over = job->over;
     pthread_mutex_unlock(&job->lock);
     return over;
@@ -186,7 +176,7 @@ void job_migrate(struct request *request)
         job->users = 1;
         strcpy(job->host, request->host->name);
         pthread_mutex_init(&job->lock, NULL);
-        pthread_cond_init(&job->ended, NULL);
+        worker_condition(&job->ended);
         if (worker_once(migrate, job))
             return;
         free(job);

@@ -1,8 +1,9 @@
 #include "host/libvirt/worker.h"
 
-#include <pthread.h>
 #include <stdlib.h>
 #include <time.h>
+
+#include "common/clock.h"
 
 struct item {
     void (*work)(void *arg);
@@ -19,20 +20,28 @@ struct worker {
     void *arg;
 };
 
+void worker_condition(pthread_cond_t *condition)
+{
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(condition, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+}
+
+void worker_wait(pthread_cond_t *condition, pthread_mutex_t *lock, int64_t ms)
+{
+    int64_t until = now_ms() + ms;
+    struct timespec at = {until / 1000, until % 1000 * 1000000};
+    pthread_cond_timedwait(condition, lock, &at);
+}
+
 static void wait_for_work(struct worker *worker)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += worker->idle_ms / 1000;
-    until.tv_nsec += worker->idle_ms % 1000 * 1000000L;
-    if (until.tv_nsec >= 1000000000L) {
-        until.tv_sec++;
-        until.tv_nsec -= 1000000000L;
-    }
     if (worker->idle == NULL)
         pthread_cond_wait(&worker->posted, &worker->lock);
     else
-        pthread_cond_timedwait(&worker->posted, &worker->lock, &until);
+        worker_wait(&worker->posted, &worker->lock, worker->idle_ms);
 }
 
 /* What to do next: the first of the queue, or `idle` if nothing came in its time. */
@@ -73,17 +82,13 @@ static bool start(void *(*run)(void *arg), void *arg)
 struct worker *worker_new(void (*idle)(void *arg), int idle_ms, void *arg)
 {
     struct worker *worker = calloc(1, sizeof(*worker));
-    pthread_condattr_t monotonic;
     if (worker == NULL)
         return NULL;
     worker->idle = idle;
     worker->idle_ms = idle_ms;
     worker->arg = arg;
     pthread_mutex_init(&worker->lock, NULL);
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&worker->posted, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    worker_condition(&worker->posted);
     if (start(worker_main, worker))
         return worker;
     free(worker);

@@ -5,7 +5,9 @@
 #ifndef NINJA_LIBVIRT_WORKER_H
 #define NINJA_LIBVIRT_WORKER_H
 
+#include <pthread.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 #define WORKER_MAX_QUEUE 256
 
@@ -24,5 +26,12 @@ bool worker_post(struct worker *worker, void (*work)(void *arg), void *arg);
 
 /** Has something done in a thread of its own, which ends with it. */
 bool worker_once(void (*work)(void *arg), void *arg);
+
+/** Makes a condition for worker_wait(). */
+void worker_condition(pthread_cond_t *condition);
+
+/** Waits for it with the lock held, for some milliseconds at most; it may also return for no
+ * reason. */
+void worker_wait(pthread_cond_t *condition, pthread_mutex_t *lock, int64_t ms);
 
 #endif

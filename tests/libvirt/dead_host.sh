@@ -17,6 +17,18 @@ for _ in 1 2 3; do state 1 | expect "host 1 answers" '.state == "absent"'; done
 answer "$dead" | expect "the dead host ended with its time-out" '.error.class == "Timeout"'
 state 1 | expect "host 1 answers" '.state == "absent"'
 
+libvirt_power_on 2
+host_opened 2 | expect "host 2 is open" '.hostname == "ninja-host-2"'
+libvirt_crash 2
+send domain-look '{host: "h2", vm: "vm1", timeout_ms: 2000}'
+dead=$ASKED
+state 1 | expect "host 1 answers" '.state == "absent"'
+answer "$dead" | expect "the host that died ended with its time-out" '.error.class == "Timeout"'
+event "host 2 is lost" '.event == "HOST_LOST" and .data.host == "h2"'
+state 1 | expect "host 1 answers" '.state == "absent"'
+libvirt_power_on 2
+event "host 2 is back" '.event == "HOST_BACK" and .data.host == "h2"'
+
 libvirt_kill_daemon 1
 event "host 1 is lost" '.event == "HOST_LOST" and .data.host == "h1"'
 libvirt_start_daemon 1

@@ -8,7 +8,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.." || exit
 . testbed/libvirt.sh
 
 ASK_SECONDS=120
-ASKED=0
+ASKED= # the id of the last request of this shell; subshells ask as well, so it is the time in microseconds
 SAID= # all that it said, a line each
 
 # The program of this tree; it ends with the script.
@@ -16,6 +16,7 @@ helper_start() {
     SAID=$RUN/said
     mkfifo "$RUN/asked"
     libvirt_coordinator "${NINJA_LIBVIRT:-$INSTALLED/usr/libexec/ninja-libvirt}" <"$RUN/asked" >"$SAID" &
+    disown
     exec 7>"$RUN/asked"
 }
 
@@ -24,7 +25,7 @@ said() { jq -e -n "[inputs | select($1)] | length > 0" "$SAID" >/dev/null 2>&1; 
 
 # send COMMAND ARGUMENTS: does not wait; its id is $ASKED.
 send() {
-    ASKED=$((ASKED + 1))
+    ASKED=${EPOCHREALTIME/[.,]/}
     jq -nc "{execute: \"$1\", id: $ASKED, arguments: ({timeout_ms: ${ASK_SECONDS}000} + $2)}" >&7
 }
 
