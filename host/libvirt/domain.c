@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "host/libvirt/domain_xml.h"
 #include "host/libvirt/failure.h"
 #include "host/libvirt/host.h"
 
@@ -64,20 +65,6 @@ static void end(struct request *request, virDomainPtr domain, int result, const 
         request_answer(request, NULL);
 }
 
-/* The aliases that users gave to devices. libvirt writes this XML, always in this way, and escapes
- * "<" in all that is not its own. */
-static json_t *aliases(const char *xml)
-{
-    static const char tag[] = "<alias name='ua-";
-    json_t *list = json_array();
-    const char *devices = strstr(xml, "<devices>");
-    for (const char *at = devices; at != NULL && (at = strstr(at, tag)) != NULL;) {
-        at += sizeof(tag) - 1 - strlen("ua-");
-        json_array_append_new(list, json_stringn(at, strcspn(at, "'")));
-    }
-    return list;
-}
-
 static bool has_job(virDomainPtr domain)
 {
     virTypedParameterPtr params = NULL;
@@ -97,11 +84,11 @@ static json_t *look(virDomainPtr domain)
     if (xml != NULL && virDomainGetState(domain, &state, &reason, 0) == 0 &&
         virDomainGetInfo(domain, &info) == 0 && virDomainGetUUIDString(domain, uuid) == 0 &&
         state >= 0 && (size_t)state < sizeof(states) / sizeof(states[0]))
-        object =
-            json_pack("{s:s, s:s, s:b, s:b, s:o, s:s, s:I, s:i}", "state", states[state], "reason",
-                      reason_name(state, reason), "job", has_job(domain), "persistent",
-                      virDomainIsPersistent(domain) == 1, "devices", aliases(xml), "uuid", uuid,
-                      "memory_kib", (json_int_t)info.maxMem, "cpus", (int)info.nrVirtCpu);
+        object = json_pack("{s:s, s:s, s:b, s:b, s:o, s:s, s:I, s:i}", "state", states[state],
+                           "reason", reason_name(state, reason), "job", has_job(domain),
+                           "persistent", virDomainIsPersistent(domain) == 1, "devices",
+                           domain_xml_aliases(xml), "uuid", uuid, "memory_kib",
+                           (json_int_t)info.maxMem, "cpus", (int)info.nrVirtCpu);
     free(xml);
     return object;
 }

@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <libvirt/libvirt.h>
+#include <libxml/parser.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -20,6 +21,7 @@
 
 #include "common/jsonline.h"
 #include "host/libvirt/channel.h"
+#include "host/libvirt/check.h"
 #include "host/libvirt/domain.h"
 #include "host/libvirt/failure.h"
 #include "host/libvirt/host.h"
@@ -33,10 +35,15 @@ static const struct {
     request_fn *work;
     bool makes_host;
 } commands[] = {
-    {"host-open", host_open, true},          {"domain-look", domain_look, false},
-    {"domain-resume", domain_resume, false}, {"domain-remove", domain_remove, false},
-    {"device-detach", domain_detach, false}, {"device-attach", domain_attach, false},
-    {"migrate", job_migrate, false},         {"migrate-abort", job_abort, false},
+    {"host-open", host_open, true},
+    {"domain-look", domain_look, false},
+    {"domain-resume", domain_resume, false},
+    {"domain-remove", domain_remove, false},
+    {"device-detach", domain_detach, false},
+    {"device-attach", domain_attach, false},
+    {"migrate-check", check_migration, false},
+    {"migrate", job_migrate, false},
+    {"migrate-abort", job_abort, false},
     {"channel-open", channel_open, false},
 };
 
@@ -148,6 +155,7 @@ int main(void)
     signal(SIGPIPE, SIG_IGN);
     leave_terminal();
     failure_keep_quiet();
+    xmlInitParser();
     if (lines == NULL || virInitialize() < 0 || virEventRegisterDefaultImpl() < 0 ||
         virEventAddTimeout(1000, tick, NULL, NULL) < 0 || !worker_once(loop, NULL)) {
         fprintf(stderr, "ninja-libvirt: libvirt cannot be started\n");

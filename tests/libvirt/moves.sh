@@ -16,6 +16,17 @@ ask device-detach '{host: "h1", vm: "vm1", alias: "ua-bypass"}' >/dev/null
 event "the guest let go of the device" '.event == "DEVICE_REMOVED" and .data.alias == "ua-bypass" and .data.host == "h1"'
 state 1 | expect "it has no device" '.devices == []'
 
+check() { ask migrate-check "{host: \"h$1\", vm: \"vm1\", to: \"$(libvirt_uri "$2")\"}"; }
+check 1 2 | expect "nothing is in the way" '.problems == []'
+cat >"$RUN/other.xml" <<'END'
+<domain type='qemu'><name>vm1</name><uuid>11111111-2222-4333-8444-555555555555</uuid>
+<memory unit='MiB'>64</memory><os><type arch='x86_64' machine='q35'>hvm</type></os></domain>
+END
+libvirt_virsh 2 define "$RUN/other.xml" >/dev/null
+check 1 2 | expect "another VM of that name is in the way" '.problems | length == 1 and (.[0] | test("^the name: .* 11111111-"))'
+libvirt_virsh 2 undefine vm1 >/dev/null
+check 1 1 | expect "so is the VM itself at its own host" '.problems | length == 1 and (.[0] | test("^the name: "))'
+
 ask migrate "{host: \"h1\", vm: \"vm1\", to: \"$(libvirt_uri 2)\", progress_ms: 100}" >/dev/null
 event "the source stopped" '.event == "DOMAIN" and .data.host == "h1" and .data.state == "stopped"'
 event "the copy made progress" '.event == "PROGRESS" and .data.statistics.memory_total > 0'
