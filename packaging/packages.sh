@@ -1,13 +1,13 @@
 # shellcheck shell=bash
 # The Debian packages that this project needs, and the one way in which they are installed.
 #
-# What the build needs is in debian/control, where apt-get build-dep finds it as well. A group is what one part
-# needs beyond that: who needs both names both.
+# What the build needs is in debian/control, where apt-get build-dep finds it as well. A group has what one
+# part needs beyond that; a script that needs two groups names both.
 
 DEBIAN_CONTROL=$(dirname "${BASH_SOURCE[0]}")/../debian/control
 
-# The names in Build-Depends without debhelper's, which is of the group packaging. Of alternatives it is the last
-# one, as those before it are of later releases.
+# The names in Build-Depends, without debhelper, which is in the group packaging. Of several alternatives the last one
+# is taken, because the ones before it belong to later releases.
 build_depends() {
     awk '/^Build-Depends:/ {inside = 1; sub(/[^:]*:/, "")} inside && /^[^ ]+:/ {exit} inside' "$DEBIAN_CONTROL" |
         tr ',' '\n' | sed -E 's/.*\|//; s/[[(<].*//; s/ //g; /^$/d; /^(debhelper|dh)-/d' | sort -u
@@ -63,8 +63,8 @@ apt_get() {
     return "$status"
 }
 
-# install_packages GROUP...: what is missing of them; says nothing if nothing is. Lists of packages that cannot be
-# had anew are no error, as the old ones may do.
+# install_packages GROUP...: installs the missing packages; prints nothing if none is missing. It is no error if the lists
+# of packages cannot be updated, as the old lists may be good enough.
 install_packages() {
     local missing said
     missing=$(packages_missing "$@") || return 1
