@@ -63,8 +63,8 @@ apt_get() {
     return "$status"
 }
 
-# install_packages GROUP...: installs the missing packages; prints nothing if none is missing. It is no error if the lists
-# of packages cannot be updated, as the old lists may be good enough.
+# install_packages GROUP...: installs the missing packages; prints nothing if none is missing. It is no error if the
+# lists of packages cannot be updated, as the old lists may be good enough.
 install_packages() {
     local missing said
     missing=$(packages_missing "$@") || return 1
