@@ -2,10 +2,10 @@
  * Theory of operation
  *
  * The BTL framework itself stays open; components are closed and opened one by one, as the
- * framework would. A component that is let go is unloaded too: openib keeps statics that a second
- * initialisation would trip over. Those that stay are hidden from the framework's list while the
- * new ones are opened, so that the selection initialises the new ones only. The list of network
- * interfaces is read afresh, as openib and tcp choose by it.
+ * framework would do it. A component that is let go is unloaded, too: openib keeps statics that a
+ * second initialisation would trip over. The components that stay are hidden from the framework's
+ * list while new ones are opened, so that the selection initialises the new ones only. The list of
+ * network interfaces is read afresh, as openib and tcp choose by it.
  *
  * A list that does not connect every process is followed by another one. What the first one opened
  * is let go before, in all ranks: some of them may have connected by it, and a shared-memory BTL
@@ -48,7 +48,7 @@ void btl_hooks_close(void)
     selection_close();
 }
 
-/* Those of the component that are in the list. */
+/* Finalizes the modules of the component that are in the list. */
 static void finalize_modules(const mca_base_component_t *component, opal_list_t *modules)
 {
     mca_btl_base_selected_module_t *module, *next;
@@ -141,8 +141,8 @@ void btl_settle(void)
  * The components are chosen by excluding all others: Open MPI then leaves out what it cannot load,
  * as it does when a job starts, in place of giving up with the others loaded but not opened.
  *
- * What cannot have its interfaces is opened all the same: it is let go with all else of a list that
- * failed.
+ * A component that cannot have its interfaces is opened all the same: it is let go with all else of
+ * a list that failed.
  */
 static bool load_components(char **entries, char *why, size_t size)
 {
@@ -230,7 +230,7 @@ static void append_missing(char ***missing, char **entries)
     opal_argv_free(in_use);
 }
 
-/* Who named interfaces wants to hear if nothing can be used there; a plain name means "if
+/* A user who names interfaces wants to hear that nothing can be used there. A plain name means "if
  * possible". */
 static bool found_the_interfaces(char **entries, char *why, size_t size)
 {

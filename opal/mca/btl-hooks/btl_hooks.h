@@ -31,8 +31,7 @@
 void btl_hooks_open(const char *bypass);
 void btl_hooks_close(void);
 
-/** Puts the progress functions of the BTLs behind the gate that was built. Call it before threads
- * do. */
+/** Puts the BTLs' progress functions behind the gate, before other threads can call them. */
 void btl_hooks_gate(void);
 
 /**
@@ -43,14 +42,14 @@ bool btl_check(const char *release, const char *open, char *why, size_t size);
 
 /**
  * Lets go of the components of the list: their connections, modules, and the DSO itself. Processes
- * that were reached through none of them keep their connections. What is not open is ignored. Until
- * btl_settle() the error of a BTL does not end the job.
+ * that were reached through none of them keep their connections. A component that is not open is
+ * ignored. Until btl_settle() the error of a BTL does not end the job.
  */
 bool btl_release(const char *list, char *why, size_t size);
 
 /**
  * Opens those components of the list that are not open, or not on the interfaces that the list
- * says, and find a device; those with interfaces must find one. Components of no relevance to the
+ * says, if they find a device; those with interfaces must find one. Components that are not in the
  * list stay open, but for those that an earlier call after the same btl_release() opened: when that
  * turned out not to connect, the next list begins where it did.
  *
@@ -71,8 +70,8 @@ bool btl_connect(struct ninja_addresses *addresses, char *why, size_t size);
 /**
  * Begins to verify that what btl_connect() chose works: a message that carries nothing goes to each
  * peer with a higher rank than this one's, by each BTL that was chosen to reach it. BTLs connect
- * with the first message only. What does not carry is left out where another BTL reaches the peer.
- * All ranks must have done btl_connect(), and make progress.
+ * with the first message only. A BTL that carries nothing to a peer is left out for it if another
+ * one does. All ranks must have done btl_connect(), and make progress.
  *
  * @param peers     by rank, whether the two ranks are to reach each other
  * @param n         entries
@@ -81,7 +80,8 @@ bool btl_connect(struct ninja_addresses *addresses, char *why, size_t size);
  */
 bool btl_verify(const bool *peers, size_t n, unsigned limit_ms);
 
-/** Sends what is to be sent, and says how far it is; with btl_progress(), until it is over. */
+/** Sends what is to be sent, and says how far it is. Call it and btl_progress() until it is over.
+ */
 enum btl_verdict {
     BTL_WAITING,
     BTL_REACHED,   /* a message went to each of the peers */
@@ -92,7 +92,7 @@ enum btl_verdict btl_verdict(void);
 /** By the last verdict, what was left out, went wrong, or is waited for; empty: nothing. */
 void btl_verify_describe(char *text, size_t size);
 
-/** Answers peers that verify. With btl_progress(), from btl_connect() until the job goes on. */
+/** Answers peers that verify. Call it with btl_progress() from btl_connect() to btl_settle(). */
 void btl_verify_attend(void);
 
 /** The job goes on: what was opened is not taken back any more. */

@@ -10,8 +10,8 @@
  * vacated, this process is too, and all are added again in the order of their ranks.
  *
  * bml/r2 keeps arrays of modules and progress functions, which its finalize function frees and its
- * init function builds again. Finalize also empties the endpoints of all processes; those of
- * processes that stay connected are hidden from it.
+ * init function builds again. Finalize also empties the endpoints of all processes, so the
+ * endpoints of processes that stay connected are hidden from it.
  */
 #include "internal.h"
 
@@ -22,10 +22,11 @@
 #include "ompi/mca/pml/pml.h"
 #include "opal/runtime/opal_progress.h"
 
-static ompi_proc_t **vacated; /* each with a reference */
+/* The processes that were disconnected; each with a reference. */
+static ompi_proc_t **vacated;
 static size_t n_vacated;
 
-/* Those that were connected again since; each with a reference. */
+/* The processes that were connected again since then; each with a reference. */
 static ompi_proc_t **refilled;
 static size_t n_refilled;
 
@@ -104,8 +105,8 @@ static bool is_reached_by(ompi_proc_t *proc, char **names)
 }
 
 /*
- * The BML lists a bypass BTL for one-sided use also for a process that is reached by a better one,
- * such as shared memory. That one stays.
+ * The BML lists a bypass BTL for one-sided use also for a process that is reached by a better BTL,
+ * such as shared memory. The better one stays.
  */
 static void drop_one_sided(ompi_proc_t *proc, char **names)
 {
@@ -163,8 +164,9 @@ static void vacate_this_process_too(void)
 }
 
 /*
- * Once connected to this job, and not any more, as there is no communicator with it; Open MPI keeps
- * its processes all the same. Should they be connected again, the BML makes new endpoints.
+ * Such a job was connected to this one, and is not any more, as there is no communicator with it;
+ * Open MPI keeps its processes all the same. Should they be connected again, the BML makes new
+ * endpoints.
  */
 static bool is_of_another_job(const ompi_proc_t *proc)
 {
@@ -292,7 +294,7 @@ bool endpoints_refill(char *why, size_t size)
     if (n_vacated == 0) {
         return true;
     }
-    /* a list that failed before may have connected this process only */
+    /* a list that failed before may have connected this process and no other */
     make_room_for(1);
     vacate_this_process_too();
     mca_bml_base_endpoint_t **old = calloc(n_vacated, sizeof(*old));

@@ -34,7 +34,7 @@
 #define SLEEP_MS     10
 #define EVENT_LOOP_S 10 /* until another thread must have left it */
 
-/* Of one thread. Records are used again, but never freed. */
+/* The record of a thread. Records are used again, but never freed. */
 struct caller {
     struct caller *next;
     unsigned depth;
@@ -51,7 +51,8 @@ static struct {
     pthread_key_t at_exit;
 } gate = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
-/* In the space that the loader has for such: a call to find it would be in each message's path. */
+/* It lies in the space that the loader keeps for such variables, as a call to find it would be in
+ * each message's path. */
 static __thread struct caller *me __attribute__((tls_model("initial-exec")));
 
 static int membarrier(int command)
@@ -177,7 +178,7 @@ bool gate_is_inside(void)
     return gate.built && this_caller()->depth > 0;
 }
 
-/* In opal_progress(): what is shut out need not spin. */
+/* A progress function of MPI: a thread that is shut out need not spin. */
 static int sleep_at_shut_gate(void)
 {
     if (__atomic_load_n(&gate.shut, __ATOMIC_RELAXED)) {
@@ -256,8 +257,9 @@ static void say_nothing(int severity, const char *text)
 }
 
 /*
- * Nothing but MPI's events: opal_progress() would also go on with collectives, which then meet
- * transports that are gone. While another thread is in the loop, libevent refuses with a warning.
+ * This runs nothing but MPI's events: opal_progress() would also go on with collectives, which then
+ * meet transports that are gone. While another thread is in the loop, libevent refuses with a
+ * warning.
  */
 void gate_run_events(void)
 {

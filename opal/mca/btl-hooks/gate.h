@@ -3,8 +3,8 @@
  *
  * Whatever reaches a transport is bracketed by gate_enter() and gate_leave(). One thread, the
  * keeper, shuts the gate and waits until all others are out; from then on it is alone with the
- * transports until it lifts the gate. Where no gate was built (one thread at a time is inside MPI, so
- * the caller is alone anyway), shutting is nothing and all are always out.
+ * transports until it lifts the gate. Where no gate was built, one thread at a time is inside MPI,
+ * so the caller is alone anyway: then shutting does nothing, and all others are always out.
  */
 #ifndef NINJA_GATE_H
 #define NINJA_GATE_H
@@ -13,7 +13,8 @@
 #include <stddef.h>
 
 /**
- * Builds the gate. It stays until the process ends, as the DSO that this is part of does (-z nodelete).
+ * Builds the gate. It stays until the process ends, as the DSO that this is part of does (-z
+ * nodelete).
  *
  * @return false with the reason: the kernel lacks membarrier(2), or out of memory
  */

@@ -7,10 +7,12 @@
  * gone when the component is opened again under its plain name. if_exclude, which may not be set
  * beside it, is cleared.
  *
- * What is no interface of this machine is an error here: tcp would take it for a wish to use all.
+ * A name that is no interface of this machine is an error here: tcp would take it for a wish to use
+ * all.
  *
  * All components choose among the interfaces in opal_if_list. It is read afresh before they are
- * opened; for the list of what was before the release, what has come since is taken out of it.
+ * opened. For the list of what was in use before the release, interfaces that have come since then
+ * are taken out of it.
  */
 #include "internal.h"
 
@@ -119,8 +121,8 @@ bool interfaces_has_rdma_device(const char *value)
 }
 
 /*
- * Adds what an interface is for the component's parameter, if it is there. Components of which it
- * is not known what their interfaces are decide for themselves.
+ * Adds what an interface is called in the component's parameter, if it is there. A component of
+ * which it is not known what its interfaces are decides for itself.
  */
 static bool add_interfaces(const char *component, const char *value, char ***values)
 {
@@ -307,7 +309,7 @@ static bool is_same_address(const opal_if_t *a, const opal_if_t *b)
                         sizeof(struct in6_addr)) == 0;
 }
 
-/* With an address: whether it had that one; without: whether it was there. */
+/* Whether the interface was there, with_address: and had the same address. */
 static bool was_there(const opal_if_t *interface, bool with_address)
 {
     opal_if_t *before;
@@ -321,7 +323,7 @@ static bool was_there(const opal_if_t *interface, bool with_address)
     return false;
 }
 
-/* An interface has none of its addresses any more: then it is known by its name. */
+/* One that has none of its former addresses any more is known by its name instead. */
 static bool has_a_known_address(const char *name)
 {
     opal_if_t *interface;

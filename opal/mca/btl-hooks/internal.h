@@ -51,9 +51,9 @@ const char *interfaces_entry(const char *component);
 void interfaces_forget(const char *component);
 /** Whether there is an RDMA device of that name, which may be followed by a port ("mlx5_0:1"). */
 bool interfaces_has_rdma_device(const char *value);
-/** Reads which there are. known_only: less those that are not remembered. */
+/** Reads which interfaces there are. known_only: leaves out those that are not remembered. */
 void interfaces_refresh(bool known_only);
-/** Remembers those that there are to choose from, less those that tcp turned out not to use. */
+/** Remembers the interfaces to choose from, but for those that tcp turned out not to use. */
 void interfaces_remember(void);
 void interfaces_open(void);
 void interfaces_close(void);
@@ -65,10 +65,10 @@ void endpoints_vacate(char **names);
 void endpoints_finalize_bml(void);
 /** Connects the vacated processes again. */
 bool endpoints_refill(char *why, size_t size);
-/** Disconnects those again that endpoints_refill() connected since the release. */
+/** Disconnects the processes again that endpoints_refill() connected since the release. */
 void endpoints_vacate_refilled(void);
 bool endpoints_any_refilled(void);
-/** Has verify_process() take those of them in the table whose rank is above this one's. */
+/** Calls verify_process() for those of them in the table whose rank is above this one's. */
 bool endpoints_verify(const bool *peers, size_t n);
 /** From here on they count as connected as all others. */
 void endpoints_keep_refilled(void);
@@ -100,9 +100,9 @@ void progress_forget(const mca_base_component_t *component);
 void modex_open(void);
 /** While it is on, what BTLs publish is kept for the other ranks. */
 void modex_keep(bool keeping);
-/** All that this process has to tell of its BTLs, malloc'ed; NULL with a reason. */
+/** All that this process has to tell others of its BTLs, malloc'ed; NULL with a reason. */
 void *modex_pack(uint32_t *size, char *why, size_t why_size);
-/** What all ranks have to tell is that from now on; taken over. */
+/** From now on this is what all ranks have to tell; taken over. */
 void modex_take(struct ninja_addresses *addresses);
 /** Forgets what a component published, as it is going to be closed. */
 void modex_forget(const mca_base_component_t *component);
@@ -111,7 +111,7 @@ void modex_forget(const mca_base_component_t *component);
 /** The interface of a module of btl/tcp; false: it is of another component, or that is gone. */
 bool tcp_interface(const mca_btl_base_module_t *btl, char name[IF_NAMESIZE]);
 /**
- * Takes out of the addresses that a process of another node published those which this node has,
+ * Takes out of the addresses that a process of another node published those that this node has,
  * too.
  *
  * @return how many bytes are left
@@ -119,9 +119,9 @@ bool tcp_interface(const mca_btl_base_module_t *btl, char name[IF_NAMESIZE]);
 uint32_t tcp_drop_own_addresses(uint8_t *data, uint32_t size);
 /** Whether a module is of tcp, and its interface was found to have such an address. */
 bool tcp_is_shared(const mca_btl_base_module_t *btl);
-/** Before peers are connected: reads which addresses this node has, for all of them. */
+/** To be called before peers are connected: reads which addresses this node has. */
 void tcp_read_own_addresses(void);
-/** Before connections are closed: sees that no port on which tcp will listen is held up by that. */
+/** To be called before connections are closed, so that this holds up no port of tcp's listeners. */
 void tcp_hang_up(void);
 
 /* --- notes.c --- */
@@ -147,11 +147,11 @@ enum note_kind notes_answer(uint32_t rank);
 /* --- verify.c --- */
 /** Follows the errors of BTLs, until the process ends. */
 void verify_open(void);
-/** While it does, an error of a BTL does not end it. */
+/** While the job waits, an error of a BTL does not end it. */
 void verify_job_waits(bool waits);
 /** Adds a process that is to be reached by each BTL of the array. False: out of memory. */
 bool verify_process(uint32_t rank, mca_bml_base_btl_array_t *btls);
-/** What was begun is over, as the BTLs are going to be closed. */
+/** Ends what was begun, as the BTLs are going to be closed. */
 void verify_forget(void);
 
 #endif

@@ -2,8 +2,9 @@
  * Theory of operation
  *
  * BTLs publish their addresses as PMIx values (the "modex") and read those of their peers. PMIx
- * gives out the first value of a key for ever, and keeps all. So in a switch the addresses travel
- * through the agents and the coordinator instead, and the functions that put and get are wrapped:
+ * gives out the first value of a key for ever, and keeps all values. So in a switch the addresses
+ * travel through the agents and the coordinator instead, and the functions that put and get are
+ * wrapped:
  * what a BTL puts while the transports are opened is kept here; modex_pack() gives all of it as one
  * piece, which is carried to the other ranks; modex_take() takes the pieces of all ranks. From then
  * on a get of a BTL's key is answered from the piece of that peer, also when it is contacted for
@@ -81,9 +82,9 @@ struct vader_address {
 };
 
 /*
- * Vader publishes a structure from its stack: what is between its members, and the rest of a buffer
- * of 4 KiB with a path in it, is whatever was there. That is ten times the size of all else, as it
- * does not compress, and nobody's business.
+ * Vader publishes a structure from its stack: between its members, and after the path in a buffer
+ * of 4 KiB, is whatever was there. As that does not compress, it is ten times the size of all else;
+ * and it is nobody's business. tcp and openib clear what they publish.
  */
 static void clear_unused(const char *key, uint8_t *data, uint32_t size)
 {
@@ -331,7 +332,7 @@ void modex_take(struct ninja_addresses *addresses)
     put_for_other_jobs();
 }
 
-/* There is no end to it, see above; the DSO stays in memory for that. */
+/* It has no end, see above; the DSO stays in memory for that. */
 void modex_open(void)
 {
     offer_what_is_open();

@@ -1,7 +1,7 @@
 /*
  * Theory of operation
  *
- * What ranks tell each other by new transports while the job waits (verify.c says what for):
+ * Ranks tell each other this by new transports while the job waits (verify.c says what for):
  *
  *     lower rank                         higher rank
  *     PROBE (way), by each BTL      ->   notes by which of its BTLs it came
@@ -19,7 +19,7 @@
 
 #include "ompi/mca/rte/rte.h"
 
-/* Of the range that the frameworks leave to others. */
+/* It is of the range that the frameworks leave to others. */
 #define TAG (MCA_BTL_TAG_USR + 1)
 
 struct note {
@@ -126,7 +126,7 @@ enum note_kind notes_answer(uint32_t rank)
     return from != NULL ? from->answer : NOTE_NONE;
 }
 
-/* What is asked for again is done again, and that changes nothing. */
+/* A request that comes twice is done twice, which changes nothing. */
 static void answer(uint32_t rank, struct heard *from)
 {
     mca_btl_base_module_t *kept[NOTES_MAX_WAYS];

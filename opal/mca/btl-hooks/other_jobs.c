@@ -3,12 +3,12 @@
  *
  * MPI_Comm_spawn, MPI_Comm_accept and MPI_Comm_connect tie this job to another one. Open MPI does
  * it by PMIx: the first ranks of both find each other by PMIx_Publish and PMIx_Lookup, then all
- * come to PMIx_Connect, from when on they know each other's addresses. Those must not change until
- * there is an intercommunicator, of which the drain knows; the PML is told of each one.
+ * come to PMIx_Connect, and from then on they know each other's addresses. These must not change
+ * until there is an intercommunicator, of which the drain knows; the PML is told of each one.
  *
- * These calls wait in PMIx, for the other job perhaps for long, and make no progress meanwhile:
- * this rank would not come to a safe point, while those who wait for it are held in theirs. So
- * another thread waits.
+ * These calls wait in PMIx, perhaps for long, and make no progress meanwhile: this rank would not
+ * come to a safe point, while the ranks that wait for it are held in theirs. So another thread
+ * waits.
  */
 #include "other_jobs.h"
 
@@ -47,7 +47,7 @@ static void *run(void *arg)
     return NULL;
 }
 
-/* Has no limit of its own, as the MPI calls have none. */
+/* It has no limit of its own, as the MPI calls have none. */
 static int run_while_progressing(struct call *call)
 {
     pthread_t thread;

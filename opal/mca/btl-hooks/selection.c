@@ -12,7 +12,7 @@ static const char *bypass_list;
 static char *best_list;  /* what --mca btl said at the start: NULL, "a,b" or "^a,b" */
 static char **installed; /* the names of all components */
 static char **previous;  /* what was in use before the last release */
-static char **devices;   /* and which RDMA devices */
+static char **devices;   /* and the RDMA devices that were open then */
 
 static void find_installed(void)
 {
@@ -96,7 +96,7 @@ void selection_remember(void)
     devices = evidence_devices();
 }
 
-/* Appends those of from whose component is not in the list. */
+/* Appends the entries of from whose component is not in the list. */
 static void append_others(char ***to, char **from, char **list)
 {
     for (; from != NULL && *from != NULL; from++) {
@@ -132,7 +132,7 @@ static char **standby(void)
     return names;
 }
 
-/* All but some. */
+/* All components but some. */
 static char **all_but(char **kept)
 {
     char **names = NULL;
@@ -181,8 +181,8 @@ static char **devices_still_there(void)
     return there;
 }
 
-/* openib by its plain name takes all devices. Where those of before are gone, it is to look for
- * others. */
+/* openib by its plain name takes all devices, so it gets those that it had before. If none of them
+ * is left, it is to look for others. */
 static char **what_was_before(void)
 {
     char **entries = opal_argv_copy(previous), **there = devices_still_there();
@@ -318,7 +318,7 @@ static bool has_others(char **entries, char **names)
     return any;
 }
 
-/* The processes that there are, against what is left after the release, and what is opened then. */
+/* Whether what is left after the release, with what is opened then, reaches every process. */
 static bool reaches_all(const char *release, const char *open, char *why, size_t size)
 {
     const uint32_t here = (uint32_t)ompi_process_info.num_local_peers + 1;

@@ -1,21 +1,21 @@
 /*
  * Theory of operation
  *
- * What this folder has to know of btl/tcp in particular, as TCP leaves traces where other
+ * This is what the folder has to know of btl/tcp in particular, as TCP leaves traces where other
  * transports leave none:
  *
- * An address may be that of several nodes (each container engine gives its bridge the same one),
- * and a connection to it then ends on the own node, at whichever rank happens to listen there. So
- * an address that this node has is taken out of what processes of other nodes publish, and the
- * interface that has it is not used. Where all their addresses are this node's, too, the nodes are
- * one machine by several names, and all is well.
+ * Several nodes may have the same address (each container engine gives it to its bridge), and a
+ * connection to it then ends on the own node, at whichever rank happens to listen there. So an
+ * address that this node has is taken out of what processes of other nodes publish, and the
+ * interface that has it is not used. If this node has all of a process's addresses, the two nodes
+ * are one machine by several names, and all is well.
  *
- * Whoever closes a connection first keeps its port in TIME_WAIT for a minute, in which btl/tcp
- * cannot listen on that port. So the side that has connected hangs up first, from a port of the
- * kernel's choice, and the one that has accepted waits for it.
+ * The side that closes a connection first keeps its port in TIME_WAIT for a minute, in which
+ * btl/tcp cannot listen on that port. So the side that has connected hangs up first, from a port of
+ * the kernel's choice, and the side that has accepted waits for it.
  *
  * btl/tcp takes an accepted connection from a timer, which it does not delete with the endpoint. So
- * those timers are let run before endpoints go.
+ * the timers are let run before endpoints go.
  */
 #include "internal.h"
 
@@ -33,7 +33,7 @@
 #include "opal/util/argv.h"
 #include "tcp_private.h"
 
-/* For all peers to hang up; all ranks are told to let go at the same time. */
+/* The time for all peers to hang up; all ranks are told to let go at the same time. */
 #define HANG_UP_MS 2000
 
 /* Each pass runs the timers that are due; a new one may come with each connection. */

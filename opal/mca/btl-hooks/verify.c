@@ -1,18 +1,18 @@
 /*
  * Theory of operation
  *
- * A BTL connects with the first message to a process, and only then turns out whether it can: tcp
- * waits in silence for a peer that does not answer, openib ends the job. So a job is not let onto
- * transports before a message, which carries nothing, has gone by each of them to each process that
- * they were chosen to reach. Of each pair of processes the one with the lower rank sends. That a
- * BTL is done with the message means that there is a connection; openib's peer has then
+ * A BTL connects with the first message to a process, and only then does it turn out whether it
+ * can: tcp waits in silence for a peer that does not answer, openib ends the job. So a job is not
+ * let onto transports before a message, which carries nothing, has gone by each of them to each
+ * process that they were chosen to reach. Of each pair of processes the one with the lower rank
+ * sends. When a BTL is done with the message, there is a connection; openib's peer has then
  * acknowledged it, too.
  *
  * Several BTLs may have been chosen to reach a process, such as tcp on each of its interfaces. An
- * interface that is up may lead to nobody: a bridge for containers, a port of another network.
- * Where another BTL reaches the process, what does not carry is left out, by both ends (notes.c).
- * It is waited for a little longer than for what does. Only interfaces that the list names must
- * all carry.
+ * interface that is up may lead to nobody: a bridge for containers, a port of another network. A
+ * BTL that carries nothing to a process is left out by both ends (notes.c) if another one reaches
+ * the process; a rank waits a little longer for it. Only if the list names the interfaces must all
+ * of them carry.
  *
  * While the job waits, nothing is lost with a connection. So what a BTL reports as an error, which
  * ends the job at other times, is kept back meanwhile.
@@ -34,7 +34,7 @@
 
 enum probe_state { UNSENT, SENT, ARRIVED, MISSING };
 
-/* Those to one process follow each other. */
+/* The probes to one process follow each other in the array. */
 struct probe {
     uint32_t rank, way;
     mca_bml_base_btl_t by;
@@ -74,7 +74,7 @@ static void set_probe(struct probe *probe, enum probe_state state)
 
 /* --- errors of the BTLs ------------------------------------------------------------------- */
 
-/* Those of connections that other ranks make are theirs to find. */
+/* Errors of connections that other ranks make are theirs to find. */
 static void keep_back(mca_btl_base_module_t *btl, opal_proc_t *proc, const char *text)
 {
     for (size_t i = 0; i < verify.n_probes; i++) {
@@ -233,7 +233,7 @@ static bool is_named(const struct probe *probe)
     return selection_interfaces(interfaces_entry(btl_name(probe->by.btl))) != NULL;
 }
 
-/* Whether one of those that must all arrive has not; missing: and will not. */
+/* Whether a probe that must arrive has not arrived; missing: and will not. */
 static bool lacks_a_named_one(bool missing)
 {
     for (size_t i = 0; i < verify.n_probes; i++) {
@@ -256,7 +256,7 @@ static size_t not_reached(bool lost)
     return n;
 }
 
-/* All processes are reached: whether what is still waited for has had its time. */
+/* When all processes are reached: whether the other probes have had their time. */
 static bool waited_enough(void)
 {
     int64_t now = now_ms();
@@ -314,7 +314,7 @@ static void narrow(struct probe *first, size_t n)
     first->narrowed = endpoints_narrow(first->rank, kept, n_kept);
 }
 
-/* Both ends leave out what is missing to one process. */
+/* Has both ends leave out the BTLs whose probes to one process are missing. */
 static enum btl_verdict narrow_process(struct probe *first, size_t n)
 {
     if (!first->told) {

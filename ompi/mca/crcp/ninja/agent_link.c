@@ -1,7 +1,7 @@
 /*
- * The connection to the agent. It is used by the one thread that is at the safe point. While none
- * is, the lookout waits for something to read, or, if there is no agent, until it is time to try
- * again.
+ * The connection to the agent. Only the thread that is at the safe point uses it. While no thread
+ * is there, the lookout waits for something to read, or, if there is no agent, until it is time to
+ * try again.
  */
 #include "ompi_config.h"
 

@@ -6,13 +6,13 @@
  * struct transport_layer whatever else does.
  *
  * The end of a communicator touches no transport, and may come from where it must not wait, such as
- * the event loop; who counts messages has a lock of its own for it (ob1_view.c).
+ * the event loop; what counts messages has a lock of its own for it (ob1_view.c).
  *
- * A call of the PML must end for the gate to be shut. So the blocking ones are done as a
- * nonblocking call, behind the gate, and a wait in front of it.
+ * A call of the PML must end for the gate to be shut. So a blocking call is done as a nonblocking
+ * one, behind the gate, and a wait in front of it.
  *
- * None of this is in the way of a process that does not use MPI_THREAD_MULTIPLE, but for a job of
- * one rank, which the lookout's thread serves (crcp_ninja_module.c).
+ * None of this is in the way of a process that does not use MPI_THREAD_MULTIPLE. The exception is a
+ * job of one rank, which the lookout's thread serves (crcp_ninja_module.c).
  */
 #include "ompi_config.h"
 
@@ -58,7 +58,7 @@ static int del_procs(ompi_proc_t **procs, size_t n)
 
 static int start(size_t count, ompi_request_t **requests);
 
-/* MPI_Start does not call the PML, but what a request names. */
+/* MPI_Start does not call the PML, but the function that a request names. */
 static int start_behind_gate(int rc, size_t count, ompi_request_t **requests)
 {
     for (size_t i = 0; rc == OMPI_SUCCESS && i < count; i++) {

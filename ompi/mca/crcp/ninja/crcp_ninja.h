@@ -41,7 +41,7 @@ extern struct ninja_params ninja_params;
 
 /** Verbosity: 1 what a user should know, 10 each state change, 20 each message. */
 void ninja_verbose(int level, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-/** For what the user must see whatever the verbosity; one rank in each node says it. */
+/** Says what the user must see whatever the verbosity; one rank of each node says it. */
 void ninja_warn(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
 /* --- crcp_ninja_module.c --- */
@@ -49,7 +49,7 @@ int ninja_module_init(void);
 int ninja_module_finalize(void);
 /** Serves the agent from this thread. False if another thread does, or if this one is in a call. */
 bool ninja_module_serve(void);
-/** Has the safe point serve the agent when it is next come to. From any thread. */
+/** Has the next thread that comes to the safe point serve the agent. Any thread may call it. */
 void ninja_module_call(void);
 bool ninja_module_is_called(void);
 /** Serves if it was called to. Always returns 0, as a progress function of MPI. */
@@ -57,7 +57,7 @@ int ninja_module_safe_point(void);
 
 /* --- calls.c --- */
 
-/** For several threads inside MPI: builds the gate, for good. Called before there are others. */
+/** Builds the gate, for good, where several threads may be inside MPI; before there are others. */
 bool calls_gate(const struct transport_layer *layer, char *why, size_t size);
 
 /* --- lookout.c --- */
@@ -67,7 +67,7 @@ bool lookout_open(bool serves, char *why, size_t size);
 /**
  * Has the safe point called once, when there is something to read or after so long.
  *
- * @param fd            or -1; stays the caller's, who gives another order before closing it
+ * @param fd            or -1; it stays the caller's, who gives another order before closing it
  * @param milliseconds  or -1
  */
 void lookout_watch(int fd, int milliseconds);
@@ -81,7 +81,7 @@ void agent_link_close(void);
 /** Has the safe point called when there is something to read, or it is time to connect again. */
 void agent_link_watch(void);
 bool agent_link_is_up(void);
-/** Reads one message if there is one. Loss of the connection is seen to here. */
+/** Reads one message if there is one. If the connection is lost, this also sees to that. */
 bool agent_link_receive(struct ninja_rank_msg *msg);
 /** The descriptor that came with the last message, or -1. It is closed before the next is read. */
 int agent_link_descriptor(void);

@@ -4,10 +4,10 @@
  * within another callback's work. With MPI_THREAD_MULTIPLE one of the threads that wait comes to
  * it, or the lookout, and shuts the others out (calls.c).
  *
- * A job of one rank need not ever come to it: its messages go to itself, and all its calls complete
- * at once, without progress; or it computes, and makes none. As it waits for nobody, and nobody for
- * it, the lookout serves it, as it would with MPI_THREAD_MULTIPLE. For that Open MPI is told that
- * there are several threads, from the end of MPI_Init on.
+ * A job of one rank need never come to it: its messages go to itself, and all its calls complete at
+ * once, without progress; or it computes, and calls nothing. As it waits for nobody, and nobody
+ * waits for it, the lookout serves it, as it would with MPI_THREAD_MULTIPLE. For that Open MPI is
+ * told, at the end of MPI_Init, that there are several threads.
  */
 #include "ompi_config.h"
 
@@ -100,7 +100,7 @@ static bool start(char *why, size_t size)
     return true;
 }
 
-/* For tests: until the first stop has come and has been acted on. */
+/* For tests: waits until the first stop has come and has been acted on. */
 static void hold(void)
 {
     const int64_t end = now_ms() + (int64_t)ninja_params.hold * 1000;

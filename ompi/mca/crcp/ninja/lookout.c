@@ -1,15 +1,16 @@
 /*
  * Theory of operation
  *
- * A thread that sleeps until the agent says something, or until it is time to look for the agent
- * again, and then has the safe point called. As an event of MPI's own loop, which a rank that waits
- * for tcp polls all the time, the agent's descriptor would make each poll(2) dearer: 2 % of the
- * latency of tcp. A thread that sleeps costs nothing.
+ * The lookout is a thread that sleeps until the agent says something, or until it is time to look
+ * for the agent again, and then has the safe point called. As an event of MPI's own loop, which a
+ * rank that waits for tcp polls all the time, the agent's descriptor would make each poll(2)
+ * dearer: 2 % of the latency of tcp. A thread that sleeps costs nothing.
  *
  * It looks out once for each lookout_watch(), and does not touch the connection. A rank that
- * computes for long does not come to the safe point, so if the user wants, and the MPI library runs
- * with MPI_THREAD_MULTIPLE, the thread also takes part in a switch itself; the application goes on
- * computing, and finds the gate shut if it calls MPI meanwhile. So it does in each job of one rank.
+ * computes for long does not come to the safe point. So if the user wants it, and the MPI library
+ * runs with MPI_THREAD_MULTIPLE, the thread also takes part in a switch itself; the application
+ * goes on computing, and finds the gate shut if it calls MPI meanwhile. In a job of one rank the
+ * thread always does so.
  */
 #include "ompi_config.h"
 
@@ -46,7 +47,7 @@ static bool is_to_stop(void)
     return stop;
 }
 
-/* Waits for the end of what it watches for: true; or for another order. */
+/* Returns true when what it watches for has come, false when there is another order. */
 static bool look_out(void)
 {
     struct pollfd fds[] = {{lookout.wake, POLLIN, 0}, {-1, POLLIN, 0}};

@@ -8,11 +8,11 @@
  *            complete;
  *   settle   the only sends that are not complete are those that a peer holds unmatched.
  *
- * Receives that are posted and unmatched stay so; headers that are unmatched stay in ob1's queues.
- * Progress may start new sends (a nonblocking collective that goes on to its next round). They are
- * counted like all others, and the coordinator asks for another round when counts have changed.
- * As counts are modulo 2^16, and as a collective starts its next round only when it is polled,
- * agreement has to last for a while of further progress before it is believed.
+ * Receives that are posted and unmatched stay so, and unmatched headers stay in ob1's queues.
+ * Progress may start new sends, as a nonblocking collective does that goes on to its next round.
+ * They are counted like all others, and the coordinator asks for another round when counts have
+ * changed. As counts are modulo 2^16, and as a collective starts its next round only when it is
+ * polled, agreement has to last for a while of further progress before it is believed.
  */
 #include "ompi_config.h"
 
@@ -91,8 +91,8 @@ void ob1_drain_settle(const struct ninja_rank_pair *held, uint32_t n)
 }
 
 /*
- * Headers for communicators that do not exist here yet are counted for no rank; they must
- * account for exactly what is missing. More than expected may have come: the sender will report it.
+ * Headers for communicators that do not exist here yet are counted for no rank, so these must
+ * account for all that is missing. More than expected may have come: the sender will report it.
  */
 static bool all_headers_arrived(void)
 {

@@ -1,7 +1,7 @@
 /*
- * When nothing of this rank's messages is on the way any more, as far as pml/ob1 knows of them.
+ * Brings this rank to where none of its messages is on the way any more.
  *
- * To be called at the safe point only. Tables are those of struct transport_layer.
+ * To be called at the safe point only. The tables are those of struct transport_layer.
  */
 #ifndef NINJA_OB1_DRAIN_H
 #define NINJA_OB1_DRAIN_H

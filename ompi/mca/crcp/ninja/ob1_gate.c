@@ -1,11 +1,11 @@
 /*
  * Theory of operation
  *
- * What leads to a transport without passing the functions of the PML (calls.c): the delivery of
- * messages to ob1, and the BTLs' progress functions (which btl_hooks_gate() sees to).
+ * Two things lead to a transport without passing the functions of the PML (calls.c): the delivery
+ * of messages to ob1, and the BTLs' progress functions (which btl_hooks_gate() sees to).
  *
- * Delivered from a progress function, a thread is inside already. From the event loop it is not;
- * and it must not wait, as it would keep all others from the event loop.
+ * A thread that delivers from within a progress function is inside already. One that delivers from
+ * the event loop is not; and it must not wait, as it would keep all others from the event loop.
  */
 #include "ompi_config.h"
 

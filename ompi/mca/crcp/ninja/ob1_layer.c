@@ -1,6 +1,6 @@
 /*
- * The row of pml/ob1, whose transports are BTLs: what is inside ob1 the files ob1_*.c see to, and
- * the BTLs are those of opal/mca/btl-hooks.
+ * The row of pml/ob1, whose transports are BTLs. The files ob1_*.c see to what is inside ob1, and
+ * opal/mca/btl-hooks sees to the BTLs.
  */
 #include "ompi_config.h"
 
@@ -19,7 +19,7 @@
 
 #define MAX_IN_USE 32
 
-static bool verifying; /* begun last: it, in place of drain or settle */
+static bool verifying; /* what was begun last is verify, not drain or settle */
 
 static bool start(char *why, size_t size)
 {

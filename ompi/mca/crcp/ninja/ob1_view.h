@@ -2,7 +2,7 @@
  * What the drain reads and changes inside pml/ob1: message counts, requests, unmatched headers.
  *
  * Tables are indexed by rank in the job and have ob1_view_ranks() entries. Nothing here makes
- * progress or sends anything. To be called at the safe point only.
+ * progress or sends anything. All of it is to be called at the safe point only.
  */
 #ifndef NINJA_OB1_VIEW_H
 #define NINJA_OB1_VIEW_H
@@ -52,11 +52,11 @@ void ob1_active_sends(uint32_t *active);
  */
 bool ob1_held_rendezvous(uint32_t *held);
 
-/** True if a rendezvous header's own transmission is still in progress at this sender. */
+/** Whether this rank is still sending the header of one of its rendezvous. */
 bool ob1_sending_headers(void);
 
 /**
- * Frees unmatched rendezvous, at both ends, of all that belongs to the transport: memory
+ * Takes from unmatched rendezvous, at both ends, all that belongs to the transport: memory
  * registrations, and the RGET protocol, which becomes a plain RNDV that copies.
  */
 void ob1_park(void);

@@ -35,7 +35,7 @@
 
 #define DEFAULT_LEASE_MS 10000
 
-/* Leases of silence after which a rank runs on by itself. */
+/* How many leases the agent must be silent before a rank runs on by itself. */
 static const unsigned patience[NINJA_RANK_STATES] = {
     [NINJA_RANK_QUIESCING] = 5, /* nobody can have been told to release */
     [NINJA_RANK_QUIET] = 60,
@@ -85,7 +85,7 @@ static const struct step steps[] = {
 };
 _Static_assert(sizeof(steps) / sizeof(steps[0]) == NINJA_RANK_TYPES, "a row for each step");
 
-/* From what to what a rank may go. */
+/* The states to which a rank may go from each. */
 static const unsigned legal[] = {
     [NINJA_RANK_RUNNING] = IN(QUIESCING),
     [NINJA_RANK_QUIESCING] = IN(QUIET) | IN(RUNNING),
@@ -256,7 +256,7 @@ static void settle(const struct ninja_rank_msg *msg)
     rank.underway = NINJA_RANK_SETTLE;
 }
 
-/* Of drain, settle or verify. */
+/* What was underway, drain, settle or verify, is over. */
 static void end_of_progress(bool ok)
 {
     char what[400];

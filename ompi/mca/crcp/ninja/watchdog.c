@@ -1,11 +1,11 @@
 /*
  * Theory of operation
  *
- * Within a step a rank calls what it did not write: a BTL that waits for a device, a loop of events
- * that never ends. Whoever serves the agent feeds the watchdog whenever it comes round. If it does
- * not for too long, a thread that otherwise sleeps tells the agent in its place that the step has
- * failed, and what the rank is seen to do; should the rank come round later, it says nothing more
- * of that step. The thread touches nothing else.
+ * Within a step a rank calls code of others, which may hang: a transport that waits for a device, a
+ * loop of events that never ends. The thread that serves the agent feeds the watchdog whenever it
+ * comes round. If it does not come round for too long, a thread that otherwise sleeps tells the
+ * agent in its place that the step has failed, and what the rank is seen to do. Should the rank
+ * come round later, it says nothing more of that step. The watchdog's thread touches nothing else.
  */
 #include "ompi_config.h"
 
@@ -21,7 +21,7 @@
 
 #include "common/clock.h"
 
-/* For how long the rank is watched to see what it does. */
+/* How long the rank is watched to see what it does. */
 #define LOOK_MS 1000
 
 static struct {

@@ -2,7 +2,7 @@
  * Theory of operation
  *
  * A window can move when its component sends messages through the PML (osc/pt2pt) or needs shared
- * memory only (osc/sm). Any other holds on to a transport.
+ * memory only (osc/sm). The windows of any other component hold on to a transport.
  *
  * osc/pt2pt answers a compare_and_swap from within MPI's progress, by a blocking send, and with a
  * lock held. If that send does not complete at once, the progress that it makes meanwhile may find
