@@ -411,6 +411,11 @@ bool agent_is_ready(const struct agent *agent)
     return agent->state == READY;
 }
 
+bool agent_is_down(const struct agent *agent)
+{
+    return agent->state == DOWN;
+}
+
 const char *agent_version(const struct agent *agent)
 {
     return agent->version;

@@ -62,6 +62,8 @@ void agent_unlisten(struct agent *agent, agent_event callback, void *arg);
 
 const char *agent_vm(const struct agent *agent);
 bool agent_is_ready(const struct agent *agent);
+/** Whether no further try is made to reach it: it never was connected, or its time-out is over. */
+bool agent_is_down(const struct agent *agent);
 /** All that was said since agent_new(). */
 const struct json_traffic *agent_traffic(const struct agent *agent);
 /** The version that it said in its hello; empty before. */

@@ -101,11 +101,22 @@ static void on_lists_again(evutil_socket_t fd, short what, void *arg)
     open_list(sw, sw->wanted);
 }
 
+/* Whether every agent that has ranks answers, or may come back. */
+static bool can_tell_all(const struct transport_switch *sw)
+{
+    for (int i = 0; i < sw->n_parts; i++) {
+        if (sw->parts[i].state != PART_GONE && agent_is_down(sw->agents[sw->parts[i].vm])) {
+            return false;
+        }
+    }
+    return true;
+}
+
 /* Tries all lists again after a pause, unless it is too late for that: what is in the way may pass,
- * as a port that is held up does. */
+ * as a port that is held up does. An agent that is gone is another matter: no list helps there. */
 static bool try_lists_again(struct transport_switch *sw)
 {
-    if (sw->aborted || now_ms() + RETRY_PAUSE_MS >= sw->retry_end) {
+    if (sw->aborted || now_ms() + RETRY_PAUSE_MS >= sw->retry_end || !can_tell_all(sw)) {
         return false;
     }
     ninja_log_warning("%s; no list of transports works, trying again", sw->err.message);

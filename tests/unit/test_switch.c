@@ -392,6 +392,21 @@ static void all_lists_are_tried_again(void **state)
     assert_all_run(world);
 }
 
+/* No list helps where nobody can be told of it. */
+static void without_an_agent_no_list_is_tried_again(void **state)
+{
+    struct world *world = *state;
+    world->cluster.timeouts[TIMEOUT_RETRY] = 20000;
+    run(world, true);
+    fake_peer_free(world->fakes[0].peer);
+    world->fakes[0].peer = NULL;
+    switch_continue(world->sw, "@best");
+    event_base_dispatch(world->base);
+    assert_string_equal(ninja_error_class_name(world->err.class), "Resume");
+    assert_non_null(strstr(world->err.message, "the agent's channel cannot be reached"));
+    assert_int_equal(fake_log_count("vm2 open @best"), 1);
+}
+
 static void without_any_transport_ranks_do_not_run(void **state)
 {
     struct world *world = *state;
@@ -799,6 +814,7 @@ int main(void)
         TEST(transports_that_reach_nobody_are_left_again),
         TEST(no_job_runs_on_transports_that_reach_nobody),
         TEST(all_lists_are_tried_again),
+        TEST(without_an_agent_no_list_is_tried_again),
         TEST(without_any_transport_ranks_do_not_run),
         TEST(ranks_at_rest_are_resumed_first),
         TEST(a_job_that_was_not_in_it_is_switched_too),
