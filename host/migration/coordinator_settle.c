@@ -140,9 +140,9 @@ static void on_link(void *arg, enum link_kind kind, const char *name,
 
 void wait_for_link(struct migration_vm *vm)
 {
-    /* A device that never left is not new: then whatever works will do. */
-    bool stayed = !vmm_is_there(vm->vmm) && vm->stages[STAGE_PLUG] < 0;
-    vm->link_wait = link_wait_start(vm->m->base, vm->agent, stayed ? NULL : vm->standby,
+    /* A device that was there before the baseline is not new: then whatever works will do. */
+    bool is_new = vm->stages[STAGE_PLUG] >= 0;
+    vm->link_wait = link_wait_start(vm->m->base, vm->agent, is_new ? vm->standby : NULL,
                                     timeout_of(vm->m, TIMEOUT_LINK), on_link, vm);
 }
 

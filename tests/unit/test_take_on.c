@@ -5,10 +5,10 @@
 #include <stdlib.h>
 
 /* Begins a migration whose coordinator ends after so many changes; false: it came to its end. */
-static bool begin_and_crash(struct world *world, enum migration_mode mode, int changes)
+static bool begin_and_crash(struct world *world, int to, enum migration_mode mode, int changes)
 {
     world->crash_after = changes;
-    migrate(world, ETH, mode);
+    migrate(world, to, mode);
     migration_free(world->migration);
     journal_free(world->journal);
     json_decref(world->report);
@@ -54,7 +54,7 @@ static void crash_everywhere(void **state, enum migration_mode mode, bool back)
     for (int changes = 1;; changes++) {
         struct world *world = make_world(IB);
         *state = world;
-        if (!begin_and_crash(world, mode, changes)) {
+        if (!begin_and_crash(world, ETH, mode, changes)) {
             break;
         }
         enum outcome outcome = take_on(world, back);
@@ -93,6 +93,33 @@ static void a_paused_migration_is_aborted_from_anywhere(void **state)
     crash_everywhere(state, MODE_PAUSED, true);
 }
 
+/* A device that the coordinator before plugged is in use from then on: its link is not new any more
+ * to the one who takes on. */
+static void a_device_that_was_plugged_is_found_from_anywhere(void **state)
+{
+    int forward = 0;
+    teardown(state);
+    for (int changes = 1;; changes++) {
+        struct world *world = make_world(ETH);
+        *state = world;
+        if (!begin_and_crash(world, IB, MODE_PAUSED, changes)) {
+            break;
+        }
+        enum outcome outcome = take_on(world, false);
+        print_message("%d changes: %s\n", changes, outcome_name(outcome));
+        if (outcome == OUTCOME_DONE) {
+            assert_at(world, IB, true);
+            assert_job_runs_on(world, "openib");
+            forward++;
+        } else {
+            assert_int_equal(outcome, OUTCOME_ROLLED_BACK);
+            assert_at(world, ETH, false);
+        }
+        teardown(state);
+    }
+    assert_true(forward >= 5);
+}
+
 /* A switch that was ended in its middle has left the ranks without transports. */
 static void ranks_that_have_released_are_taken_along(void **state)
 {
@@ -124,7 +151,7 @@ static void a_copy_that_had_not_begun_is_begun_late(void **state)
         *state = world;
         world->vms[0].qemus[IB].copy_ms = world->vms[1].qemus[IB].copy_ms = 1500;
         world->crash_in = "COPYING";
-        assert_true(begin_and_crash(world, MODE_LIVE, 0));
+        assert_true(begin_and_crash(world, ETH, MODE_LIVE, 0));
         assert_string_equal(world->vms[0].qemus[IB].migration, "active");
         struct fake_qemu *late = &world->vms[1].qemus[IB];
         late->migration[0] = '\0';
@@ -151,7 +178,7 @@ static void a_vm_that_arrives_during_an_abort_takes_the_other_along(void **state
     world->vms[1].qemus[IB].copy_ms = 5000;
     world->vms[1].qemus[ETH].begins_again = true;
     world->crash_in = "COPYING";
-    assert_true(begin_and_crash(world, MODE_LIVE, 0));
+    assert_true(begin_and_crash(world, ETH, MODE_LIVE, 0));
     world->vms[1].qemus[IB].copy_ms = 0;
     assert_int_equal(take_on(world, true), OUTCOME_DONE);
     assert_at(world, ETH, false);
@@ -166,7 +193,7 @@ static void ranks_that_cannot_be_taken_over_are_for_the_operator(void **state)
     teardown(state);
     for (int changes = 1;; changes++) {
         *state = world = make_world(IB);
-        assert_true(begin_and_crash(world, MODE_PAUSED, changes));
+        assert_true(begin_and_crash(world, ETH, MODE_PAUSED, changes));
         if (strcmp(world->job.state[3], "RELEASED") == 0) {
             break;
         }
@@ -185,6 +212,7 @@ int main(void)
         AT_IB(a_live_migration_is_aborted_from_anywhere),
         AT_IB(a_paused_migration_is_resumed_from_anywhere),
         AT_IB(a_paused_migration_is_aborted_from_anywhere),
+        AT_IB(a_device_that_was_plugged_is_found_from_anywhere),
         AT_IB(ranks_that_have_released_are_taken_along),
         AT_IB(a_copy_that_had_not_begun_is_begun_late),
         AT_IB(a_vm_that_arrives_during_an_abort_takes_the_other_along),
