@@ -15,7 +15,7 @@ SAID= # all that it said, a line each
 helper_start() {
     SAID=$RUN/said
     mkfifo "$RUN/asked"
-    libvirt_coordinator "${NINJA_LIBVIRT:-$INSTALLED/usr/libexec/ninja-libvirt}" <"$RUN/asked" >"$SAID" &
+    libvirt_coordinator "${NINJA_LIBVIRT:-$INSTALLED/usr/libexec/ninja-migration/ninja-libvirt}" <"$RUN/asked" >"$SAID" &
     disown
     exec 7>"$RUN/asked"
 }
