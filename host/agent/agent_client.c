@@ -48,6 +48,7 @@ static void disconnect(struct agent *agent)
     timer_free(&agent->retry);
     json_lines_free(agent->lines);
     agent->lines = NULL;
+    channel_close(&agent->channel);
 }
 
 static void connected_or_not(struct agent *agent, const struct ninja_error *err)
@@ -83,12 +84,12 @@ static void on_deadline(evutil_socket_t fd, short what, void *arg)
         ninja_error_set(&err, ERR_TIMEOUT,
                         "no agent answers at %s; is ninja-agent running in the VM, and nothing "
                         "else connected to its channel?",
-                        agent->path);
+                        agent->way.name);
     } else {
         ninja_error_set(
             &err, ninja_error_is_set(&agent->last_error) ? agent->last_error.class : ERR_TIMEOUT,
             "the agent's channel cannot be reached (%s)",
-            ninja_error_is_set(&agent->last_error) ? agent->last_error.message : agent->path);
+            ninja_error_is_set(&agent->last_error) ? agent->last_error.message : agent->way.name);
     }
     give_up(agent, &err);
 }
@@ -327,16 +328,11 @@ static const struct json_lines_handler lines_handler = {
     .on_end = on_lines_end,
 };
 
-static void try_to_connect(struct agent *agent)
+static void on_channel_open(void *arg, int fd)
 {
-    struct ninja_error err = NINJA_ERROR_INIT;
+    struct agent *agent = arg;
     uint32_t random = 0;
-    disconnect(agent);
-    agent->lines = json_lines_connect(agent->base, agent->path, &lines_handler, agent, &err);
-    if (agent->lines == NULL) {
-        try_later(agent, &err);
-        return;
-    }
+    agent->lines = json_lines_new(agent->base, fd, &lines_handler, agent);
     if (getrandom(&random, sizeof(random), 0) != sizeof(random)) {
         random = (uint32_t)now_ms();
     }
@@ -347,17 +343,34 @@ static void try_to_connect(struct agent *agent)
     send_sync(-1, 0, agent);
 }
 
-void agent_connect(struct agent *agent, const char *path, agent_done done, void *arg)
+static void on_channel_end(void *arg, const struct ninja_error *why)
+{
+    channel_broke(arg, why);
+}
+
+static const struct channel_events channel_events = {
+    .opened = on_channel_open,
+    .closed = on_channel_end,
+    .failed = on_channel_end,
+};
+
+static void try_to_connect(struct agent *agent)
 {
     disconnect(agent);
-    snprintf(agent->path, sizeof(agent->path), "%s", path);
+    agent->channel = agent->way.open(&agent->way, &channel_events, agent);
+}
+
+void agent_connect(struct agent *agent, const struct channel_way *way, agent_done done, void *arg)
+{
+    disconnect(agent);
+    agent->way = *way;
     agent->done = done;
     agent->arg = arg;
     agent->last_error = (struct ninja_error)NINJA_ERROR_INIT;
     agent->state = CONNECTING;
     timer_free(&agent->deadline);
     agent->deadline = timer_start(agent->base, agent->connect_timeout_ms, on_deadline, agent);
-    agent->retry = timer_start(agent->base, 0, on_retry, agent);
+    try_to_connect(agent);
 }
 
 /* ---- the object ---- */

@@ -13,6 +13,7 @@
 #include <jansson.h>
 
 #include "common/error.h"
+#include "host/base/channel.h"
 #include "host/base/json_lines.h"
 
 #define AGENT_INSTANCE_SIZE 72
@@ -31,13 +32,14 @@ typedef void (*agent_event)(void *arg, struct agent *agent, const char *name, js
 struct agent *agent_new(struct event_base *base, const char *vm, int connect_timeout_ms);
 
 /**
- * Connects to a socket, leaving the one before; tries again until the time-out.
+ * Connects by a way, leaving the one before; tries again until the time-out. Later, when the
+ * channel breaks, it goes the same way again.
  *
- * @param done  called once from the event loop; classes ERR_ABSENT, ERR_BUSY and ERR_CONNECT
- *              (json_lines.h), ERR_TIMEOUT (nobody answers),
- *              ERR_PROTOCOL_MISMATCH, ERR_PROTOCOL
+ * @param way   copied; it has to hold until the agent is connected by another one, or freed
+ * @param done  called once from the event loop; classes: that of the channel that failed,
+ *              ERR_TIMEOUT (nobody answers), ERR_PROTOCOL_MISMATCH, ERR_PROTOCOL
  */
-void agent_connect(struct agent *agent, const char *path, agent_done done, void *arg);
+void agent_connect(struct agent *agent, const struct channel_way *way, agent_done done, void *arg);
 
 /**
  * Gives a command.

@@ -14,7 +14,7 @@
 
 enum agent_state {
     DOWN,       /* not connected, and not trying */
-    CONNECTING, /* waiting for the next try */
+    CONNECTING, /* waiting for the next try, or for the channel to open */
     SYNCING,
     HELLO,
     EVENTS,
@@ -23,10 +23,12 @@ enum agent_state {
 
 struct agent {
     struct event_base *base;
-    char vm[72], path[256];
+    char vm[72];
+    struct channel_way way;
+    struct channel *channel; /* NULL: none is open or being opened */
     int connect_timeout_ms;
     enum agent_state state;
-    struct json_lines *lines;
+    struct json_lines *lines; /* NULL until the channel has opened */
     struct event *deadline, *retry;
     struct ninja_error last_error; /* of the tries so far */
     agent_done done;

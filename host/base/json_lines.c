@@ -5,12 +5,6 @@
 #include <event2/bufferevent.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
-#include <unistd.h>
-
-#include "host/base/plain_file.h"
 
 /* Bytes that a peer may leave unread before we call it dead. */
 #define MAX_UNSENT (16u * 1024 * 1024)
@@ -154,70 +148,13 @@ static void on_event(struct bufferevent *bev, short what, void *arg)
     }
 }
 
-/* Says why it cannot be connected; connect() says the same of some that are not. */
-static void tell_why(const char *path, int why, struct ninja_error *err)
+struct json_lines *json_lines_new(struct event_base *base, int fd,
+                                  const struct json_lines_handler *handler, void *arg)
 {
-    struct stat status;
-    bool is_there = stat(path, &status) == 0;
-    if (why == ENOENT) {
-        ninja_error_set(err, ERR_ABSENT, "%s: there is no such socket", path);
-    } else if (why == EACCES || why == EPERM) {
-        ninja_error_set(err, ERR_CONNECT, "%s: user %u has no permission to connect to it", path,
-                        (unsigned)geteuid());
-    } else if (why == ECONNREFUSED && is_there && !S_ISSOCK(status.st_mode)) {
-        ninja_error_set(err, ERR_CONNECT, "%s: it is %s, not a socket", path,
-                        plain_file_kind(status.st_mode));
-    } else if (why == ECONNREFUSED) {
-        ninja_error_set(err, ERR_ABSENT, "%s: nobody listens at this socket", path);
-    } else if (why == EAGAIN) {
-        ninja_error_set(err, ERR_BUSY, "%s: others wait already to be connected to it", path);
-    } else if (why == EPROTOTYPE) {
-        ninja_error_set(err, ERR_CONNECT, "%s: it is a socket of another type", path);
-    } else {
-        errno = why;
-        ninja_error_set(err, ERR_CONNECT, "%s: %m", path);
-    }
-}
-
-static int open_socket(const char *path, struct ninja_error *err)
-{
-    struct sockaddr_un addr = {.sun_family = AF_UNIX};
-    if (strlen(path) > JSON_LINES_MAX_PATH) {
-        ninja_error_set(err, ERR_CONNECT, "%s: a socket's path has at most %zu characters", path,
-                        JSON_LINES_MAX_PATH);
-        return -1;
-    }
-    strcpy(addr.sun_path, path);
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd < 0 || connect(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0) {
-        tell_why(path, errno, err);
-        if (fd >= 0) {
-            close(fd);
-        }
-        return -1;
-    }
-    return fd;
-}
-
-struct json_lines *json_lines_connect(struct event_base *base, const char *path,
-                                      const struct json_lines_handler *handler, void *arg,
-                                      struct ninja_error *err)
-{
-    int fd = open_socket(path, err);
-    if (fd < 0) {
-        return NULL;
-    }
     struct json_lines *lines = calloc(1, sizeof(*lines));
     struct bufferevent *bev = bufferevent_socket_new(base, fd, BEV_OPT_CLOSE_ON_FREE);
     if (lines == NULL || bev == NULL) {
-        ninja_error_set(err, ERR_NO_MEMORY, "%s: out of memory", path);
-        if (bev != NULL) {
-            bufferevent_free(bev);
-        } else {
-            close(fd);
-        }
-        free(lines);
-        return NULL;
+        abort();
     }
     lines->bev = bev;
     lines->handler = handler;
@@ -225,15 +162,6 @@ struct json_lines *json_lines_connect(struct event_base *base, const char *path,
     bufferevent_setcb(bev, on_read, NULL, on_event, lines);
     bufferevent_enable(bev, EV_READ | EV_WRITE);
     return lines;
-}
-
-bool json_lines_answers(const char *path, struct ninja_error *err)
-{
-    int fd = open_socket(path, err);
-    if (fd >= 0) {
-        close(fd);
-    }
-    return fd >= 0;
 }
 
 void json_lines_send(struct json_lines *lines, const json_t *object, bool sentinel)

@@ -1,7 +1,7 @@
 /*
- * One JSON object a line, over a UNIX socket, for QMP and for the agent's channel.
+ * One JSON object a line, over a stream, for QMP and for the agent's channel.
  *
- * A connection owns its socket and calls back from the event loop. After `on_end` nothing is
+ * A connection owns its stream and calls back from the event loop. After `on_end` nothing is
  * called any more; the owner still frees the connection, and may do so in any callback.
  */
 #ifndef NINJA_JSON_LINES_H
@@ -11,7 +11,6 @@
 #include <jansson.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <sys/un.h>
 
 #include "common/error.h"
 #include "common/json_scan.h"
@@ -33,26 +32,14 @@ struct json_lines_handler {
     int max_depth; /* of an object; 0: as deep as the agents' protocol allows */
 };
 
-/* Of a UNIX socket's path, in bytes. */
-#define JSON_LINES_MAX_PATH (sizeof(((struct sockaddr_un *)NULL)->sun_path) - 1)
-
 /**
- * Connects to a UNIX stream socket.
+ * Begins on a stream that is open. Aborts if out of memory.
  *
- * Connecting to a UNIX socket does not wait unless the listener's backlog is full, which is
- * reported as an error like any other.
- *
+ * @param fd       a stream socket that does not block; taken over
  * @param handler  borrowed for the life of the connection
- * @return the connection, or NULL with err set: class ERR_ABSENT: nobody listens there, so far;
- *         ERR_BUSY: whoever does lets nobody in, so far;
- *         ERR_CONNECT: it could not be even then, as there is something else, or it is not allowed
  */
-struct json_lines *json_lines_connect(struct event_base *base, const char *path,
-                                      const struct json_lines_handler *handler, void *arg,
-                                      struct ninja_error *err);
-
-/** Whether someone listens at a UNIX stream socket now; otherwise err, as above. */
-bool json_lines_answers(const char *path, struct ninja_error *err);
+struct json_lines *json_lines_new(struct event_base *base, int fd,
+                                  const struct json_lines_handler *handler, void *arg);
 
 /** Adds to these counters from now on. Borrowed for the life of the connection. */
 void json_lines_count(struct json_lines *lines, struct json_traffic *traffic);

@@ -15,9 +15,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "host/base/json_lines.h"
 #include "host/base/plain_file.h"
 #include "host/base/text_file.h"
+#include "host/base/unix_socket.h"
 #include "host/config/cluster_sockets.h"
 #include "host/config/device.h"
 #include "host/config/transfer.h"
@@ -110,9 +110,9 @@ static bool check_name(const struct reader *reader, const config_setting_t *sett
 static bool check_socket(const struct reader *reader, const config_setting_t *setting,
                          const char *path)
 {
-    return strlen(path) <= JSON_LINES_MAX_PATH ||
+    return strlen(path) <= UNIX_SOCKET_MAX_PATH ||
            wrong(reader, setting, "the path of a socket has at most %zu characters, \"%s\" has %zu",
-                 JSON_LINES_MAX_PATH, path, strlen(path));
+                 UNIX_SOCKET_MAX_PATH, path, strlen(path));
 }
 
 static bool read_text(const struct reader *reader, const struct key *key,

@@ -5,7 +5,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "host/base/json_lines.h"
 #include "host/config/host_device.h"
 #include "host/config/receive_address.h"
 #include "host/ctl/checks.h"
@@ -82,13 +81,15 @@ static bool waits(const struct destination *to)
 }
 
 /* QEMU has it from its start on, as it has that of QMP. */
-static void check_agent_socket(const struct destination *to, const char *here)
+static void check_agent_socket(const struct destination *to, const struct vmm *vmm, int site)
 {
     struct ninja_error err = NINJA_ERROR_INIT;
-    if (here != NULL && strcmp(here, to->entry->agent) == 0) {
-        return; /* it was asked there */
+    struct channel_way way = vmm->driver->way_to_agent(vmm, site);
+    if (way.answers == NULL ||
+        (vmm->site >= 0 && strcmp(vmm_way_to_agent(vmm).name, way.name) == 0)) {
+        return; /* it cannot be told, or was asked where the VM is */
     }
-    if (json_lines_answers(to->entry->agent, &err)) {
+    if (way.answers(&way, &err)) {
         check_ok(to->checks, "agent-socket", to->site->name,
                  "the socket of %s's agent can be connected", to->vm);
     } else if (is_wrong(&err) || waits(to) || to->entry->qmp == NULL) {
@@ -252,7 +253,8 @@ void check_site(struct checks *checks, int site)
         check_prepare(checks, to.site);
     }
     for (int i = 0; i < cluster->n_vms; i++) {
-        int at = survey_vms(checks->session->survey)[i].vmm->site;
+        const struct vmm *vmm = survey_vms(checks->session->survey)[i].vmm;
+        int at = vmm->site;
         to.vm = cluster->vms[i];
         to.entry = &to.site->vms[i];
         to.source = at >= 0 ? looks_at(checks->looks, i, at) : NULL;
@@ -260,7 +262,7 @@ void check_site(struct checks *checks, int site)
         if (at == site) {
             continue;
         }
-        check_agent_socket(&to, at >= 0 ? cluster->sites[at].vms[i].agent : NULL);
+        check_agent_socket(&to, vmm, site);
         if (to.entry->qmp == NULL) {
             continue;
         }

@@ -51,7 +51,8 @@ void take_vm_back(struct migration_vm *vm)
 
 void connect_vm(struct migration_vm *vm)
 {
-    agent_connect(vm->agent, vmm_entry(vm->vmm)->agent, on_driver_done, vm);
+    struct channel_way way = vmm_way_to_agent(vm->vmm);
+    agent_connect(vm->agent, &way, on_driver_done, vm);
 }
 
 void finish_vm(struct migration_vm *vm)

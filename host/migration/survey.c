@@ -84,7 +84,8 @@ static void on_located(void *arg, const struct ninja_error *err)
         vm_over(ref, NULL);
         return;
     }
-    agent_connect(vm->agent, vmm_entry(vm->vmm)->agent, on_connected, ref);
+    struct channel_way way = vmm_way_to_agent(vm->vmm);
+    agent_connect(vm->agent, &way, on_connected, ref);
 }
 
 static void on_all(void *arg, const struct ninja_error *unused)
@@ -197,10 +198,10 @@ void survey_free(struct survey *survey)
     gather_free(&survey->gather);
     for (int i = 0; i < survey->cluster->n_vms; i++) {
         struct survey_vm *vm = &survey->vms[i];
+        agent_free(vm->agent); /* it goes the driver's way */
         if (vm->vmm != NULL) {
             vm->vmm->driver->close(vm->vmm);
         }
-        agent_free(vm->agent);
         json_decref(vm->interconnects);
     }
     jobs_free(survey->jobs);

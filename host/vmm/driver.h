@@ -27,6 +27,7 @@
 #include <stdint.h>
 
 #include "common/error.h"
+#include "host/base/channel.h"
 #include "host/config/cluster.h"
 
 struct vmm;
@@ -57,6 +58,9 @@ struct vmm_driver {
      * @param ran_there  it was seen to run at `to`
      */
     void (*adopt)(struct vmm *vmm, int from, int to, bool ran_there, vmm_done done, void *arg);
+
+    /** The way to the VM's agent at a site, wherever the VM is; it holds until close(). */
+    struct channel_way (*way_to_agent)(const struct vmm *vmm, int site);
 
     /** Takes the device of its site from the VM; ends when the guest let go of it. */
     void (*unplug)(struct vmm *vmm, vmm_done done, void *arg);
@@ -122,6 +126,12 @@ const struct cluster_driver *driver_in_file(size_t i);
 static inline const struct cluster_entry *vmm_entry(const struct vmm *vmm)
 {
     return &vmm->cluster->sites[vmm->site].vms[vmm->vm];
+}
+
+/** The way to its agent where it is; `site` must be known. */
+static inline struct channel_way vmm_way_to_agent(const struct vmm *vmm)
+{
+    return vmm->driver->way_to_agent(vmm, vmm->site);
 }
 
 /** Whether it runs at the destination, as far as is known. */

@@ -6,9 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "host/base/json_lines.h"
 #include "host/base/timer.h"
-#include "host/vmm/driver.h"
+#include "host/vmm/vm_sockets.h"
 
 struct local {
     struct vmm vmm;
@@ -68,7 +67,8 @@ static void local_locate(struct vmm *vmm, vmm_done done, void *arg)
     vmm->site = -1;
     for (int s = 0; vmm->site < 0 && s < vmm->cluster->n_sites; s++) {
         struct ninja_error why = NINJA_ERROR_INIT;
-        if (json_lines_answers(vmm->cluster->sites[s].vms[vmm->vm].agent, &why)) {
+        struct channel_way way = vm_sockets_way_to_agent(vmm, s);
+        if (way.answers(&way, &why)) {
             vmm->site = s;
         } else {
             absent = absent && why.class == ERR_ABSENT;
@@ -151,6 +151,7 @@ const struct vmm_driver driver_local = {
     .open = local_open,
     .locate = local_locate,
     .adopt = local_adopt,
+    .way_to_agent = vm_sockets_way_to_agent,
     .unplug = local_unplug,
     .prepare = local_prepare,
     .migrate = local_migrate,

@@ -15,6 +15,7 @@
 
 #include "common/log.h"
 #include "host/config/device.h"
+#include "host/vmm/vm_sockets.h"
 
 static struct qmp_vm *of(struct vmm *vmm)
 {
@@ -537,6 +538,7 @@ const struct vmm_driver driver_qmp = {
     .open = qmp_vm_open,
     .locate = qmp_vm_locate,
     .adopt = qmp_vm_adopt,
+    .way_to_agent = vm_sockets_way_to_agent,
     .unplug = qmp_vm_unplug,
     .prepare = qmp_vm_prepare,
     .migrate = qmp_vm_migrate,

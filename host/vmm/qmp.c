@@ -7,6 +7,7 @@
 #include "common/log.h"
 #include "host/base/json_lines.h"
 #include "host/base/timer.h"
+#include "host/base/unix_socket.h"
 
 struct command {
     TAILQ_ENTRY(command) link;
@@ -193,11 +194,12 @@ struct qmp *qmp_connect(struct event_base *base, const char *path, int timeout_m
     qmp->base = base;
     qmp->handler = handler;
     qmp->arg = arg;
-    qmp->lines = json_lines_connect(base, path, &lines_handler, qmp, err);
-    if (qmp->lines == NULL) {
+    int fd = unix_socket_connect(path, err);
+    if (fd < 0) {
         qmp_free(qmp);
         return NULL;
     }
+    qmp->lines = json_lines_new(base, fd, &lines_handler, qmp);
     qmp->greeting_timer = timer_start(base, timeout_ms, on_greeting_timeout, qmp);
     return qmp;
 }

@@ -13,6 +13,7 @@
 #include "host/agent/guest_command.h"
 #include "host/agent/jobs.h"
 #include "host/agent/link_wait.h"
+#include "host/base/unix_socket.h"
 #include "host/config/cluster.h"
 #include "host/switch/switch.h"
 #include "tests/fuzz/fuzz.h"
@@ -182,7 +183,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     peer.script = &script;
     host.agent = agent_new(host.base, "vm1", 60000);
     agent_listen(host.agent, on_event, &host);
-    agent_connect(host.agent, peer.path, on_connected, &host);
+    struct channel_way way = unix_socket_way(host.base, peer.path);
+    agent_connect(host.agent, &way, on_connected, &host);
     converse(&host);
     switch_free(host.sw);
     guest_command_free(host.command);

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 struct fake_peer {
+    struct event_base *base;
     struct evconnlistener *listener;
     struct bufferevent *client;
     char path[108];
@@ -50,12 +51,15 @@ static void on_event(struct bufferevent *bev, short what, void *arg)
 static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struct sockaddr *addr,
                       int len, void *arg)
 {
-    struct fake_peer *peer = arg;
+    fake_peer_serve(arg, fd);
+}
+
+void fake_peer_serve(struct fake_peer *peer, int fd)
+{
     if (peer->client != NULL) {
         bufferevent_free(peer->client);
     }
-    peer->client =
-        bufferevent_socket_new(evconnlistener_get_base(listener), fd, BEV_OPT_CLOSE_ON_FREE);
+    peer->client = bufferevent_socket_new(peer->base, fd, BEV_OPT_CLOSE_ON_FREE);
     bufferevent_setcb(peer->client, on_read, NULL, on_event, peer);
     bufferevent_enable(peer->client, EV_READ | EV_WRITE);
     if (peer->handler->on_connect != NULL) {
@@ -72,6 +76,7 @@ struct fake_peer *fake_peer_listen(struct event_base *base, const char *path,
     snprintf(addr.sun_path, sizeof(addr.sun_path), "%s", path);
     memcpy(peer->path, addr.sun_path, sizeof(peer->path));
     unlink(path);
+    peer->base = base;
     peer->handler = handler;
     peer->arg = arg;
     peer->listener = evconnlistener_new_bind(base, on_accept, peer, LEV_OPT_CLOSE_ON_FREE, 8,

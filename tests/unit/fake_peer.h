@@ -18,6 +18,8 @@ struct fake_peer_handler {
 
 struct fake_peer *fake_peer_listen(struct event_base *base, const char *path,
                                    const struct fake_peer_handler *handler, void *arg);
+/* The next client has the other end of fd, a socket that is taken over. */
+void fake_peer_serve(struct fake_peer *peer, int fd);
 /* object is taken over */
 void fake_peer_send(struct fake_peer *peer, json_t *object, bool sentinel);
 void fake_peer_send_text(struct fake_peer *peer, const char *text);

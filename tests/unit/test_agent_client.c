@@ -10,6 +10,7 @@
 
 #include "host/agent/agent_client.h"
 #include "host/base/timer.h"
+#include "host/base/unix_socket.h"
 #include "tests/unit/fake_agent.h"
 
 struct world {
@@ -83,7 +84,8 @@ static int teardown(void **state)
 static void connect_to(struct world *world, int path)
 {
     int before = world->connected;
-    agent_connect(world->agent, world->path[path], on_connected, world);
+    struct channel_way way = unix_socket_way(world->base, world->path[path]);
+    agent_connect(world->agent, &way, on_connected, world);
     while (world->connected == before) {
         event_base_dispatch(world->base);
     }

@@ -12,7 +12,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-#include "host/base/json_lines.h"
+#include "host/base/unix_socket.h"
 #include "tests/unit/fake_peer.h"
 
 #define OTHER_USER 65534
@@ -42,7 +42,7 @@ static void expect(const char *path, const char *class, const char *words)
     struct ninja_error err = NINJA_ERROR_INIT;
     char expected[500];
     snprintf(expected, sizeof(expected), "%s: %s", path, words);
-    assert_false(json_lines_answers(path, &err));
+    assert_false(unix_socket_answers(path, &err));
     assert_string_equal(err.message, expected);
     assert_string_equal(ninja_error_class_name(err.class), class);
 }
@@ -55,7 +55,7 @@ static void nobody_is_there(void **state)
     int fd = make_socket(path, SOCK_STREAM);
     expect(path, "Absent", "nobody listens at this socket");
     assert_int_equal(listen(fd, 0), 0);
-    assert_true(json_lines_answers(path, NULL));
+    assert_true(unix_socket_answers(path, NULL));
     expect(path, "Busy", "others wait already to be connected to it");
     close(fd);
     expect(path, "Absent", "nobody listens at this socket");
@@ -81,7 +81,7 @@ static void something_else_is_there(void **state)
 
 static void a_path_may_be_too_long(void **state)
 {
-    char path[JSON_LINES_MAX_PATH + 2];
+    char path[UNIX_SOCKET_MAX_PATH + 2];
     memset(path, 'x', sizeof(path) - 1);
     path[sizeof(path) - 1] = '\0';
     expect(path, "Connect", "a socket's path has at most 107 characters");
@@ -106,7 +106,7 @@ static void it_may_not_be_allowed(void **state)
         }
         snprintf(words, sizeof(words), "user %u has no permission to connect to it",
                  (unsigned)geteuid());
-        bool ok = json_lines_answers(path, &err);
+        bool ok = unix_socket_answers(path, &err);
         _exit(ok || err.class != ERR_CONNECT || strstr(err.message, words) == NULL ||
               strstr(err.message, path) == NULL);
     }

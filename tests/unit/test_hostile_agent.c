@@ -20,6 +20,7 @@
 #include "host/agent/link_wait.h"
 #include "host/base/json_lines.h"
 #include "host/base/timer.h"
+#include "host/base/unix_socket.h"
 #include "host/switch/switch.h"
 #include "tests/unit/fake_agent.h"
 
@@ -65,8 +66,9 @@ static void wire_open_with(struct wire *wire, const struct json_lines_handler *i
     wire->listener = socket(AF_UNIX, SOCK_STREAM, 0);
     assert_int_equal(bind(wire->listener, (struct sockaddr *)&addr, sizeof(addr)), 0);
     assert_int_equal(listen(wire->listener, 1), 0);
-    wire->lines = json_lines_connect(wire->base, addr.sun_path, its_handler, wire, &err);
-    assert_non_null(wire->lines);
+    int fd = unix_socket_connect(addr.sun_path, &err);
+    assert_true(fd >= 0);
+    wire->lines = json_lines_new(wire->base, fd, its_handler, wire);
     wire->fd = accept4(wire->listener, NULL, NULL, SOCK_NONBLOCK);
     assert_true(wire->fd >= 0);
 }
@@ -376,7 +378,8 @@ static int setup(void **state)
         fake_agent_listen(&world->fakes[i], path);
         world->agents[i] = agent_new(world->base, names[i][0], 20000);
         agent_listen(world->agents[i], on_event, world);
-        agent_connect(world->agents[i], path, on_connected, world);
+        struct channel_way way = unix_socket_way(world->base, path);
+        agent_connect(world->agents[i], &way, on_connected, world);
     }
     event_base_dispatch(world->base);
     return 0;

@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "host/base/timer.h"
+#include "host/base/unix_socket.h"
 #include "host/switch/switch_private.h"
 #include "tests/unit/fake_agent.h"
 
@@ -86,7 +87,8 @@ static int setup(void **state)
         fake_agent_add_ranks(&world->fakes[i], &world->job, 2 * i, 2);
         fake_agent_listen(&world->fakes[i], path);
         world->agents[i] = agent_new(world->base, names[i], 1000);
-        agent_connect(world->agents[i], path, on_connected, world);
+        struct channel_way way = unix_socket_way(world->base, path);
+        agent_connect(world->agents[i], &way, on_connected, world);
     }
     event_base_dispatch(world->base);
     return 0;

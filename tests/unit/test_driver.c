@@ -1,0 +1,236 @@
+/*
+ * A driver that is no more than this file: nothing else in the house knows what its VMs are or how
+ * their agents are reached.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <cmocka.h>
+
+#include "host/agent/agent_client.h"
+#include "host/base/timer.h"
+#include "host/vmm/driver.h"
+#include "tests/unit/fake_agent.h"
+
+/* ---- the driver: the channel to an agent is a pair of sockets ---- */
+
+struct tiny {
+    struct vmm vmm;
+    struct fake_agent *agent; /* in the VM */
+    bool refuses, dawdles;
+    int opened, open; /* channels */
+    struct tiny_channel *last;
+};
+
+struct tiny_channel {
+    struct channel channel;
+    struct tiny *tiny;
+    const struct channel_events *events;
+    void *arg;
+    struct event *timer;
+};
+
+static void on_timer(evutil_socket_t unused, short what, void *arg)
+{
+    struct tiny_channel *channel = arg;
+    struct tiny *tiny = channel->tiny;
+    struct ninja_error err = NINJA_ERROR_INIT;
+    int ends[2];
+    timer_free(&channel->timer);
+    if (tiny->refuses) {
+        ninja_error_set(&err, ERR_STATE, "the tiny VMM has no port for it");
+        channel->events->failed(channel->arg, &err);
+        return;
+    }
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends), 0);
+    fake_peer_serve(tiny->agent->peer, ends[1]);
+    tiny->opened++;
+    channel->events->opened(channel->arg, ends[0]);
+}
+
+static void tiny_channel_close(struct channel *arg)
+{
+    struct tiny_channel *channel = (struct tiny_channel *)arg;
+    channel->tiny->open--;
+    timer_free(&channel->timer);
+    free(channel);
+}
+
+static struct channel *tiny_channel_open(const struct channel_way *way,
+                                         const struct channel_events *events, void *arg)
+{
+    struct tiny *tiny = way->owner;
+    struct tiny_channel *channel = calloc(1, sizeof(*channel));
+    *channel = (struct tiny_channel){{tiny_channel_close}, tiny, events, arg, NULL};
+    tiny->open++;
+    tiny->last = channel;
+    if (!tiny->dawdles) {
+        channel->timer = timer_start(tiny->vmm.base, 10, on_timer, channel);
+    }
+    return &channel->channel;
+}
+
+static struct channel_way tiny_way_to_agent(const struct vmm *vmm, int site)
+{
+    return (struct channel_way){
+        .open = tiny_channel_open, .owner = (void *)vmm, .which = site, .name = "tiny:vm1"};
+}
+
+static const struct vmm_driver driver_tiny = {
+    .in_file = {.name = "tiny"},
+    .way_to_agent = tiny_way_to_agent,
+};
+
+/* ---- one of its VMs, and its agent ---- */
+
+struct world {
+    struct event_base *base;
+    struct tiny tiny;
+    struct fake_agent fake;
+    struct agent *agent;
+    int calls;
+    struct ninja_error err;
+};
+
+static int setup(void **state)
+{
+    struct world *world = calloc(1, sizeof(*world));
+    char path[100];
+    *state = world;
+    snprintf(path, sizeof(path), "%s/that-nobody-knows", fake_dir());
+    world->base = event_base_new();
+    fake_agent_init(&world->fake, world->base, "vm1");
+    fake_agent_listen(&world->fake, path);
+    world->tiny = (struct tiny){.vmm = {.driver = &driver_tiny, .base = world->base, .site = 0},
+                                .agent = &world->fake};
+    world->agent = agent_new(world->base, "vm1", 700);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct world *world = *state;
+    agent_free(world->agent);
+    assert_int_equal(world->tiny.open, 0);
+    fake_agent_clear(&world->fake);
+    event_base_free(world->base);
+    free(world);
+    fake_dir_remove();
+    return 0;
+}
+
+static void on_call(struct world *world, const struct ninja_error *err)
+{
+    world->calls++;
+    world->err = err ? *err : (struct ninja_error)NINJA_ERROR_INIT;
+    event_base_loopbreak(world->base);
+}
+
+static void on_connected(void *arg, const struct ninja_error *err)
+{
+    on_call(arg, err);
+}
+
+static void on_reply(void *arg, json_t *result, const struct ninja_error *err)
+{
+    on_call(arg, err);
+}
+
+static void await_call(struct world *world)
+{
+    int before = world->calls;
+    while (world->calls == before) {
+        event_base_dispatch(world->base);
+    }
+}
+
+static void connect_agent(struct world *world)
+{
+    struct channel_way way = vmm_way_to_agent(&world->tiny.vmm);
+    agent_connect(world->agent, &way, on_connected, world);
+    await_call(world);
+}
+
+static void expect_answer(struct world *world)
+{
+    agent_execute(world->agent, "ninja-jobs", NULL, 5000, on_reply, world);
+    await_call(world);
+    assert_false(ninja_error_is_set(&world->err));
+}
+
+static void the_agent_is_spoken_to_by_the_drivers_channel(void **state)
+{
+    struct world *world = *state;
+    connect_agent(world);
+    assert_false(ninja_error_is_set(&world->err));
+    expect_answer(world);
+    assert_int_equal(world->tiny.opened, 1);
+}
+
+static void a_stream_that_ends_is_opened_anew(void **state)
+{
+    struct world *world = *state;
+    connect_agent(world);
+    fake_peer_hang_up(world->fake.peer);
+    while (agent_is_ready(world->agent)) {
+        event_base_loop(world->base, EVLOOP_ONCE);
+    }
+    expect_answer(world);
+    assert_int_equal(world->tiny.opened, 2);
+    assert_int_equal(world->tiny.open, 1);
+}
+
+/* The driver knows it, and the stream shows nothing. */
+static void a_channel_that_closes_is_opened_anew(void **state)
+{
+    struct world *world = *state;
+    struct ninja_error why = NINJA_ERROR_INIT;
+    connect_agent(world);
+    ninja_error_set(&why, ERR_CLOSED, "the tiny VMM let it go");
+    world->tiny.last->events->closed(world->tiny.last->arg, &why);
+    assert_false(agent_is_ready(world->agent));
+    assert_int_equal(world->tiny.open, 0);
+    expect_answer(world);
+    assert_int_equal(world->tiny.opened, 2);
+}
+
+static void a_channel_that_cannot_be_opened_says_why(void **state)
+{
+    struct world *world = *state;
+    world->tiny.refuses = true;
+    connect_agent(world);
+    assert_int_equal(world->err.class, ERR_STATE);
+    assert_string_equal(world->err.message, "vm1: the agent's channel cannot be reached (the tiny "
+                                            "VMM has no port for it)");
+    assert_int_equal(world->tiny.open, 0);
+}
+
+static void a_channel_that_never_opens_is_given_up(void **state)
+{
+    struct world *world = *state;
+    world->tiny.dawdles = true;
+    connect_agent(world);
+    assert_int_equal(world->err.class, ERR_TIMEOUT);
+    assert_string_equal(world->err.message,
+                        "vm1: the agent's channel cannot be reached (tiny:vm1)");
+    assert_int_equal(world->tiny.open, 0);
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(the_agent_is_spoken_to_by_the_drivers_channel),
+        TEST(a_stream_that_ends_is_opened_anew),
+        TEST(a_channel_that_closes_is_opened_anew),
+        TEST(a_channel_that_cannot_be_opened_says_why),
+        TEST(a_channel_that_never_opens_is_given_up),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
