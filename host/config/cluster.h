@@ -51,29 +51,75 @@ enum compress {
     COMPRESS_ZSTD,
 };
 
+/* What the value of a key is, and the type of what it goes to. */
+enum cluster_value {
+    CLUSTER_TEXT,   /* char *, not empty */
+    CLUSTER_NAME,   /* char *, a name as VMs and sites have it */
+    CLUSTER_SOCKET, /* char *, the path of a UNIX socket */
+    CLUSTER_URI,    /* char *, where such a path may come after "unix:" */
+    CLUSTER_NUMBER, /* int, from min to max */
+    CLUSTER_LIST,   /* of groups, at least one; not for drivers */
+    CLUSTER_GROUP,  /* not for drivers */
+};
+
+enum cluster_need {
+    CLUSTER_MAY_MISS,
+    CLUSTER_NEEDS,
+    CLUSTER_DRIVER_NEEDS, /* the message says which driver, as others may do without it */
+};
+
+/* A key that a driver has, which goes to a struct of the driver's own. */
+struct cluster_key {
+    const char *name;
+    enum cluster_value value;
+    enum cluster_need need;
+    size_t offset; /* in that struct; a text is freed with the cluster */
+    int min, max;
+    const char *socket_of; /* of a socket: who answers there, for messages, as "the agent" */
+    bool may_stay;         /* of a socket: a VM may have the same one at several sites */
+};
+
+/* How a row begins whose key is named as the member of the struct that it goes to. */
+#define CLUSTER_KEY(type, member) .name = #member, .offset = offsetof(type, member)
+
+/* What a driver keeps with a VM at a site, or with a site. */
+struct cluster_part {
+    const struct cluster_key *keys; /* the last one has no name; NULL: there are none */
+    size_t size;                    /* of the struct */
+};
+
+struct cluster_entry;
+
 /*
  * What a driver wants of the cluster file. Each driver says it, so that the file can be checked
  * here without knowing any of them.
  */
 struct cluster_driver {
-    const char *name;    /* as the key "driver" has it */
-    bool needs_qmp;      /* each VM has the keys "qmp" and "receive" at each site */
-    bool may_keep_agent; /* a VM may have the same socket of its agent at several sites */
+    const char *name; /* as the key "driver" has it */
+    struct cluster_part entry, site;
+
+    /**
+     * Fills in what all of the house knows of an entry, from the driver's own part; NULL: nothing.
+     *
+     * @param key  which of the keys is wrong, with err
+     */
+    bool (*finish)(struct cluster_entry *entry, const char **key, struct ninja_error *err);
 };
 
 /** The drivers that there are, from 0 on; NULL after the last one. */
 typedef const struct cluster_driver *(*cluster_drivers)(size_t i);
 
-/* A VM at a site. Strings that the file leaves out are NULL. */
+/* A VM at a site. */
 struct cluster_entry {
-    char *qmp, *agent, *receive, *device;
-    char *device_id; /* the "id" of device */
-    int line;
+    void *own;       /* the driver's part */
+    char *device;    /* the bypass device that it gets there, for people and hooks; NULL: none */
+    char *device_id; /* the name by which the VMM has it */
+    int line;        /* 0: the file does not have the VM at this site */
 };
 
 struct cluster_site {
     char *name;
-    char *prepare, *release;
+    void *own;                 /* the driver's part */
     struct cluster_entry *vms; /* one for each VM of the cluster, in that order */
 };
 
@@ -81,6 +127,7 @@ struct cluster {
     char *file; /* as given */
     char *name;
     char *driver;
+    const struct cluster_driver *kind; /* that driver's words */
     char **vms;
     int n_vms;
     struct cluster_site *sites;

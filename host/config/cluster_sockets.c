@@ -10,7 +10,7 @@ struct use {
     const char *path; /* as it is written */
     char *place;
     int vm, site;
-    bool qmp;
+    const struct cluster_key *key;
     int line;
 };
 
@@ -51,14 +51,10 @@ static char *place_of(const char *path)
     return place;
 }
 
-static bool is_one_agent(const struct use *a, const struct use *b)
+/* The same thing of a VM may answer at the same place at several sites. */
+static bool may_be_one(const struct use *a, const struct use *b)
 {
-    return a->vm == b->vm && a->site != b->site && !a->qmp && !b->qmp;
-}
-
-static const char *user_of(const struct use *use)
-{
-    return use->qmp ? "QMP" : "the agent";
+    return a->vm == b->vm && a->site != b->site && a->key == b->key && a->key->may_stay;
 }
 
 static int tell(const struct cluster *cluster, const struct use *a, const struct use *b,
@@ -72,38 +68,45 @@ static int tell(const struct cluster *cluster, const struct use *a, const struct
         err, ERR_CLUSTER_FILE,
         "the socket %s is used twice: for %s of VM \"%s\" at \"%s\" (line %d) and%s for "
         "%s of VM \"%s\" at \"%s\"",
-        a->path, user_of(a), cluster->vms[a->vm], cluster->sites[a->site].name, a->line, also,
-        user_of(b), cluster->vms[b->vm], cluster->sites[b->site].name);
+        a->path, a->key->socket_of, cluster->vms[a->vm], cluster->sites[a->site].name, a->line,
+        also, b->key->socket_of, cluster->vms[b->vm], cluster->sites[b->site].name);
     return b->line > 0 ? b->line : 1;
 }
 
+static const char *socket_in(const struct cluster_key *key, const void *own)
+{
+    return key->value == CLUSTER_SOCKET ? *(char *const *)((const char *)own + key->offset) : NULL;
+}
+
+/* All sockets; uses is NULL: only counts them. */
 static size_t list_uses(const struct cluster *cluster, struct use *uses)
 {
     size_t n = 0;
     for (int s = 0; s < cluster->n_sites; s++) {
         for (int v = 0; v < cluster->n_vms; v++) {
             const struct cluster_entry *entry = &cluster->sites[s].vms[v];
-            uses[n++] =
-                (struct use){entry->agent, place_of(entry->agent), v, s, false, entry->line};
-            if (entry->qmp != NULL) {
-                uses[n++] = (struct use){entry->qmp, place_of(entry->qmp), v, s, true, entry->line};
+            const struct cluster_key *key = cluster->kind->entry.keys;
+            for (; entry->own != NULL && key->name != NULL; key++) {
+                const char *path = socket_in(key, entry->own);
+                if (path != NULL && uses != NULL) {
+                    uses[n] = (struct use){path, place_of(path), v, s, key, entry->line};
+                }
+                n += path != NULL;
             }
         }
     }
     return n;
 }
 
-int cluster_sockets_check(const struct cluster *cluster, bool agents_may_stay,
-                          struct ninja_error *err)
+int cluster_sockets_check(const struct cluster *cluster, struct ninja_error *err)
 {
-    size_t most = (size_t)cluster->n_sites * (size_t)cluster->n_vms * 2;
-    struct use *uses = calloc(most, sizeof(*uses));
-    size_t n = list_uses(cluster, uses);
+    size_t n = list_uses(cluster, NULL);
+    struct use *uses = calloc(n + 1, sizeof(*uses));
     int line = 0;
+    list_uses(cluster, uses);
     for (size_t i = 0; line == 0 && i < n; i++) {
         for (size_t j = 0; line == 0 && j < i; j++) {
-            if (strcmp(uses[j].place, uses[i].place) == 0 &&
-                !(agents_may_stay && is_one_agent(&uses[j], &uses[i]))) {
+            if (strcmp(uses[j].place, uses[i].place) == 0 && !may_be_one(&uses[j], &uses[i])) {
                 line = tell(cluster, &uses[j], &uses[i], err);
             }
         }

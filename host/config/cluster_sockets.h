@@ -7,12 +7,11 @@
 #include "host/config/cluster.h"
 
 /**
- * Looks for a socket that is used twice, however its path is written.
+ * Looks for a socket that is used twice, however its path is written; what the driver says may
+ * stay a VM's own at several sites.
  *
- * @param agents_may_stay  a VM may have the same socket of its agent at several sites
  * @return the line of its second use, with err; 0: there is none
  */
-int cluster_sockets_check(const struct cluster *cluster, bool agents_may_stay,
-                          struct ninja_error *err);
+int cluster_sockets_check(const struct cluster *cluster, struct ninja_error *err);
 
 #endif

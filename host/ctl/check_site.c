@@ -11,23 +11,26 @@
 
 struct destination {
     struct checks *checks;
+    int index; /* of the site */
     const struct cluster_site *site;
     const struct cluster_entry *entry;
     const char *vm;
+    struct vmm_arrival arrival;
     const struct look *source, *receiver; /* NULL: not known */
 };
 
 /* Where the whole command is a program's path and arguments, a shell would find nothing else. */
-static void check_prepare(struct checks *checks, const struct cluster_site *site)
+static void check_prepare(struct checks *checks, const struct cluster_site *site,
+                          const char *command)
 {
     char path[1024];
-    size_t len = strcspn(site->prepare, " \t");
-    if (site->prepare[0] != '/' || len >= sizeof(path) ||
-        strcspn(site->prepare, "$`\\\"'*?[#~=%<>|&;(){}") < len) {
+    size_t len = strcspn(command, " \t");
+    if (command[0] != '/' || len >= sizeof(path) ||
+        strcspn(command, "$`\\\"'*?[#~=%<>|&;(){}") < len) {
         check_ok(checks, "prepare", site->name, "the command \"prepare\" starts receivers");
         return;
     }
-    memcpy(path, site->prepare, len);
+    memcpy(path, command, len);
     path[len] = '\0';
     if (access(path, X_OK) < 0) {
         check_miss(checks, REQUIRED, "prepare", site->name,
@@ -39,23 +42,28 @@ static void check_prepare(struct checks *checks, const struct cluster_site *site
     }
 }
 
+static const char *address_of(const struct destination *to, int vm)
+{
+    return vmm_arrival(survey_vms(to->checks->session->survey)[vm].vmm, to->index).address;
+}
+
 static void check_address(const struct destination *to, int vm)
 {
     struct ninja_error err = NINJA_ERROR_INIT;
     const struct cluster *cluster = to->checks->session->cluster;
     for (int other = 0; other < vm; other++) {
-        const char *receive = to->site->vms[other].receive;
-        if (receive != NULL && strcmp(receive, to->entry->receive) == 0) {
+        const char *address = address_of(to, other);
+        if (address != NULL && strcmp(address, to->arrival.address) == 0) {
             check_miss(to->checks, REQUIRED, "receive", to->site->name,
                        "give every VM an address of its own in \"receive\"",
                        "%s and %s are received at the same address %s", cluster->vms[other], to->vm,
-                       receive);
+                       address);
             return;
         }
     }
-    if (receive_address_check(to->entry->receive, &err)) {
+    if (receive_address_check(to->arrival.address, &err)) {
         check_ok(to->checks, "receive", to->site->name, "%s is received at %s", to->vm,
-                 to->entry->receive);
+                 to->arrival.address);
     } else {
         check_miss(to->checks, err.class == ERR_UNKNOWN ? OPTIONAL : REQUIRED, "receive",
                    to->site->name, "correct \"receive\" in the cluster file, or the host's names",
@@ -92,7 +100,7 @@ static void check_agent_socket(const struct destination *to, const struct vmm *v
     if (way.answers(&way, &err)) {
         check_ok(to->checks, "agent-socket", to->site->name,
                  "the socket of %s's agent can be connected", to->vm);
-    } else if (is_wrong(&err) || waits(to) || to->entry->qmp == NULL) {
+    } else if (is_wrong(&err) || waits(to) || to->receiver == NULL) {
         check_miss(to->checks, REQUIRED, "agent-socket", to->site->name, MEND_SOCKET("agent"),
                    "the agent of %s cannot be reached there: %s", to->vm, err.message);
     }
@@ -105,7 +113,7 @@ static bool check_receiver_waits(const struct destination *to)
     if (!is_there && is_wrong(&to->receiver->err)) {
         check_miss(to->checks, REQUIRED, "receiver", to->site->name, MEND_SOCKET("qmp"),
                    "%s cannot be received: %s", to->vm, to->receiver->err.message);
-    } else if (!is_there && to->site->prepare == NULL) {
+    } else if (!is_there && to->arrival.command == NULL) {
         check_miss(to->checks, REQUIRED, "receiver", to->site->name,
                    "start the receiving QEMU with -incoming defer, or give the site a \"prepare\"",
                    "%s cannot be received: no QEMU answers there and there is no command "
@@ -114,8 +122,8 @@ static bool check_receiver_waits(const struct destination *to)
     } else if (is_there && strcmp(status, "inmigrate") == 0) {
         check_ok(to->checks, "receiver", to->site->name, "a QEMU waits for %s", to->vm);
     } else if (is_there) {
-        check_miss(to->checks, to->site->prepare ? OPTIONAL : REQUIRED, "receiver", to->site->name,
-                   "end that QEMU; start the receiving one with -incoming defer",
+        check_miss(to->checks, to->arrival.command ? OPTIONAL : REQUIRED, "receiver",
+                   to->site->name, "end that QEMU; start the receiving one with -incoming defer",
                    "the QEMU of %s there is \"%s\" and does not wait for a migration", to->vm,
                    status);
     }
@@ -248,22 +256,24 @@ static void check_device(const struct destination *to)
 void check_site(struct checks *checks, int site)
 {
     const struct cluster *cluster = checks->session->cluster;
-    struct destination to = {.checks = checks, .site = &cluster->sites[site]};
-    if (to.site->prepare != NULL) {
-        check_prepare(checks, to.site);
+    struct destination to = {.checks = checks, .index = site, .site = &cluster->sites[site]};
+    const char *command = vmm_arrival(survey_vms(checks->session->survey)[0].vmm, site).command;
+    if (command != NULL) {
+        check_prepare(checks, to.site, command);
     }
     for (int i = 0; i < cluster->n_vms; i++) {
         const struct vmm *vmm = survey_vms(checks->session->survey)[i].vmm;
         int at = vmm->site;
         to.vm = cluster->vms[i];
         to.entry = &to.site->vms[i];
+        to.arrival = vmm_arrival(vmm, site);
         to.source = at >= 0 ? looks_at(checks->looks, i, at) : NULL;
         to.receiver = looks_at(checks->looks, i, site);
         if (at == site) {
             continue;
         }
         check_agent_socket(&to, vmm, site);
-        if (to.entry->qmp == NULL) {
+        if (to.receiver == NULL) {
             continue;
         }
         check_address(&to, i);

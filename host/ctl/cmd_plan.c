@@ -24,7 +24,7 @@ static json_t *plan_of_vm(const struct session *session, int i, int to)
                      cluster->sites[vmm->site].name, "moves", vmm->site != to, "leaves",
                      vmm->site != to ? leaves : NULL, "gets",
                      vmm->site != to || vmm_lacks_device(vmm) ? entry->device : NULL, "receive",
-                     vmm->site != to ? entry->receive : NULL);
+                     vmm->site != to ? vmm_arrival(vmm, to).address : NULL);
 }
 
 /* The scripts that would be run, and at which stages; NULL with err: one of them would be refused.

@@ -302,7 +302,7 @@ static void on_receiver_taken_back(void *arg, const struct ninja_error *err)
  */
 static void begin_copy_late(struct migration_vm *vm)
 {
-    if (vm->m->cluster->sites[vm->m->options.to].prepare != NULL) {
+    if (vmm_arrival(vm->vmm, vm->m->options.to).command != NULL) {
         vm->vmm->driver->cancel(vm->vmm, on_receiver_taken_back, vm);
     } else {
         vm->vmm->driver->migrate(vm->vmm, on_copied, vm);

@@ -9,6 +9,7 @@ static json_t *move_of(const struct cluster *cluster, int vm, const struct vmm *
 {
     const char *at = cluster->sites[vmm->site].name;
     const struct cluster_entry *entry = &cluster->sites[to].vms[vm];
+    const char *address = vmm_arrival(vmm, to).address;
     if (vmm->site == to) {
         bool lacks = vmm_lacks_device(vmm);
         return json_sprintf("%s stays at %s%s%s", cluster->vms[vm], at, lacks ? ", gets " : "",
@@ -16,7 +17,7 @@ static json_t *move_of(const struct cluster *cluster, int vm, const struct vmm *
     }
     return json_sprintf(
         "%s moves from %s to %s (%s%s), %s%s%s%s", cluster->vms[vm], at, cluster->sites[to].name,
-        entry->receive ? "received at " : "no VMM", entry->receive ? entry->receive : "",
+        address ? "received at " : "no VMM", address ? address : "",
         vmm->has_device ? "leaves " : "has no device to leave",
         vmm->has_device ? vmm_entry(vmm)->device_id : "",
         entry->device ? ", gets " : ", gets no device", entry->device ? entry->device : "");

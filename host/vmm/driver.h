@@ -40,6 +40,12 @@ struct vmm_progress {
     int64_t downtime_ms; /* -1: not known */
 };
 
+/* How a VM is received at a site. */
+struct vmm_arrival {
+    const char *address; /* where its memory arrives, for people; NULL: none is sent */
+    const char *command; /* what starts a receiver; NULL: it has to wait there already */
+};
+
 struct vmm_driver {
     struct cluster_driver in_file; /* its name there, and what it wants of it */
 
@@ -61,6 +67,9 @@ struct vmm_driver {
 
     /** The way to the VM's agent at a site, wherever the VM is; it holds until close(). */
     struct channel_way (*way_to_agent)(const struct vmm *vmm, int site);
+
+    /** How the VM is received at a site, as far as the cluster file says; NULL: it says nothing. */
+    struct vmm_arrival (*arrival)(const struct vmm *vmm, int site);
 
     /** Takes the device of its site from the VM; ends when the guest let go of it. */
     void (*unplug)(struct vmm *vmm, vmm_done done, void *arg);
@@ -132,6 +141,13 @@ static inline const struct cluster_entry *vmm_entry(const struct vmm *vmm)
 static inline struct channel_way vmm_way_to_agent(const struct vmm *vmm)
 {
     return vmm->driver->way_to_agent(vmm, vmm->site);
+}
+
+/** How it is received at a site. */
+static inline struct vmm_arrival vmm_arrival(const struct vmm *vmm, int site)
+{
+    return vmm->driver->arrival != NULL ? vmm->driver->arrival(vmm, site)
+                                        : (struct vmm_arrival){NULL, NULL};
 }
 
 /** Whether it runs at the destination, as far as is known. */

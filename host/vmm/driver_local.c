@@ -46,13 +46,13 @@ static struct vmm *local_open(struct event_base *base, const struct cluster *clu
 }
 
 /* Adds why it is not at a site, unless a site before had the same socket. */
-static void add_reason(const struct vmm *vmm, int site, const struct ninja_error *why, char *text,
-                       size_t size)
+static void add_reason(const struct vmm *vmm, int site, const struct channel_way *way,
+                       const struct ninja_error *why, char *text, size_t size)
 {
-    const struct cluster_site *sites = vmm->cluster->sites;
     size_t len = strlen(text);
     for (int s = 0; s < site; s++) {
-        if (strcmp(sites[s].vms[vmm->vm].agent, sites[site].vms[vmm->vm].agent) == 0) {
+        struct channel_way other = vm_sockets_way_to_agent(vmm, s);
+        if (strcmp(other.name, way->name) == 0) {
             return;
         }
     }
@@ -72,7 +72,7 @@ static void local_locate(struct vmm *vmm, vmm_done done, void *arg)
             vmm->site = s;
         } else {
             absent = absent && why.class == ERR_ABSENT;
-            add_reason(vmm, s, &why, reasons, sizeof(reasons));
+            add_reason(vmm, s, &way, &why, reasons, sizeof(reasons));
         }
     }
     if (vmm->site >= 0) {
@@ -147,7 +147,10 @@ static void local_close(struct vmm *vmm)
 }
 
 const struct vmm_driver driver_local = {
-    .in_file = {.name = "local", .may_keep_agent = true},
+    .in_file = {.name = "local",
+                .entry = {vm_agent_keys, sizeof(struct vm_sockets)},
+                .site = {vm_commands_keys, sizeof(struct vm_commands)},
+                .finish = vm_sockets_finish},
     .open = local_open,
     .locate = local_locate,
     .adopt = local_adopt,

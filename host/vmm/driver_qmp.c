@@ -15,7 +15,6 @@
 
 #include "common/log.h"
 #include "host/config/device.h"
-#include "host/vmm/vm_sockets.h"
 
 static struct qmp_vm *of(struct vmm *vmm)
 {
@@ -135,7 +134,7 @@ bool peer_connect(struct peer *peer, struct ninja_error *err)
 {
     const struct vmm *vmm = &peer->owner->vmm;
     peer_disconnect(peer);
-    peer->qmp = qmp_connect(vmm->base, vmm->cluster->sites[peer->site].vms[vmm->vm].qmp,
+    peer->qmp = qmp_connect(vmm->base, vm_sockets_at(vmm->cluster, vmm->vm, peer->site)->qmp,
                             vmm->cluster->timeouts[TIMEOUT_CONNECT], &handler, peer, err);
     return peer->qmp != NULL;
 }
@@ -451,13 +450,13 @@ static void on_source_ended(struct peer *peer, const struct ninja_error *unused)
     struct qmp_vm *v = peer->owner;
     const struct cluster *cluster = v->vmm.cluster;
     v->peer_ended = NULL;
-    if (cluster->sites[peer->site].release == NULL) {
+    if (vm_commands_at(cluster, peer->site)->release == NULL) {
         op_end(v, peer->site, NULL);
         return;
     }
     timer_free(&v->deadline);
     v->command =
-        host_command_start(v->vmm.base, cluster, cluster->sites[peer->site].release, v->vmm.vm,
+        host_command_start(v->vmm.base, cluster, vm_commands_at(cluster, peer->site)->release, v->vmm.vm,
                            peer->site, -1, cluster->timeouts[TIMEOUT_PREPARE], on_released, v);
 }
 
@@ -507,6 +506,12 @@ static void qmp_vm_finish(struct vmm *vmm, vmm_done done, void *arg)
 
 /* ---- the object ---- */
 
+static struct vmm_arrival qmp_vm_arrival(const struct vmm *vmm, int site)
+{
+    return (struct vmm_arrival){vm_sockets_at(vmm->cluster, vmm->vm, site)->receive,
+                                vm_commands_at(vmm->cluster, site)->prepare};
+}
+
 static struct vmm *qmp_vm_open(struct event_base *base, const struct cluster *cluster, int vm)
 {
     struct qmp_vm *v = calloc(1, sizeof(*v));
@@ -534,11 +539,15 @@ static void qmp_vm_close(struct vmm *vmm)
 }
 
 const struct vmm_driver driver_qmp = {
-    .in_file = {.name = "qmp", .needs_qmp = true},
+    .in_file = {.name = "qmp",
+                .entry = {vm_sockets_keys, sizeof(struct vm_sockets)},
+                .site = {vm_commands_keys, sizeof(struct vm_commands)},
+                .finish = vm_sockets_finish},
     .open = qmp_vm_open,
     .locate = qmp_vm_locate,
     .adopt = qmp_vm_adopt,
     .way_to_agent = vm_sockets_way_to_agent,
+    .arrival = qmp_vm_arrival,
     .unplug = qmp_vm_unplug,
     .prepare = qmp_vm_prepare,
     .migrate = qmp_vm_migrate,

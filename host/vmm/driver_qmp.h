@@ -9,9 +9,9 @@
 #include <jansson.h>
 
 #include "host/base/timer.h"
-#include "host/vmm/driver.h"
 #include "host/vmm/host_command.h"
 #include "host/vmm/qmp.h"
+#include "host/vmm/vm_sockets.h"
 
 struct qmp_vm;
 
@@ -96,6 +96,11 @@ static inline int qmp_vm_timeout(const struct qmp_vm *v, enum timeout timeout)
 static inline const struct cluster_site *site_to(const struct qmp_vm *v)
 {
     return &v->vmm.cluster->sites[v->vmm.to];
+}
+
+static inline const struct vm_commands *commands_to(const struct qmp_vm *v)
+{
+    return vm_commands_at(v->vmm.cluster, v->vmm.to);
 }
 
 /** Begins an operation that waits at a site for what the text says, at most that long. */

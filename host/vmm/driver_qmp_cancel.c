@@ -61,14 +61,14 @@ static void on_given_up(void *arg, const struct ninja_error *err)
 
 static void clean_up_receiver(struct qmp_vm *v)
 {
-    if (site_to(v)->release == NULL || !(v->prepared || v->receiver_is_ours)) {
+    if (commands_to(v)->release == NULL || !(v->prepared || v->receiver_is_ours)) {
         rolled_back(v);
         return;
     }
     op_wait(v, v->vmm.to, qmp_vm_timeout(v, TIMEOUT_PREPARE) + qmp_vm_timeout(v, TIMEOUT_COMMAND),
             "the command \"release\" did not end");
     v->command =
-        host_command_start(v->vmm.base, v->vmm.cluster, site_to(v)->release, v->vmm.vm, v->vmm.to,
+        host_command_start(v->vmm.base, v->vmm.cluster, commands_to(v)->release, v->vmm.vm, v->vmm.to,
                            v->vmm.site, qmp_vm_timeout(v, TIMEOUT_PREPARE), on_given_up, v);
 }
 

@@ -110,7 +110,7 @@ static json_t *parameters(struct qmp_vm *v)
 
 static json_t *receive_uri(struct qmp_vm *v)
 {
-    return json_pack("{s:s}", "uri", site_to(v)->vms[v->vmm.vm].receive);
+    return json_pack("{s:s}", "uri", vm_sockets_at(v->vmm.cluster, v->vmm.vm, v->vmm.to)->receive);
 }
 
 static const struct prepare_step {
@@ -191,13 +191,13 @@ static void connect_receiver(evutil_socket_t fd, short what, void *arg)
     if (peer_connect(destination_of(v), &err)) {
         return;
     }
-    if (site_to(v)->prepare != NULL && now_ms() < v->give_up_at) {
+    if (commands_to(v)->prepare != NULL && now_ms() < v->give_up_at) {
         op_poll(v, RETRY_MS, connect_receiver, v);
         return;
     }
     struct ninja_error why = NINJA_ERROR_INIT;
     ninja_error_set(&why, err.class, "no QEMU waits there (%s); %s", err.message,
-                    site_to(v)->prepare ? "does the command \"prepare\" start one?"
+                    commands_to(v)->prepare ? "does the command \"prepare\" start one?"
                                         : "start one with -incoming defer, or give the site a "
                                           "command \"prepare\"");
     op_end(v, v->vmm.to, &why);
@@ -247,12 +247,12 @@ void qmp_vm_prepare(struct vmm *vmm, int site, vmm_done done, void *arg)
     op_begin(v, OP_PREPARE, done, arg);
     v->peer_ready = on_receiver_ready;
     v->peer_ended = on_receiver_lost;
-    if (site_to(v)->prepare == NULL) {
+    if (commands_to(v)->prepare == NULL) {
         begin_connecting(v);
         return;
     }
     v->command =
-        host_command_start(vmm->base, vmm->cluster, site_to(v)->prepare, vmm->vm, site, vmm->site,
+        host_command_start(vmm->base, vmm->cluster, commands_to(v)->prepare, vmm->vm, site, vmm->site,
                            qmp_vm_timeout(v, TIMEOUT_PREPARE), on_prepare_command, v);
 }
 

@@ -158,7 +158,7 @@ static void on_receiver_waits(void *arg, json_t *result, const struct ninja_erro
     if (err == NULL) {
         peer_execute(
             source_of(v), "migrate",
-            json_pack("{s:s, s:b}", "uri", site_to(v)->vms[v->vmm.vm].receive, "resume", 1),
+            json_pack("{s:s, s:b}", "uri", vm_sockets_at(v->vmm.cluster, v->vmm.vm, v->vmm.to)->receive, "resume", 1),
             on_resumed);
     } else if (err->class == ERR_GENERIC) {
         qmp_vm_ask_progress_in(v, RECOVER_MS); /* it has not paused yet */
@@ -174,7 +174,7 @@ static void on_receiver_paused(void *arg, json_t *result, const struct ninja_err
     struct qmp_vm *v = peer->owner;
     if (v->op == OP_MIGRATE) {
         peer_execute_urgent(peer, "migrate-recover",
-                            json_pack("{s:s}", "uri", site_to(v)->vms[v->vmm.vm].receive),
+                            json_pack("{s:s}", "uri", vm_sockets_at(v->vmm.cluster, v->vmm.vm, v->vmm.to)->receive),
                             on_receiver_waits);
     }
 }

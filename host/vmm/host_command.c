@@ -13,6 +13,7 @@
 
 #include "common/log.h"
 #include "host/base/process.h"
+#include "host/vmm/vm_sockets.h"
 
 struct host_command {
     char *text;
@@ -25,16 +26,16 @@ struct host_command {
 static const char *value_of(const struct cluster *cluster, int vm, int site, int from,
                             const char *name)
 {
-    const struct cluster_entry *entry = &cluster->sites[site].vms[vm];
+    const struct vm_sockets *sockets = vm_sockets_at(cluster, vm, site);
     const struct {
         const char *name, *value;
     } values[] = {
         {"vm", cluster->vms[vm]},
         {"site", cluster->sites[site].name},
         {"from", from >= 0 ? cluster->sites[from].name : ""},
-        {"qmp", entry->qmp},
-        {"agent", entry->agent},
-        {"receive", entry->receive},
+        {"qmp", sockets->qmp},
+        {"agent", sockets->agent},
+        {"receive", sockets->receive},
     };
     for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++) {
         if (strcmp(values[i].name, name) == 0) {

@@ -7,6 +7,7 @@
 #include "host/base/timer.h"
 #include "host/config/device.h"
 #include "host/vmm/qmp.h"
+#include "host/vmm/vm_sockets.h"
 
 #define MAX_MEMORY (1ll << 50) /* bytes; no VM has more */
 
@@ -27,6 +28,7 @@ _Static_assert(sizeof(questions) / sizeof(questions[0]) == LOOK_QUESTIONS, "a qu
 struct looker {
     struct looks *looks;
     const struct cluster_entry *entry;
+    const char *path; /* of QMP; NULL: there is none */
     struct look look;
     struct qmp *qmp; /* NULL: over, or there is no socket */
     struct question {
@@ -141,10 +143,11 @@ struct looks *looks_start(struct event_base *base, const struct cluster *cluster
             struct looker *looker = looker_at(looks, v, s);
             looker->looks = looks;
             looker->entry = &cluster->sites[s].vms[v];
-            if (looker->entry->qmp == NULL) {
+            looker->path = vm_sockets_at(cluster, v, s)->qmp;
+            if (looker->path == NULL) {
                 continue;
             }
-            looker->qmp = qmp_connect(base, looker->entry->qmp, cluster->timeouts[TIMEOUT_CONNECT],
+            looker->qmp = qmp_connect(base, looker->path, cluster->timeouts[TIMEOUT_CONNECT],
                                       &handler, looker, &looker->look.err);
             if (looker->qmp != NULL) {
                 gather_add(&looks->gather);
@@ -157,7 +160,7 @@ struct looks *looks_start(struct event_base *base, const struct cluster *cluster
 const struct look *looks_at(const struct looks *looks, int vm, int site)
 {
     const struct looker *looker = looker_at(looks, vm, site);
-    return looker->entry->qmp != NULL ? &looker->look : NULL;
+    return looker->path != NULL ? &looker->look : NULL;
 }
 
 const char *look_status(const struct look *look)

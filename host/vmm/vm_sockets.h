@@ -1,10 +1,39 @@
 /*
- * What the drivers share that reach a VM by UNIX sockets of the cluster file.
+ * What the drivers share that reach a VM by UNIX sockets of the cluster file: their keys there, and
+ * the way to the agent.
  */
 #ifndef NINJA_VM_SOCKETS_H
 #define NINJA_VM_SOCKETS_H
 
 #include "host/vmm/driver.h"
+
+/* Their part of a VM at a site. What the file leaves out is NULL. */
+struct vm_sockets {
+    char *qmp, *agent, *receive, *device;
+};
+
+/* And of a site: shell commands. */
+struct vm_commands {
+    char *prepare, *release;
+};
+
+/* For `in_file` of a driver: the first one needs all sockets, the second one the agent's alone,
+ * which may be the same at several sites. */
+extern const struct cluster_key vm_sockets_keys[], vm_agent_keys[], vm_commands_keys[];
+
+/** The same: takes the device, as after QEMU's -device. */
+bool vm_sockets_finish(struct cluster_entry *entry, const char **key, struct ninja_error *err);
+
+static inline const struct vm_sockets *vm_sockets_at(const struct cluster *cluster, int vm,
+                                                     int site)
+{
+    return cluster->sites[site].vms[vm].own;
+}
+
+static inline const struct vm_commands *vm_commands_at(const struct cluster *cluster, int site)
+{
+    return cluster->sites[site].own;
+}
 
 /** The way to the agent by its socket there. */
 struct channel_way vm_sockets_way_to_agent(const struct vmm *vmm, int site);

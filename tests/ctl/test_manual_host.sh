@@ -41,7 +41,8 @@ for name in ${names//,/ }; do
         "$TREE/host/config/cluster.c" | head -1)
     in_page "$PAGE" time-out " $name $default "
 done
-keys=$(sed -n 's/.*{"\([a-z-]*\)", \(TEXT\|NAME\|SOCKET\|NUMBER\|LIST\|GROUP\),.*/\1/p' "$TREE/host/config/cluster.c"
+keys=$(sed -n 's/.*{"\([a-z-]*\)", CLUSTER_[A-Z]*,.*/\1/p' "$TREE/host/config/cluster.c"
+    sed -n 's/.*{CLUSTER_KEY(struct [a-z_]*, \([a-z_]*\)).*/\1/p' "$TREE"/host/vmm/*.c
     sed -n 's/^    {"\([a-z-]*\)", offsetof.*/\1/p' "$TREE/host/config/transfer.c")
 [ "$(wc -w <<<"$keys")" -ge 20 ] || die "cannot tell the keys of a cluster file: $keys"
 for key in $keys; do

@@ -28,7 +28,7 @@ static void check_cluster(struct cluster *cluster)
         FUZZ_CHECK(cluster_find_site(cluster, cluster->sites[s].name, &err) == s);
         for (int vm = 0; vm < cluster->n_vms; vm++) {
             const struct cluster_entry *entry = &cluster->sites[s].vms[vm];
-            FUZZ_CHECK(entry->agent != NULL);
+            FUZZ_CHECK(entry->own != NULL && entry->line > 0);
             FUZZ_CHECK((entry->device != NULL) == (entry->device_id != NULL));
         }
     }

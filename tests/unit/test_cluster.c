@@ -10,7 +10,7 @@
 #include <cmocka.h>
 
 #include "host/config/cluster.h"
-#include "host/vmm/driver.h"
+#include "host/vmm/vm_sockets.h"
 #include "tests/unit/fake_peer.h"
 
 static char path[128];
@@ -77,12 +77,12 @@ static void a_good_file_is_read(void **state)
     assert_string_equal(cluster->driver, "qmp");
     assert_int_equal(cluster->n_vms, 2);
     assert_int_equal(cluster->n_sites, 2);
-    assert_string_equal(cluster->sites[0].prepare, "start {vm}");
-    assert_string_equal(cluster->sites[0].release, "stop {vm}");
-    assert_string_equal(cluster->sites[0].vms[0].qmp, "/run/ib/vm1.qmp");
+    assert_string_equal(vm_commands_at(cluster, 0)->prepare, "start {vm}");
+    assert_string_equal(vm_commands_at(cluster, 0)->release, "stop {vm}");
+    assert_string_equal(vm_sockets_at(cluster, 0, 0)->qmp, "/run/ib/vm1.qmp");
     assert_string_equal(cluster->sites[0].vms[0].device_id, "hca0");
-    assert_string_equal(cluster->sites[0].vms[1].agent, "/run/ib/vm2.agent");
-    assert_null(cluster->sites[1].prepare);
+    assert_string_equal(vm_sockets_at(cluster, 1, 0)->agent, "/run/ib/vm2.agent");
+    assert_null(vm_commands_at(cluster, 1)->prepare);
     assert_null(cluster->sites[1].vms[0].device);
     assert_int_equal(cluster->bandwidth_mib, 100);
     assert_int_equal(cluster->downtime_limit_ms, 50);

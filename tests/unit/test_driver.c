@@ -81,8 +81,50 @@ static struct channel_way tiny_way_to_agent(const struct vmm *vmm, int site)
         .open = tiny_channel_open, .owner = (void *)vmm, .which = site, .name = "tiny:vm1"};
 }
 
+/* Its keys in the cluster file. */
+struct tiny_entry {
+    int slot, weight;
+    char *socket, *card;
+};
+
+struct tiny_site {
+    char *rack;
+};
+
+static const struct cluster_key tiny_entry_keys[] = {
+    {CLUSTER_KEY(struct tiny_entry, slot), .value = CLUSTER_NUMBER, .need = CLUSTER_DRIVER_NEEDS,
+     .min = 1, .max = 9},
+    {CLUSTER_KEY(struct tiny_entry, weight), .value = CLUSTER_NUMBER, .max = 100},
+    {CLUSTER_KEY(struct tiny_entry, socket), .value = CLUSTER_SOCKET,
+     .socket_of = "the tiny thing"},
+    {CLUSTER_KEY(struct tiny_entry, card), .value = CLUSTER_TEXT},
+    {0},
+};
+
+static const struct cluster_key tiny_site_keys[] = {
+    {CLUSTER_KEY(struct tiny_site, rack), .value = CLUSTER_NAME, .need = CLUSTER_NEEDS},
+    {0},
+};
+
+static bool tiny_finish(struct cluster_entry *entry, const char **key, struct ninja_error *err)
+{
+    const struct tiny_entry *own = entry->own;
+    if (own->card != NULL && strncmp(own->card, "card-", 5) != 0) {
+        *key = "card";
+        return ninja_error_set(err, ERR_DEVICE, "\"%s\" is no card", own->card);
+    }
+    if (own->card != NULL) {
+        entry->device = strdup(own->card);
+        entry->device_id = strdup(own->card + 5);
+    }
+    return true;
+}
+
 static const struct vmm_driver driver_tiny = {
-    .in_file = {.name = "tiny"},
+    .in_file = {.name = "tiny",
+                .entry = {tiny_entry_keys, sizeof(struct tiny_entry)},
+                .site = {tiny_site_keys, sizeof(struct tiny_site)},
+                .finish = tiny_finish},
     .way_to_agent = tiny_way_to_agent,
 };
 
@@ -221,6 +263,81 @@ static void a_channel_that_never_opens_is_given_up(void **state)
     assert_int_equal(world->tiny.open, 0);
 }
 
+/* ---- the cluster file ---- */
+
+/* One row more in the table of drivers. */
+static const struct cluster_driver *with_tiny(size_t i)
+{
+    return i == 0 ? &driver_tiny.in_file : driver_in_file(i - 1);
+}
+
+static struct cluster *read_text(const char *entry, const char *site, struct ninja_error *err)
+{
+    char path[100];
+    snprintf(path, sizeof(path), "%s/cluster.conf", fake_dir());
+    FILE *out = fopen(path, "w");
+    fprintf(out,
+            "driver = \"tiny\";\nvms = ( { name = \"vm1\"; } );\n"
+            "sites = ( { name = \"a\"; rack = \"r1\"; vms = ( { name = \"vm1\"; slot = 1;\n"
+            "  socket = \"/run/a\"; card = \"card-x\"; } ); },\n"
+            "{ name = \"b\"; %s vms = ( { name = \"vm1\";\n%s } ); } );\n",
+            site, entry);
+    fclose(out);
+    return cluster_read(path, with_tiny, err);
+}
+
+static void it_has_keys_of_its_own(void **state)
+{
+    struct ninja_error err = NINJA_ERROR_INIT;
+    struct cluster *cluster = read_text("weight = 50; slot = 3;", "rack = \"r2\";", &err);
+    assert_non_null(cluster);
+    const struct tiny_entry *here = cluster->sites[0].vms[0].own,
+                            *there = cluster->sites[1].vms[0].own;
+    assert_int_equal(there->slot, 3);
+    assert_int_equal(there->weight, 50);
+    assert_null(there->socket);
+    assert_string_equal(here->socket, "/run/a");
+    assert_string_equal(((const struct tiny_site *)cluster->sites[1].own)->rack, "r2");
+    assert_string_equal(cluster->sites[0].vms[0].device, "card-x");
+    assert_string_equal(cluster->sites[0].vms[0].device_id, "x");
+    assert_null(cluster->sites[1].vms[0].device);
+    cluster_free(cluster);
+}
+
+static void mistakes_in_them_are_named(void **state)
+{
+    static const struct {
+        const char *entry, *site, *expected;
+    } mistakes[] = {
+        {"slot = 1; qmp = \"/q\";", "rack = \"r\";",
+         ":6: unknown key \"qmp\" in a VM of a site; expected one of: name, slot, weight, socket, "
+         "card"},
+        {"slot = 1;", "rack = \"r\"; prepare = \"x\";",
+         ":5: unknown key \"prepare\" in a site; expected one of: name, rack, vms"},
+        {"weight = 1;", "rack = \"r\";",
+         ":5: expected the key \"slot\" in a VM of a site (driver \"tiny\")"},
+        {"slot = 1;", "", ":5: expected the key \"rack\" in a site"},
+        {"slot = 10;", "rack = \"r\";", ":6: expected \"slot\" to be a whole number from 1 to 9"},
+        {"slot = 1; card = \"disk\";", "rack = \"r\";", ":6: \"disk\" is no card"},
+        {"slot = 1; socket = \"/run/a\";", "rack = \"r\";",
+         ":5: the socket /run/a is used twice: for the tiny thing of VM \"vm1\" at \"a\" (line 3) "
+         "and for the tiny thing of VM \"vm1\" at \"b\""},
+    };
+    for (size_t i = 0; i < sizeof(mistakes) / sizeof(mistakes[0]); i++) {
+        struct ninja_error err = NINJA_ERROR_INIT;
+        char expected[400];
+        assert_null(read_text(mistakes[i].entry, mistakes[i].site, &err));
+        snprintf(expected, sizeof(expected), "%s/cluster.conf%s", fake_dir(), mistakes[i].expected);
+        assert_string_equal(err.message, expected);
+    }
+}
+
+static int remove_dir(void **state)
+{
+    fake_dir_remove();
+    return 0;
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -231,6 +348,8 @@ int main(void)
         TEST(a_channel_that_closes_is_opened_anew),
         TEST(a_channel_that_cannot_be_opened_says_why),
         TEST(a_channel_that_never_opens_is_given_up),
+        cmocka_unit_test_teardown(it_has_keys_of_its_own, remove_dir),
+        cmocka_unit_test_teardown(mistakes_in_them_are_named, remove_dir),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

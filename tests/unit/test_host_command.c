@@ -9,6 +9,7 @@
 
 #include "host/base/timer.h"
 #include "host/vmm/host_command.h"
+#include "host/vmm/vm_sockets.h"
 
 struct command_world {
     struct event_base *base;
@@ -28,7 +29,8 @@ static struct ninja_error run_command(const char *text, int timeout_ms)
 {
     static char vm[] = "vm1", ib[] = "ib", eth[] = "eth", q[] = "/q", a[] = "/a";
     static char *vms[] = {vm};
-    static struct cluster_entry entries[2] = {{.qmp = q, .agent = a}, {.qmp = q, .agent = a}};
+    static struct vm_sockets sockets = {.qmp = q, .agent = a};
+    static struct cluster_entry entries[2] = {{.own = &sockets}, {.own = &sockets}};
     static struct cluster_site sites[2] = {{.name = ib, .vms = &entries[0]},
                                            {.name = eth, .vms = &entries[1]}};
     struct cluster cluster = {.vms = vms, .n_vms = 1, .sites = sites, .n_sites = 2};
