@@ -7,19 +7,15 @@
 #include "host/base/json_text.h"
 #include "host/ctl/checks.h"
 
-#define OLDEST_VERSION 50000 /* of QEMU: what is asked and set was there then */
-
 /* ---- the VMM ---- */
 
 static void check_version(struct checks *checks, const char *name, const struct look *look)
 {
-    char version[100];
-    int number = look_version(look, version, sizeof(version));
-    if (number >= 0 && number < OLDEST_VERSION) {
+    if (look->version_is_old) {
         check_miss(checks, OPTIONAL, "vmm-version", name, "use a later QEMU; 7.2 has been tried",
-                   "QEMU %s is older than any that was tried", version);
-    } else {
-        check_ok(checks, "vmm-version", name, "QEMU %s answers", version);
+                   "QEMU %s is older than any that was tried", look->version);
+    } else if (look->version[0] != '\0') {
+        check_ok(checks, "vmm-version", name, "QEMU %s answers", look->version);
     }
 }
 
@@ -27,9 +23,8 @@ static void check_version(struct checks *checks, const char *name, const struct 
 static void check_blockers(struct checks *checks, const char *name, const struct vmm *vmm,
                            const struct look *look)
 {
-    json_t *reasons = json_object_get(look->answers[LOOK_MIGRATION], "blocked-reasons");
-    size_t n = json_array_size(reasons), expected = vmm->has_device ? 1 : 0;
-    const char *first = json_string_value(json_array_get(reasons, 0));
+    size_t n = json_array_size(look->blockers), expected = vmm->has_device ? 1 : 0;
+    const char *first = json_string_value(json_array_get(look->blockers, 0));
     if (n > expected) {
         check_miss(
             checks, expected > 0 ? OPTIONAL : REQUIRED, "blockers", name,
@@ -37,7 +32,7 @@ static void check_blockers(struct checks *checks, const char *name, const struct
             "names is unplugged",
             "QEMU cannot migrate it: %s%s", first ? first : "it does not say why",
             n > 1 ? ", and more" : "");
-    } else {
+    } else if (look->blockers != NULL) {
         check_ok(checks, "blockers", name,
                  n > 0 ? "QEMU cannot migrate it while it has its bypass device, and then can"
                        : "nothing in it blocks a migration");
@@ -145,10 +140,7 @@ void check_guest(struct checks *checks, int i)
     const struct survey_vm *vm = &survey_vms(checks->session->survey)[i];
     const char *name = checks->session->cluster->vms[i];
     if (vm->vmm->site < 0) {
-        check_miss(checks, REQUIRED, "vm", name,
-                   "start the VM, correct the key \"qmp\" or \"agent\" in the cluster file, or run "
-                   "ninjactl as a user who may connect there",
-                   "%s", vm->vmm_err.message);
+        check_miss(checks, REQUIRED, "vm", name, vm->vmm->driver->mend, "%s", vm->vmm_err.message);
         return;
     }
     check_vmm(checks, i);

@@ -87,7 +87,7 @@ static void check_copy_time(struct checks *checks, int vm)
     const struct cluster *cluster = checks->session->cluster;
     int site = survey_vms(checks->session->survey)[vm].vmm->site;
     const struct look *look = site >= 0 ? looks_at(checks->looks, vm, site) : NULL;
-    int64_t ram = look != NULL ? look_memory(look) : -1;
+    int64_t ram = look != NULL ? look->memory : 0;
     if (ram <= 0 || cluster->bandwidth_mib <= 0) {
         return;
     }

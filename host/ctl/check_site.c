@@ -73,19 +73,9 @@ static void check_address(const struct destination *to, int vm)
 
 /* ---- the receiver ---- */
 
-#define MEND_SOCKET(key)                                                                           \
-    "correct the key \"" key                                                                       \
-    "\" in the cluster file, or run ninjactl as a user who may connect there"
-
-/* A program that listens there one day could not be reached either. */
-static bool is_wrong(const struct ninja_error *err)
-{
-    return err->class == ERR_CONNECT;
-}
-
 static bool waits(const struct destination *to)
 {
-    return to->receiver != NULL && strcmp(look_status(to->receiver), "inmigrate") == 0;
+    return to->receiver != NULL && to->receiver->waits;
 }
 
 /* QEMU has it from its start on, as it has that of QMP. */
@@ -100,39 +90,45 @@ static void check_agent_socket(const struct destination *to, const struct vmm *v
     if (way.answers(&way, &err)) {
         check_ok(to->checks, "agent-socket", to->site->name,
                  "the socket of %s's agent can be connected", to->vm);
-    } else if (is_wrong(&err) || waits(to) || to->receiver == NULL) {
-        check_miss(to->checks, REQUIRED, "agent-socket", to->site->name, MEND_SOCKET("agent"),
-                   "the agent of %s cannot be reached there: %s", to->vm, err.message);
+    } else if (err.class == ERR_CONNECT || waits(to) || to->receiver == NULL) {
+        check_miss(
+            to->checks, REQUIRED, "agent-socket", to->site->name,
+            "correct the key \"agent\" in the cluster file, or run ninjactl as a user who may "
+            "connect there",
+            "the agent of %s cannot be reached there: %s", to->vm, err.message);
     }
 }
 
-static bool check_receiver_waits(const struct destination *to)
+/* Whether it can be asked more. */
+static bool check_receiver(const struct destination *to)
 {
-    bool is_there = !ninja_error_is_set(&to->receiver->err);
-    const char *status = look_status(to->receiver);
-    if (!is_there && is_wrong(&to->receiver->err)) {
-        check_miss(to->checks, REQUIRED, "receiver", to->site->name, MEND_SOCKET("qmp"),
-                   "%s cannot be received: %s", to->vm, to->receiver->err.message);
+    const struct look *receiver = to->receiver;
+    bool is_there = !ninja_error_is_set(&receiver->err);
+    if (!is_there && receiver->mend != NULL) {
+        check_miss(to->checks, REQUIRED, "receiver", to->site->name, receiver->mend,
+                   "%s cannot be received: %s", to->vm, receiver->err.message);
+    } else if (!to->arrival.receiver) {
+        return is_there;
     } else if (!is_there && to->arrival.command == NULL) {
         check_miss(to->checks, REQUIRED, "receiver", to->site->name,
                    "start the receiving QEMU with -incoming defer, or give the site a \"prepare\"",
                    "%s cannot be received: no QEMU answers there and there is no command "
                    "\"prepare\" (%s)",
-                   to->vm, to->receiver->err.message);
-    } else if (is_there && strcmp(status, "inmigrate") == 0) {
+                   to->vm, receiver->err.message);
+    } else if (is_there && receiver->waits) {
         check_ok(to->checks, "receiver", to->site->name, "a QEMU waits for %s", to->vm);
     } else if (is_there) {
         check_miss(to->checks, to->arrival.command ? OPTIONAL : REQUIRED, "receiver",
                    to->site->name, "end that QEMU; start the receiving one with -incoming defer",
                    "the QEMU of %s there is \"%s\" and does not wait for a migration", to->vm,
-                   status);
+                   receiver->state);
     }
     return is_there;
 }
 
 static void check_same_memory(const struct destination *to)
 {
-    int64_t here = look_memory(to->source), there = look_memory(to->receiver);
+    int64_t here = to->source->memory, there = to->receiver->memory;
     if (here > 0 && there > 0 && here != there) {
         check_miss(to->checks, REQUIRED, "receiver-memory", to->site->name,
                    "start the receiver with the same -m",
@@ -143,9 +139,8 @@ static void check_same_memory(const struct destination *to)
 
 static void check_same_machine(const struct destination *to)
 {
-    const char *here = json_string_value(to->source->answers[LOOK_MACHINE]);
-    const char *there = json_string_value(to->receiver->answers[LOOK_MACHINE]);
-    if (here != NULL && there != NULL && strcmp(here, there) != 0) {
+    const char *here = to->source->machine, *there = to->receiver->machine;
+    if (here[0] != '\0' && there[0] != '\0' && strcmp(here, there) != 0) {
         check_miss(to->checks, REQUIRED, "receiver-machine", to->site->name,
                    "start the receiver with the same -M, by its full name",
                    "%s is of machine type %s, its receiver of %s", to->vm, here, there);
@@ -154,26 +149,22 @@ static void check_same_machine(const struct destination *to)
 
 static void check_same_version(const struct destination *to)
 {
-    char here[100], there[100];
-    int from = look_version(to->source, here, sizeof(here));
-    int by = look_version(to->receiver, there, sizeof(there));
-    if (from >= 0 && by >= 0 && by < from) {
+    int here = to->source->version_number, there = to->receiver->version_number;
+    if (here > 0 && there > 0 && there < here) {
         check_miss(to->checks, OPTIONAL, "receiver-version", to->site->name,
                    "use the same QEMU or a later one at the destination",
-                   "%s runs on QEMU %s and would be received by %s, which is older", to->vm, here,
-                   there);
+                   "%s runs on QEMU %s and would be received by %s, which is older", to->vm,
+                   to->source->version, to->receiver->version);
     }
 }
 
-static bool has_disk(json_t *blocks, const char *file)
+static bool has_disk(const struct look *look, const char *file)
 {
     size_t i;
-    json_t *block;
-    json_array_foreach(blocks, i, block)
+    json_t *disk;
+    json_array_foreach(look->disks, i, disk)
     {
-        const char *other =
-            json_string_value(json_object_get(json_object_get(block, "inserted"), "file"));
-        if (other != NULL && strcmp(other, file) == 0) {
+        if (strcmp(json_string_value(disk), file) == 0) {
             return true;
         }
     }
@@ -183,15 +174,11 @@ static bool has_disk(json_t *blocks, const char *file)
 static void check_disks(const struct destination *to)
 {
     size_t i;
-    json_t *block;
-    json_array_foreach(to->source->answers[LOOK_BLOCK], i, block)
+    json_t *disk;
+    json_array_foreach(to->source->written_disks, i, disk)
     {
-        json_t *inserted = json_object_get(block, "inserted");
-        const char *file = json_string_value(json_object_get(inserted, "file"));
-        if (file == NULL || json_is_true(json_object_get(inserted, "ro"))) {
-            continue;
-        }
-        if (to->receiver != NULL && has_disk(to->receiver->answers[LOOK_BLOCK], file)) {
+        const char *file = json_string_value(disk);
+        if (to->receiver != NULL && has_disk(to->receiver, file)) {
             check_ok(to->checks, "disk", to->site->name, "%s has its disk %s there, too", to->vm,
                      file);
         } else {
@@ -248,7 +235,8 @@ static void check_device(const struct destination *to)
                    to->receiver->device_err.message);
     } else {
         check_ok(to->checks, "device", to->site->name, "%s gets \"%s\"%s", to->vm,
-                 to->entry->device, to->receiver ? ", which QEMU knows" : "");
+                 to->entry->device,
+                 to->receiver && to->receiver->knows_device ? ", which QEMU knows" : "");
     }
     check_host_device(to);
 }
@@ -276,8 +264,10 @@ void check_site(struct checks *checks, int site)
         if (to.receiver == NULL) {
             continue;
         }
-        check_address(&to, i);
-        if (!check_receiver_waits(&to)) {
+        if (to.arrival.address != NULL) {
+            check_address(&to, i);
+        }
+        if (!check_receiver(&to)) {
             to.receiver = NULL;
         }
         if (to.source != NULL && to.receiver != NULL) {

@@ -12,21 +12,17 @@
 
 /* ---- what there is, as JSON ---- */
 
-/* The devices with an ID of their own that QEMU has. */
+/* The devices that its VMM has. */
 static json_t *vmm_devices(const struct look *look, const char *bypass)
 {
-    json_t *list = json_array(), *child;
+    json_t *list = json_array(), *device;
     size_t i;
-    json_array_foreach(look->answers[LOOK_PERIPHERALS], i, child)
+    json_array_foreach(look->devices, i, device)
     {
-        const char *name = json_string_value(json_object_get(child, "name"));
-        const char *type = json_string_value(json_object_get(child, "type"));
-        char driver[64];
-        if (name != NULL && type != NULL && sscanf(type, "child<%63[^>]>", driver) == 1) {
-            json_array_append_new(list, json_pack("{s:o, s:o, s:b}", "id", json_text(name),
-                                                  "driver", json_text(driver), "bypass",
-                                                  bypass != NULL && strcmp(name, bypass) == 0));
-        }
+        json_t *shown = json_copy(device);
+        bool is_bypass = bypass != NULL && strcmp(json_text_in(device, "id"), bypass) == 0;
+        json_object_set_new(shown, "bypass", json_boolean(is_bypass));
+        json_array_append_new(list, shown);
     }
     return list;
 }

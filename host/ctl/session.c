@@ -133,7 +133,8 @@ static void on_looks(void *arg)
 
 void session_look(struct session *session)
 {
-    session->looks = looks_start(session->base, session->cluster, on_looks, session);
+    session->looks = looks_start(session->base, driver_find(session->cluster->driver),
+                                 session->cluster, on_looks, session);
     event_base_dispatch(session->base);
 }
 

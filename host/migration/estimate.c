@@ -93,7 +93,7 @@ static json_t *estimate_vm(const struct cluster *cluster, const struct look *loo
 {
     struct earlier earlier = earlier_copy(reports, cluster->vms[vm]);
     char from[80];
-    double ram = look != NULL ? (double)look_memory(look) : -1;
+    double ram = look != NULL ? (double)look->memory : 0;
     double rate = rate_of(cluster, &earlier, from, sizeof(from));
     bool in_proportion = earlier.id[0] != '\0' && ram > 0;
     double bytes = in_proportion ? ram * earlier.sent / earlier.ram : ram;

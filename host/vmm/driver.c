@@ -4,7 +4,9 @@
 
 #include "common/log.h"
 
-static const struct vmm_driver *const drivers[] = {&driver_qmp, &driver_local};
+#define POINTER(name) &driver_##name,
+static const struct vmm_driver *const drivers[] = {VMM_DRIVERS(POINTER)};
+#undef POINTER
 #define DRIVERS (sizeof(drivers) / sizeof(drivers[0]))
 
 const struct vmm_driver *driver_find(const char *name)

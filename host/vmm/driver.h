@@ -29,6 +29,7 @@
 #include "common/error.h"
 #include "host/base/channel.h"
 #include "host/config/cluster.h"
+#include "host/vmm/look.h"
 
 struct vmm;
 
@@ -43,11 +44,13 @@ struct vmm_progress {
 /* How a VM is received at a site. */
 struct vmm_arrival {
     const char *address; /* where its memory arrives, for people; NULL: none is sent */
-    const char *command; /* what starts a receiver; NULL: it has to wait there already */
+    bool receiver;       /* one has to wait there before prepare() ... */
+    const char *command; /* ... unless this shell command starts it; NULL: there is no command */
 };
 
 struct vmm_driver {
     struct cluster_driver in_file; /* its name there, and what it wants of it */
+    const char *mend;              /* what a user is to do where a VM cannot be found */
 
     /** Makes the object; no I/O. */
     struct vmm *(*open)(struct event_base *base, const struct cluster *cluster, int vm);
@@ -70,6 +73,16 @@ struct vmm_driver {
 
     /** How the VM is received at a site, as far as the cluster file says; NULL: it says nothing. */
     struct vmm_arrival (*arrival)(const struct vmm *vmm, int site);
+
+    /**
+     * Looks at what there is of a VM at a site, wherever it is, before it is open(); NULL: there is
+     * nobody to be asked.
+     *
+     * @param look  all zero; filled in until `done` is called, from the event loop
+     * @return to be closed, which may be at any time; NULL: it is over, and done is not called
+     */
+    struct looker *(*look)(struct event_base *base, const struct cluster *cluster, int vm, int site,
+                           struct look *look, void (*done)(void *arg), void *arg);
 
     /** Takes the device of its site from the VM; ends when the guest let go of it. */
     void (*unplug)(struct vmm *vmm, vmm_done done, void *arg);
@@ -122,8 +135,14 @@ struct vmm {
     struct vmm_progress progress;
 };
 
-extern const struct vmm_driver driver_qmp;
-extern const struct vmm_driver driver_local;
+/* The drivers that there are, a row each; the objects are driver_NAME. */
+#define VMM_DRIVERS(ROW)                                                                           \
+    ROW(qmp)                                                                                       \
+    ROW(local)
+
+#define DECLARE(name) extern const struct vmm_driver driver_##name;
+VMM_DRIVERS(DECLARE)
+#undef DECLARE
 
 /** The driver of that name, or NULL. */
 const struct vmm_driver *driver_find(const char *name);
@@ -147,7 +166,7 @@ static inline struct channel_way vmm_way_to_agent(const struct vmm *vmm)
 static inline struct vmm_arrival vmm_arrival(const struct vmm *vmm, int site)
 {
     return vmm->driver->arrival != NULL ? vmm->driver->arrival(vmm, site)
-                                        : (struct vmm_arrival){NULL, NULL};
+                                        : (struct vmm_arrival){.receiver = false};
 }
 
 /** Whether it runs at the destination, as far as is known. */

@@ -151,6 +151,7 @@ const struct vmm_driver driver_local = {
                 .entry = {vm_agent_keys, sizeof(struct vm_sockets)},
                 .site = {vm_commands_keys, sizeof(struct vm_commands)},
                 .finish = vm_sockets_finish},
+    .mend = VM_SOCKETS_MEND,
     .open = local_open,
     .locate = local_locate,
     .adopt = local_adopt,

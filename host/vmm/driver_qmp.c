@@ -455,9 +455,9 @@ static void on_source_ended(struct peer *peer, const struct ninja_error *unused)
         return;
     }
     timer_free(&v->deadline);
-    v->command =
-        host_command_start(v->vmm.base, cluster, vm_commands_at(cluster, peer->site)->release, v->vmm.vm,
-                           peer->site, -1, cluster->timeouts[TIMEOUT_PREPARE], on_released, v);
+    v->command = host_command_start(
+        v->vmm.base, cluster, vm_commands_at(cluster, peer->site)->release, v->vmm.vm, peer->site,
+        -1, cluster->timeouts[TIMEOUT_PREPARE], on_released, v);
 }
 
 static void on_source_gone(evutil_socket_t fd, short what, void *arg)
@@ -508,8 +508,9 @@ static void qmp_vm_finish(struct vmm *vmm, vmm_done done, void *arg)
 
 static struct vmm_arrival qmp_vm_arrival(const struct vmm *vmm, int site)
 {
-    return (struct vmm_arrival){vm_sockets_at(vmm->cluster, vmm->vm, site)->receive,
-                                vm_commands_at(vmm->cluster, site)->prepare};
+    return (struct vmm_arrival){.address = vm_sockets_at(vmm->cluster, vmm->vm, site)->receive,
+                                .receiver = true,
+                                .command = vm_commands_at(vmm->cluster, site)->prepare};
 }
 
 static struct vmm *qmp_vm_open(struct event_base *base, const struct cluster *cluster, int vm)
@@ -543,6 +544,8 @@ const struct vmm_driver driver_qmp = {
                 .entry = {vm_sockets_keys, sizeof(struct vm_sockets)},
                 .site = {vm_commands_keys, sizeof(struct vm_commands)},
                 .finish = vm_sockets_finish},
+    .mend = VM_SOCKETS_MEND,
+    .look = qmp_vm_look,
     .open = qmp_vm_open,
     .locate = qmp_vm_locate,
     .adopt = qmp_vm_adopt,

@@ -1,7 +1,7 @@
 /*
  * What the parts of the driver "qmp" share: driver_qmp.c (one QEMU: locate, unplug, plug,
  * finish), driver_qmp_move.c (two QEMUs: prepare, migrate), driver_qmp_postcopy.c,
- * driver_qmp_cancel.c and driver_qmp_adopt.c.
+ * driver_qmp_cancel.c, driver_qmp_adopt.c and driver_qmp_look.c.
  */
 #ifndef NINJA_DRIVER_QMP_H
 #define NINJA_DRIVER_QMP_H
@@ -156,6 +156,8 @@ void post_copy_progress(struct qmp_vm *v);
 /** The copy of a split VM ended, or cannot be watched (err); false: it is not split. */
 bool post_copy_ended(struct qmp_vm *v, const struct ninja_error *err);
 
+struct looker *qmp_vm_look(struct event_base *base, const struct cluster *cluster, int vm, int site,
+                           struct look *look, void (*done)(void *arg), void *arg);
 void qmp_vm_adopt(struct vmm *vmm, int from, int to, bool ran_there, vmm_done done, void *arg);
 void qmp_vm_prepare(struct vmm *vmm, int site, vmm_done done, void *arg);
 void qmp_vm_migrate(struct vmm *vmm, vmm_done done, void *arg);

@@ -35,6 +35,12 @@ static inline const struct vm_commands *vm_commands_at(const struct cluster *clu
     return cluster->sites[site].own;
 }
 
+/* For `mend` of a driver. */
+#define VM_SOCKETS_MEND                                                                            \
+    "start the VM, correct the key \"qmp\" or \"agent\" in the cluster file, or run ninjactl as "  \
+    "a "                                                                                           \
+    "user who may connect there"
+
 /** The way to the agent by its socket there. */
 struct channel_way vm_sockets_way_to_agent(const struct vmm *vmm, int site);
 

@@ -14,6 +14,7 @@
 
 #include "host/agent/agent_client.h"
 #include "host/base/timer.h"
+#include "host/vmm/looks.h"
 #include "host/vmm/driver.h"
 #include "tests/unit/fake_agent.h"
 
@@ -120,12 +121,55 @@ static bool tiny_finish(struct cluster_entry *entry, const char **key, struct ni
     return true;
 }
 
+/* It looks at a VM by its slot: 1 is answered after a while, and no other one is there. */
+struct tiny_looker {
+    struct looker looker;
+    struct look *look;
+    void (*done)(void *arg);
+    void *arg;
+    struct event *timer;
+};
+
+static int lookers; /* that are not closed */
+
+static void on_look(evutil_socket_t unused, short what, void *arg)
+{
+    struct tiny_looker *looker = arg;
+    looker->look->memory = 64;
+    snprintf(looker->look->state, sizeof(looker->look->state), "idle");
+    looker->done(looker->arg);
+}
+
+static void tiny_look_close(struct looker *arg)
+{
+    struct tiny_looker *looker = (struct tiny_looker *)arg;
+    lookers--;
+    timer_free(&looker->timer);
+    free(looker);
+}
+
+static struct looker *tiny_look(struct event_base *base, const struct cluster *cluster, int vm,
+                                int site, struct look *look, void (*done)(void *arg), void *arg)
+{
+    const struct tiny_entry *own = cluster->sites[site].vms[vm].own;
+    if (own->slot != 1) {
+        ninja_error_set(&look->err, ERR_ABSENT, "slot %d is empty", own->slot);
+        return NULL;
+    }
+    struct tiny_looker *looker = calloc(1, sizeof(*looker));
+    *looker = (struct tiny_looker){{tiny_look_close}, look, done, arg, NULL};
+    looker->timer = timer_start(base, 10, on_look, looker);
+    lookers++;
+    return &looker->looker;
+}
+
 static const struct vmm_driver driver_tiny = {
     .in_file = {.name = "tiny",
                 .entry = {tiny_entry_keys, sizeof(struct tiny_entry)},
                 .site = {tiny_site_keys, sizeof(struct tiny_site)},
                 .finish = tiny_finish},
     .way_to_agent = tiny_way_to_agent,
+    .look = tiny_look,
 };
 
 /* ---- one of its VMs, and its agent ---- */
@@ -332,6 +376,39 @@ static void mistakes_in_them_are_named(void **state)
     }
 }
 
+/* ---- looks ---- */
+
+static void on_looks(void *arg)
+{
+    event_base_loopbreak(arg);
+}
+
+static void it_is_asked_what_there_is_of_a_vm(void **state)
+{
+    struct ninja_error err = NINJA_ERROR_INIT;
+    struct event_base *base = event_base_new();
+    struct cluster *cluster = read_text("slot = 3;", "rack = \"r2\";", &err);
+    assert_non_null(cluster);
+    struct looks *looks = looks_start(base, &driver_tiny, cluster, on_looks, base);
+    event_base_dispatch(base);
+    assert_int_equal(lookers, 0);
+    assert_int_equal(looks_at(looks, 0, 0)->memory, 64);
+    assert_string_equal(looks_at(looks, 0, 0)->state, "idle");
+    assert_false(ninja_error_is_set(&looks_at(looks, 0, 0)->err));
+    assert_string_equal(looks_at(looks, 0, 1)->err.message, "slot 3 is empty");
+    looks_free(looks);
+    looks = looks_start(base, &driver_tiny, cluster, on_looks, base);
+    assert_int_equal(lookers, 1);
+    looks_free(looks);
+    assert_int_equal(lookers, 0);
+    looks = looks_start(base, &driver_local, cluster, on_looks, base);
+    event_base_dispatch(base);
+    assert_null(looks_at(looks, 0, 0));
+    looks_free(looks);
+    cluster_free(cluster);
+    event_base_free(base);
+}
+
 static int remove_dir(void **state)
 {
     fake_dir_remove();
@@ -350,6 +427,7 @@ int main(void)
         TEST(a_channel_that_never_opens_is_given_up),
         cmocka_unit_test_teardown(it_has_keys_of_its_own, remove_dir),
         cmocka_unit_test_teardown(mistakes_in_them_are_named, remove_dir),
+        cmocka_unit_test_teardown(it_is_asked_what_there_is_of_a_vm, remove_dir),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
