@@ -71,9 +71,16 @@ static bool is_copying(const struct progress_vm *vm)
     return strcmp(vm->now.stage, "copy") == 0 && vm->now.copy.total > 0;
 }
 
+static bool measures(const struct vmm_progress *copy, enum vmm_measure what)
+{
+    return (copy->measured & what) != 0;
+}
+
 static struct progress_row row_of(const struct progress_vm *vm)
 {
     const struct vmm_progress *copy = &vm->now.copy;
+    bool has_rate = measures(copy, VMM_MEASURES_RATE);
+    bool has_dirty_rate = measures(copy, VMM_MEASURES_DIRTY_RATE);
     return (struct progress_row){
         .name = vm->now.vm,
         .stage = vm->now.stage[0] != '\0' ? vm->now.stage : "-",
@@ -81,9 +88,11 @@ static struct progress_row row_of(const struct progress_vm *vm)
         .transferred = copy->transferred,
         .total = copy->total,
         .remaining = copy->remaining,
-        .bytes_per_s = copy->bytes_per_s,
-        .dirty_bytes_per_s = copy->dirty_bytes_per_s,
-        .eta_s = progress_eta(copy->remaining, copy->bytes_per_s, copy->dirty_bytes_per_s),
+        .bytes_per_s = has_rate ? copy->bytes_per_s : PROGRESS_UNKNOWN,
+        .dirty_bytes_per_s = has_dirty_rate ? copy->dirty_bytes_per_s : PROGRESS_UNKNOWN,
+        .eta_s = has_rate && has_dirty_rate
+                     ? progress_eta(copy->remaining, copy->bytes_per_s, copy->dirty_bytes_per_s)
+                     : -1,
         .elapsed_s = vm->now.stage[0] != '\0' ? (now_ms() - vm->since_ms) / 1000 : -1,
     };
 }
@@ -92,6 +101,12 @@ static const char *short_state(const struct progress *progress)
 {
     const char *state = migration_state_name(progress->migration);
     return strcmp(state, "ROLLING_BACK") == 0 ? "ROLLBACK" : state;
+}
+
+/* Of two rates, each of which may be unknown. */
+static int64_t sum(int64_t a, int64_t b)
+{
+    return a == PROGRESS_UNKNOWN || b == PROGRESS_UNKNOWN ? PROGRESS_UNKNOWN : a + b;
 }
 
 /* VMs that have been copied already count as done. */
@@ -108,8 +123,8 @@ static struct progress_row row_of_all(const struct progress *progress)
         if (row.copying) {
             all.copying = true;
             all.remaining += row.remaining;
-            all.bytes_per_s += row.bytes_per_s;
-            all.dirty_bytes_per_s += row.dirty_bytes_per_s;
+            all.bytes_per_s = sum(all.bytes_per_s, row.bytes_per_s);
+            all.dirty_bytes_per_s = sum(all.dirty_bytes_per_s, row.dirty_bytes_per_s);
             all.eta_s = all.eta_s < 0 || row.eta_s < 0 ? -1
                         : row.eta_s > all.eta_s        ? row.eta_s
                                                        : all.eta_s;
@@ -272,7 +287,11 @@ static void record(struct progress *progress)
             json_object_set_new(json, "transferred", json_integer(vm->copy.transferred));
             json_object_set_new(json, "total", json_integer(vm->copy.total));
             json_object_set_new(json, "remaining", json_integer(vm->copy.remaining));
+        }
+        if (vm->copy.total > 0 && measures(&vm->copy, VMM_MEASURES_RATE)) {
             json_object_set_new(json, "bytes_per_s", json_integer(vm->copy.bytes_per_s));
+        }
+        if (vm->copy.total > 0 && measures(&vm->copy, VMM_MEASURES_DIRTY_RATE)) {
             json_object_set_new(json, "dirty_bytes_per_s",
                                 json_integer(vm->copy.dirty_bytes_per_s));
         }

@@ -79,7 +79,8 @@ static void add_fields(char *text, int room, bool bar, const struct progress_row
     bool shown[FIELDS];
     make_fields(fields, row);
     for (int f = 0; f < FIELDS; f++) {
-        shown[f] = f != BAR || bar;
+        shown[f] = (f != BAR || bar) && (f != RATE || row->bytes_per_s != PROGRESS_UNKNOWN) &&
+                   (f != DIRTY || row->dirty_bytes_per_s != PROGRESS_UNKNOWN);
     }
     for (size_t i = 0; i < FIELDS && width_of(fields, shown) > room; i++) {
         shown[first_to_go[i]] = false;

@@ -11,13 +11,15 @@
 #define PROGRESS_STAGE_WIDTH 9
 #define PROGRESS_MAX_LINE    256
 
+#define PROGRESS_UNKNOWN INT64_MIN
+
 /* A VM, or all of them together. */
 struct progress_row {
     const char *name;
     const char *stage;
     bool copying;                          /* the figures below mean something */
     int64_t transferred, total, remaining; /* bytes */
-    int64_t bytes_per_s, dirty_bytes_per_s;
+    int64_t bytes_per_s, dirty_bytes_per_s; /* PROGRESS_UNKNOWN: not shown */
     int64_t eta_s;     /* -1: not known */
     int64_t elapsed_s; /* shown where nothing is copied */
 };

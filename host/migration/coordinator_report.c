@@ -38,8 +38,9 @@ static json_t *vm_report(const struct migration_vm *vm)
         vmm_is_there(vm->vmm), "device_before", vm->had_device, "device_after", vm->vmm->has_device,
         "transferred_bytes", (json_int_t)copy->transferred, "ram_bytes", (json_int_t)copy->total,
         "link", kinds[vm->link], "link_name", vm->link_name);
+    bool has_downtime = (copy->measured & VMM_MEASURES_DOWNTIME) != 0 && copy->downtime_ms >= 0;
     json_object_set_new(json, "downtime_ms",
-                        copy->downtime_ms >= 0 ? json_integer(copy->downtime_ms) : json_null());
+                        has_downtime ? json_integer(copy->downtime_ms) : json_null());
     json_object_set_new(json, "arrived_ms",
                         vm->arrived_ms >= 0 ? json_integer(vm->arrived_ms) : json_null());
     add_stages(json, vm);

@@ -106,6 +106,16 @@ struct samples *samples_new(struct event_base *base, int n,
     return samples;
 }
 
+/* Null where the driver does not measure it. */
+static json_t *measured(const struct sample *sample, enum vmm_measure what, json_t *column)
+{
+    if ((sample->progress.measured & what) == 0) {
+        json_decref(column);
+        return json_null();
+    }
+    return column;
+}
+
 static json_t *column(const struct samples *samples, int vm, int64_t (*of)(const struct figures *))
 {
     json_t *list = json_array();
@@ -144,11 +154,12 @@ json_t *samples_to_json(const struct samples *samples)
     for (int vm = 0; vm < samples->n_vms; vm++) {
         struct sample sample;
         samples->ask(samples->arg, vm, &sample);
+        json_t *rates = measured(&sample, VMM_MEASURES_RATE, column(samples, vm, rate));
+        json_t *dirty = measured(&sample, VMM_MEASURES_DIRTY_RATE, column(samples, vm, dirty_rate));
         json_array_append_new(vms, json_pack("{s:s, s:o, s:o, s:o, s:o}", "name", sample.vm,
                                              "transferred", column(samples, vm, transferred),
                                              "remaining", column(samples, vm, remaining),
-                                             "bytes_per_s", column(samples, vm, rate),
-                                             "dirty_bytes_per_s", column(samples, vm, dirty_rate)));
+                                             "bytes_per_s", rates, "dirty_bytes_per_s", dirty));
     }
     return json_pack("{s:o, s:o}", "at_ms", at_ms, "vms", vms);
 }

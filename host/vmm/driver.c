@@ -7,6 +7,7 @@
 #define POINTER(name) &driver_##name,
 static const struct vmm_driver *const drivers[] = {VMM_DRIVERS(POINTER)};
 #undef POINTER
+
 #define DRIVERS (sizeof(drivers) / sizeof(drivers[0]))
 
 const struct vmm_driver *driver_find(const char *name)
@@ -46,5 +47,5 @@ void vmm_init(struct vmm *vmm, const struct vmm_driver *driver, struct event_bas
     vmm->cluster = cluster;
     vmm->vm = vm;
     vmm->site = vmm->from = vmm->to = -1;
-    vmm->progress.downtime_ms = -1;
+    vmm->progress = (struct vmm_progress){.measured = driver->measures, .downtime_ms = -1};
 }

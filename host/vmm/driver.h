@@ -35,10 +35,18 @@ struct vmm;
 
 typedef void (*vmm_done)(void *arg, const struct ninja_error *err);
 
+/* What a driver can measure while it moves a VM, beside the bytes. */
+enum vmm_measure {
+    VMM_MEASURES_RATE = 1 << 0,
+    VMM_MEASURES_DIRTY_RATE = 1 << 1,
+    VMM_MEASURES_DOWNTIME = 1 << 2,
+};
+
 struct vmm_progress {
+    unsigned measured; /* enum vmm_measure: which of the figures below mean something */
     int64_t transferred, total, remaining; /* bytes; total is the RAM's size */
     int64_t bytes_per_s, dirty_bytes_per_s;
-    int64_t downtime_ms; /* -1: not known */
+    int64_t downtime_ms; /* -1: not known yet */
 };
 
 /* How a VM is received at a site. */
@@ -51,6 +59,7 @@ struct vmm_arrival {
 struct vmm_driver {
     struct cluster_driver in_file; /* its name there, and what it wants of it */
     const char *mend;              /* what a user is to do where a VM cannot be found */
+    unsigned measures;             /* enum vmm_measure */
 
     /** Makes the object; no I/O. */
     struct vmm *(*open)(struct event_base *base, const struct cluster *cluster, int vm);
@@ -75,8 +84,8 @@ struct vmm_driver {
     struct vmm_arrival (*arrival)(const struct vmm *vmm, int site);
 
     /**
-     * Looks at what there is of a VM at a site, wherever it is, before it is open(); NULL: there is
-     * nobody to be asked.
+     * Looks at what there is of a VM at a site; that needs no object. NULL: there is nobody to be
+     * asked.
      *
      * @param look  all zero; filled in until `done` is called, from the event loop
      * @return to be closed, which may be at any time; NULL: it is over, and done is not called

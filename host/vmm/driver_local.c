@@ -111,7 +111,6 @@ static void local_migrate(struct vmm *vmm, vmm_done done, void *arg)
     vmm->site = vmm->to;
     vmm_set_move(vmm, VMM_ARRIVED);
     vmm->committed = true;
-    vmm->progress.downtime_ms = 0;
     end(vmm, done, arg, &no_error);
 }
 

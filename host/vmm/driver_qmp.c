@@ -545,6 +545,7 @@ const struct vmm_driver driver_qmp = {
                 .site = {vm_commands_keys, sizeof(struct vm_commands)},
                 .finish = vm_sockets_finish},
     .mend = VM_SOCKETS_MEND,
+    .measures = VMM_MEASURES_RATE | VMM_MEASURES_DIRTY_RATE | VMM_MEASURES_DOWNTIME,
     .look = qmp_vm_look,
     .open = qmp_vm_open,
     .locate = qmp_vm_locate,

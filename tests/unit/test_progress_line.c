@@ -49,6 +49,16 @@ static void all_fits_into_80_columns(void **state)
     check("vm1 copy       51% 133M/256M  95M/s dirty  12M/s ETA  0:02", 79, 3, false, &half);
 }
 
+static void what_is_not_measured_is_not_shown(void **state)
+{
+    struct progress_row row = half;
+    row.dirty_bytes_per_s = PROGRESS_UNKNOWN;
+    row.eta_s = -1;
+    check("vm1 copy       51% 133M/256M  95M/s ETA     -", 79, 3, false, &row);
+    row.bytes_per_s = PROGRESS_UNKNOWN;
+    check("vm1 copy       51% 133M/256M ETA     -", 79, 3, false, &row);
+}
+
 static void what_has_no_room_is_left_out(void **state)
 {
     check("vm1 copy      [######.......]  51% 133M/256M  95M/s ETA  0:02", 61, 3, true, &half);
@@ -140,6 +150,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(all_fits_into_80_columns),
+        cmocka_unit_test(what_is_not_measured_is_not_shown),
         cmocka_unit_test(what_has_no_room_is_left_out),
         cmocka_unit_test(no_line_is_too_wide),
         cmocka_unit_test(names_stay_different),

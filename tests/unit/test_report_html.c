@@ -467,6 +467,39 @@ static void samples_stay_few(void **state)
     event_base_free(base);
 }
 
+static void ask_about_rates(void *arg, int vm, struct sample *sample)
+{
+    *sample = (struct sample){
+        .vm = "a", .copying = true, .progress = {.measured = *(unsigned *)arg, .bytes_per_s = 7}};
+}
+
+static void what_no_driver_measured_is_not_sampled(void **state)
+{
+    static const struct {
+        unsigned measured;
+        bool rate, dirty_rate;
+    } cases[] = {{0, false, false},
+                 {VMM_MEASURES_RATE, true, false},
+                 {VMM_MEASURES_DIRTY_RATE, false, true},
+                 {VMM_MEASURES_RATE | VMM_MEASURES_DIRTY_RATE, true, true}};
+    struct event_base *base = event_base_new();
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        unsigned measured = cases[i].measured;
+        struct samples *samples = samples_new(base, 1, ask_about_rates, &measured);
+        samples_take(samples);
+        json_t *json = samples_to_json(samples);
+        json_t *vm = json_array_get(json_object_get(json, "vms"), 0);
+        json_t *rate = json_object_get(vm, "bytes_per_s");
+        json_t *dirty = json_object_get(vm, "dirty_bytes_per_s");
+        assert_true(cases[i].rate ? json_array_size(rate) == 1 : json_is_null(rate));
+        assert_true(cases[i].dirty_rate ? json_array_size(dirty) == 1 : json_is_null(dirty));
+        assert_int_equal(json_array_size(json_object_get(vm, "transferred")), 1);
+        json_decref(json);
+        samples_free(samples);
+    }
+    event_base_free(base);
+}
+
 static void every_stage_and_step_has_a_look(void **state)
 {
     char class[32];
@@ -497,6 +530,7 @@ int main(void)
         cmocka_unit_test(an_old_report_has_its_figures),
         cmocka_unit_test(two_migrations_are_compared),
         cmocka_unit_test(samples_stay_few),
+        cmocka_unit_test(what_no_driver_measured_is_not_sampled),
         cmocka_unit_test(every_stage_and_step_has_a_look),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
