@@ -12,8 +12,8 @@
 
 #include <libvirt/libvirt.h>
 
+#include "host/base/worker.h"
 #include "host/libvirt/request.h"
-#include "host/libvirt/worker.h"
 
 #define HOST_MAX 4096
 

@@ -1,4 +1,4 @@
-#include "host/libvirt/worker.h"
+#include "host/base/worker.h"
 
 #include <stdlib.h>
 #include <time.h>

@@ -2,8 +2,8 @@
  * A thread with a queue: it does one thing after the other, so that whoever gives it something to
  * do does not wait.
  */
-#ifndef NINJA_LIBVIRT_WORKER_H
-#define NINJA_LIBVIRT_WORKER_H
+#ifndef NINJA_WORKER_H
+#define NINJA_WORKER_H
 
 #include <pthread.h>
 #include <stdbool.h>
@@ -14,7 +14,7 @@
 struct worker;
 
 /**
- * Starts one. It lives as long as the program, as a thread that hangs in libvirt cannot be ended.
+ * Starts one. It lives as long as the program, as a thread that hangs in a library cannot be ended.
  *
  * @param idle     called when there was nothing to do for idle_ms; NULL: never
  * @return NULL when there is no memory or no thread
