@@ -21,19 +21,19 @@
         "timeouts", ARGUMENT_TIMEOUTS, "--timeout", 0, NULL, false                                 \
     }
 #define LIMITS                                                                                     \
-    TIMEOUTS, {"bandwidth", ARGUMENT_NUMBER, "--bandwidth", CLUSTER_MAX_BANDWIDTH, NULL, false},   \
+    TIMEOUTS, {"bandwidth", ARGUMENT_NUMBER, "--bandwidth", TRANSFER_MAX_BANDWIDTH, NULL, false},  \
     {                                                                                              \
-        "downtime-limit", ARGUMENT_NUMBER, "--downtime-limit", CLUSTER_MAX_DOWNTIME, NULL, false   \
+        "downtime-limit", ARGUMENT_NUMBER, "--downtime-limit", TRANSFER_MAX_DOWNTIME, NULL, false  \
     }
 #define MIGRATION                                                                                  \
     CLUSTER, LIMITS, {"site", ARGUMENT_NAME, NULL, 0, NULL, true},                                 \
         {"mode", ARGUMENT_CHOICE, "--mode", 0, " live paused ", false},                            \
-        {"parallel", ARGUMENT_NUMBER, "--parallel", CLUSTER_MAX_PARALLEL, NULL, false},            \
+        {"parallel", ARGUMENT_NUMBER, "--parallel", TRANSFER_MAX_PARALLEL, NULL, false},           \
         {"compress", ARGUMENT_CHOICE, "--compress", 0, " none zlib zstd ", false},                 \
         {"postcopy-bandwidth",                                                                     \
          ARGUMENT_NUMBER,                                                                          \
          "--postcopy-bandwidth",                                                                   \
-         CLUSTER_MAX_BANDWIDTH,                                                                    \
+         TRANSFER_MAX_BANDWIDTH,                                                                   \
          NULL,                                                                                     \
          false},                                                                                   \
     {                                                                                              \

@@ -22,7 +22,6 @@
 #include "host/base/text_file.h"
 #include "host/config/cluster_sockets.h"
 #include "host/config/keys.h"
-#include "host/config/transfer.h"
 
 static const struct {
     const char *name;
@@ -242,17 +241,19 @@ static bool read_timeouts(const struct reader *reader, const config_setting_t *g
 static bool read_migration(const struct reader *reader, const config_setting_t *group)
 {
     char *compress = NULL;
-    struct key keys[8] = {{"compress", CLUSTER_TEXT, CLUSTER_MAY_MISS, &compress, 0, 0}};
+    struct transfer *transfer = &reader->cluster->transfer;
+    struct key keys[1 + TRANSFER_NUMBERS + 1] = {
+        {"compress", CLUSTER_TEXT, CLUSTER_MAY_MISS, &compress, 0, 0}};
     const struct transfer_number *number = transfer_numbers;
     for (struct key *key = &keys[1]; number->key != NULL; key++, number++) {
         *key = (struct key){number->key,      CLUSTER_NUMBER,
-                            CLUSTER_MAY_MISS, transfer_value(reader->cluster, number),
+                            CLUSTER_MAY_MISS, transfer_value(transfer, number),
                             number->min,      number->max};
     }
     struct ninja_error err = NINJA_ERROR_INIT;
     bool ok = keys_read(&reader->in, group, keys, "\"migration\"");
-    if (ok && ((compress != NULL && !cluster_set_compress(reader->cluster, compress, &err)) ||
-               !cluster_check_transfer(reader->cluster, &err))) {
+    if (ok && ((compress != NULL && !transfer_set_compress(transfer, compress, &err)) ||
+               !transfer_check(transfer, &err))) {
         ok = wrong(reader, group, "%s", err.message);
     }
     free(compress);
@@ -305,8 +306,7 @@ static struct cluster *cluster_new(const char *file)
 {
     struct cluster *cluster = calloc(1, sizeof(*cluster));
     cluster->file = strdup(file);
-    cluster->downtime_limit_ms = 300;
-    cluster->post_copy_after = -1;
+    cluster->transfer = TRANSFER_DEFAULT;
     cluster->quiesce_attempts = 3;
     cluster->quiesce_pause_ms = 500;
     for (int i = 0; i < TIMEOUTS; i++) {

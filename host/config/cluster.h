@@ -8,14 +8,11 @@
 #include <stddef.h>
 
 #include "common/error.h"
+#include "host/config/transfer.h"
 
 #define CLUSTER_DEFAULT_FILE   "/etc/ninja/cluster.conf"
 #define CLUSTER_MAX_VMS        256
 #define CLUSTER_MAX_SITES      64
-#define CLUSTER_MAX_PARALLEL   64
-#define CLUSTER_MAX_BANDWIDTH  1000000 /* MiB/s */
-#define CLUSTER_MAX_DOWNTIME   2000000 /* ms; QEMU's own limit */
-#define CLUSTER_PARALLEL       2       /* where it is compressed, and nothing else was said */
 #define CLUSTER_MAX_TIMEOUT_MS (7 * 24 * 3600 * 1000)
 #define CLUSTER_MAX_NAME       63
 #define CLUSTER_MAX_FILE       (1024 * 1024)
@@ -42,13 +39,6 @@ enum timeout {
     TIMEOUT_RECOVER,
     TIMEOUT_RECONNECT,
     TIMEOUTS,
-};
-
-/* What goes over several connections can be compressed. */
-enum compress {
-    COMPRESS_NONE,
-    COMPRESS_ZLIB,
-    COMPRESS_ZSTD,
 };
 
 /* What the value of a key is, and the type of what it goes to. */
@@ -132,12 +122,7 @@ struct cluster {
     int n_vms;
     struct cluster_site *sites;
     int n_sites;
-    int bandwidth_mib; /* 0: no limit */
-    int downtime_limit_ms;
-    int parallel; /* connections for one VM; 0: one, as QEMU does it by default */
-    enum compress compress;
-    int post_copy_after;         /* passes over the memory; -1: never */
-    int post_copy_bandwidth_mib; /* of what follows then; 0: no limit */
+    struct transfer transfer; /* as each VM's begins */
     int quiesce_attempts;
     int quiesce_pause_ms;
     int timeouts[TIMEOUTS]; /* ms */
@@ -160,15 +145,6 @@ bool cluster_set_timeout(struct cluster *cluster, const char *assignment, struct
 
 /** "1500", "1500ms", "30s" or "10min" in milliseconds; 0: it is none of these. */
 long long cluster_milliseconds(const char *text);
-
-/** Sets what to compress with: none, zlib or zstd. */
-bool cluster_set_compress(struct cluster *cluster, const char *method, struct ninja_error *err);
-
-/** Completes, and checks together, how memory is to be sent. False with err: it cannot be. */
-bool cluster_check_transfer(struct cluster *cluster, struct ninja_error *err);
-
-/** QEMU's name for it. */
-const char *compress_name(enum compress compress);
 
 const char *cluster_timeout_name(enum timeout timeout);
 

@@ -52,39 +52,3 @@ bool cluster_set_timeout(struct cluster *cluster, const char *assignment, struct
     return ninja_error_set(err, ERR_USAGE, "there is no time-out \"%.*s\"; there are: %s", (int)len,
                            assignment, known);
 }
-
-static const char *const compress_names[] = {
-    [COMPRESS_NONE] = "none",
-    [COMPRESS_ZLIB] = "zlib",
-    [COMPRESS_ZSTD] = "zstd",
-};
-
-const char *compress_name(enum compress compress)
-{
-    return compress_names[compress];
-}
-
-bool cluster_set_compress(struct cluster *cluster, const char *method, struct ninja_error *err)
-{
-    for (size_t i = 0; i < sizeof(compress_names) / sizeof(compress_names[0]); i++) {
-        if (strcmp(method, compress_names[i]) == 0) {
-            cluster->compress = (enum compress)i;
-            return true;
-        }
-    }
-    return ninja_error_set(err, ERR_USAGE,
-                           "expected none, zlib or zstd to compress with, found \"%s\"", method);
-}
-
-bool cluster_check_transfer(struct cluster *cluster, struct ninja_error *err)
-{
-    if (cluster->compress != COMPRESS_NONE && cluster->parallel == 0) {
-        cluster->parallel = CLUSTER_PARALLEL; /* QEMU compresses what goes over several only */
-    }
-    if (cluster->parallel > 0 && cluster->post_copy_after >= 0) {
-        return ninja_error_set(err, ERR_USAGE,
-                               "post-copy does not work over several connections, nor compressed; "
-                               "leave out one of them");
-    }
-    return true;
-}

@@ -2,13 +2,17 @@
 
 #include <string.h>
 
+#define NUMBER(key, member, min, max, may_be_unset)                                                \
+    {                                                                                              \
+        key, offsetof(struct transfer, member), min, max, may_be_unset                             \
+    }
+
 const struct transfer_number transfer_numbers[] = {
-    {"bandwidth", offsetof(struct cluster, bandwidth_mib), 0, CLUSTER_MAX_BANDWIDTH, false},
-    {"downtime-limit", offsetof(struct cluster, downtime_limit_ms), 1, CLUSTER_MAX_DOWNTIME, false},
-    {"post-copy", offsetof(struct cluster, post_copy_after), 0, 1000, true},
-    {"post-copy-bandwidth", offsetof(struct cluster, post_copy_bandwidth_mib), 0,
-     CLUSTER_MAX_BANDWIDTH, false},
-    {"parallel", offsetof(struct cluster, parallel), 0, CLUSTER_MAX_PARALLEL, false},
+    NUMBER("bandwidth", bandwidth_mib, 0, TRANSFER_MAX_BANDWIDTH, false),
+    NUMBER("downtime-limit", downtime_limit_ms, 1, TRANSFER_MAX_DOWNTIME, false),
+    NUMBER("post-copy", post_copy_after, 0, 1000, true),
+    NUMBER("post-copy-bandwidth", post_copy_bandwidth_mib, 0, TRANSFER_MAX_BANDWIDTH, false),
+    NUMBER("parallel", parallel, 0, TRANSFER_MAX_PARALLEL, false),
     {0},
 };
 
@@ -21,22 +25,58 @@ const struct transfer_number *transfer_number(const char *key)
     return number;
 }
 
-int *transfer_value(struct cluster *cluster, const struct transfer_number *number)
+int *transfer_value(struct transfer *transfer, const struct transfer_number *number)
 {
-    return (int *)((char *)cluster + number->offset);
+    return (int *)((char *)transfer + number->offset);
 }
 
-json_t *transfer_to_json(const struct cluster *cluster)
+static const char *const compress_names[] = {
+    [COMPRESS_NONE] = "none",
+    [COMPRESS_ZLIB] = "zlib",
+    [COMPRESS_ZSTD] = "zstd",
+};
+
+const char *compress_name(enum compress compress)
 {
-    json_t *json = json_pack("{s:s}", "compress", compress_name(cluster->compress));
+    return compress_names[compress];
+}
+
+bool transfer_set_compress(struct transfer *transfer, const char *method, struct ninja_error *err)
+{
+    for (size_t i = 0; i < sizeof(compress_names) / sizeof(compress_names[0]); i++) {
+        if (strcmp(method, compress_names[i]) == 0) {
+            transfer->compress = (enum compress)i;
+            return true;
+        }
+    }
+    return ninja_error_set(err, ERR_USAGE,
+                           "expected none, zlib or zstd to compress with, found \"%s\"", method);
+}
+
+bool transfer_check(struct transfer *transfer, struct ninja_error *err)
+{
+    if (transfer->compress != COMPRESS_NONE && transfer->parallel == 0) {
+        transfer->parallel = TRANSFER_PARALLEL; /* QEMU compresses what goes over several only */
+    }
+    if (transfer->parallel > 0 && transfer->post_copy_after >= 0) {
+        return ninja_error_set(err, ERR_USAGE,
+                               "post-copy does not work over several connections, nor compressed; "
+                               "leave out one of them");
+    }
+    return true;
+}
+
+json_t *transfer_to_json(const struct transfer *transfer)
+{
+    json_t *json = json_pack("{s:s}", "compress", compress_name(transfer->compress));
     for (const struct transfer_number *number = transfer_numbers; number->key != NULL; number++) {
-        const int *value = (const int *)((const char *)cluster + number->offset);
+        const int *value = (const int *)((const char *)transfer + number->offset);
         json_object_set_new(json, number->key, json_integer(*value));
     }
     return json;
 }
 
-void transfer_from_json(struct cluster *cluster, const json_t *json)
+void transfer_from_json(struct transfer *transfer, const json_t *json)
 {
     struct ninja_error unused = NINJA_ERROR_INIT;
     const char *compress = json_string_value(json_object_get(json, "compress"));
@@ -45,10 +85,10 @@ void transfer_from_json(struct cluster *cluster, const json_t *json)
         json_int_t n = json_integer_value(value);
         int min = number->may_be_unset ? -1 : number->min;
         if (json_is_integer(value) && n >= min && n <= number->max) {
-            *transfer_value(cluster, number) = (int)n;
+            *transfer_value(transfer, number) = (int)n;
         }
     }
     if (compress != NULL) {
-        cluster_set_compress(cluster, compress, &unused);
+        transfer_set_compress(transfer, compress, &unused);
     }
 }

@@ -64,20 +64,20 @@ static void check_hooks(struct checks *checks)
 
 static void check_limits(struct checks *checks)
 {
-    const struct cluster *cluster = checks->session->cluster;
-    if (cluster->downtime_limit_ms > LONG_DOWNTIME_MS) {
+    const struct transfer *transfer = &checks->session->cluster->transfer;
+    if (transfer->downtime_limit_ms > LONG_DOWNTIME_MS) {
         check_miss(checks, OPTIONAL, "downtime-limit", "host",
                    "lower \"downtime-limit\" if a VM must not stand still for so long",
                    "a VM may stand still for %.1f s at the end of its migration",
-                   cluster->downtime_limit_ms / 1000.0);
-    } else if (cluster->downtime_limit_ms < SHORT_DOWNTIME_MS) {
+                   transfer->downtime_limit_ms / 1000.0);
+    } else if (transfer->downtime_limit_ms < SHORT_DOWNTIME_MS) {
         check_miss(checks, OPTIONAL, "downtime-limit", "host",
                    "raise \"downtime-limit\", to 300 for example",
                    "with a downtime limit of %d ms the migration of a busy VM may never end",
-                   cluster->downtime_limit_ms);
+                   transfer->downtime_limit_ms);
     } else {
         check_ok(checks, "downtime-limit", "host", "the downtime limit is %d ms",
-                 cluster->downtime_limit_ms);
+                 transfer->downtime_limit_ms);
     }
 }
 
@@ -85,19 +85,20 @@ static void check_limits(struct checks *checks)
 static void check_copy_time(struct checks *checks, int vm)
 {
     const struct cluster *cluster = checks->session->cluster;
-    int site = survey_vms(checks->session->survey)[vm].vmm->site;
+    const struct vmm *vmm = survey_vms(checks->session->survey)[vm].vmm;
+    int site = vmm->site, bandwidth_mib = vmm->transfer.bandwidth_mib;
     const struct look *look = site >= 0 ? looks_at(checks->looks, vm, site) : NULL;
     int64_t ram = look != NULL ? look->memory : 0;
-    if (ram <= 0 || cluster->bandwidth_mib <= 0) {
+    if (ram <= 0 || bandwidth_mib <= 0) {
         return;
     }
-    double s = (double)ram / UNITS_MIB / cluster->bandwidth_mib;
+    double s = (double)ram / UNITS_MIB / bandwidth_mib;
     if (s * 1000 > cluster->timeouts[TIMEOUT_COPY]) {
         check_miss(checks, OPTIONAL, "copy-time", cluster->vms[vm],
                    "raise the time-out \"copy\", or \"bandwidth\"",
                    "its %.0f MiB of RAM take %.0f s at %d MiB/s, and the time-out \"copy\" is "
                    "%.0f s",
-                   (double)ram / UNITS_MIB, s, cluster->bandwidth_mib,
+                   (double)ram / UNITS_MIB, s, bandwidth_mib,
                    cluster->timeouts[TIMEOUT_COPY] / 1000.0);
     }
 }

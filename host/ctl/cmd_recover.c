@@ -8,7 +8,6 @@
 #include <string.h>
 
 #include "common/log.h"
-#include "host/config/transfer.h"
 #include "host/ctl/ninjactl.h"
 #include "host/journal/history.h"
 
@@ -30,7 +29,7 @@ static int take_on(struct session *session, const struct record *record, bool ba
                    const struct args *args, struct detach *detach)
 {
     struct ninja_error err = NINJA_ERROR_INIT;
-    transfer_from_json(session->cluster, record->transfer);
+    transfer_from_json(&session->cluster->transfer, record->transfer);
     session_survey(session, record);
     int code = look_at_vms(session);
     if (code != EXIT_DONE) {

@@ -28,30 +28,31 @@ void print_object(json_t *object)
 /* What the command line says goes before what the cluster file says. */
 static bool take_options(struct cluster *cluster, const struct args *args, struct ninja_error *err)
 {
+    struct transfer *transfer = &cluster->transfer;
     for (int i = 0; i < args->n_timeouts; i++) {
         if (!cluster_set_timeout(cluster, args->timeouts[i], err)) {
             return false;
         }
     }
-    if (args->compress != NULL && !cluster_set_compress(cluster, args->compress, err)) {
+    if (args->compress != NULL && !transfer_set_compress(transfer, args->compress, err)) {
         return false;
     }
     if (args->bandwidth >= 0) {
-        cluster->bandwidth_mib = args->bandwidth;
+        transfer->bandwidth_mib = args->bandwidth;
     }
     if (args->downtime_limit >= 0) {
-        cluster->downtime_limit_ms = args->downtime_limit;
+        transfer->downtime_limit_ms = args->downtime_limit;
     }
-    if (args->postcopy && cluster->post_copy_after < 0) {
-        cluster->post_copy_after = 1;
+    if (args->postcopy && transfer->post_copy_after < 0) {
+        transfer->post_copy_after = 1;
     }
     if (args->postcopy_bandwidth >= 0) {
-        cluster->post_copy_bandwidth_mib = args->postcopy_bandwidth;
+        transfer->post_copy_bandwidth_mib = args->postcopy_bandwidth;
     }
     if (args->parallel >= 0) {
-        cluster->parallel = args->parallel;
+        transfer->parallel = args->parallel;
     }
-    return cluster_check_transfer(cluster, err);
+    return transfer_check(transfer, err);
 }
 
 int session_open(struct session *session, const struct args *args)

@@ -50,7 +50,7 @@ static void journal_begin(struct migration *m)
                             state_name(STATE_PLANNED), "cluster", m->cluster->name, "file",
                             m->cluster->file, "mode", mode_name(m->options.mode), "to",
                             m->cluster->sites[m->options.to].name, "key", m->options.key, "vms",
-                            vms, "transfer", transfer_to_json(m->cluster)));
+                            vms, "transfer", transfer_to_json(&m->cluster->transfer)));
 }
 
 static void sample_vm(void *arg, int vm, struct sample *sample)

@@ -40,8 +40,8 @@ static json_t *input_of(const struct migration *m, const char *outcome)
         "{s:s, s:s, s:s, s:s, s:s, s:s, s:b, s:o, s:o, s:O}", "migration", journal_id(m->journal),
         "cluster", m->cluster->name, "cluster_file", m->cluster->file, "from", came_from(m), "to",
         m->cluster->sites[m->options.to].name, "mode", mode_name(m->options.mode), "rolling_back",
-        is_going_back(m), "vms", vms_to_json(m), "transfer", transfer_to_json(m->cluster),
-        "warnings", m->warnings);
+        is_going_back(m), "vms", vms_to_json(m), "transfer",
+        transfer_to_json(&m->cluster->transfer), "warnings", m->warnings);
     if (is_taken_on(m)) {
         json_object_set_new(input, "taken_on_in", json_string(m->taken_on_in));
     }

@@ -75,10 +75,10 @@ static struct earlier earlier_copy(json_t *reports, const char *name)
 }
 
 /* Bytes a second, and where the figure comes from; 0: there is none. */
-static double rate_of(const struct cluster *cluster, const struct earlier *earlier, char *from,
+static double rate_of(const struct transfer *transfer, const struct earlier *earlier, char *from,
                       size_t size)
 {
-    double limit = cluster->bandwidth_mib * UNITS_MIB;
+    double limit = transfer->bandwidth_mib * UNITS_MIB;
     double reached = earlier->id[0] != '\0' ? earlier->sent / (earlier->ms / 1000.0) : 0;
     if (reached > 0 && (limit <= 0 || reached < limit)) {
         snprintf(from, size, "as reached in %s", earlier->id);
@@ -88,17 +88,16 @@ static double rate_of(const struct cluster *cluster, const struct earlier *earli
     return limit;
 }
 
-static json_t *estimate_vm(const struct cluster *cluster, const struct look *look, int vm,
-                           json_t *reports)
+static json_t *estimate_vm(const struct vmm *vmm, const struct look *look, json_t *reports)
 {
-    struct earlier earlier = earlier_copy(reports, cluster->vms[vm]);
+    struct earlier earlier = earlier_copy(reports, vmm_name(vmm));
     char from[80];
     double ram = look != NULL ? (double)look->memory : 0;
-    double rate = rate_of(cluster, &earlier, from, sizeof(from));
+    double rate = rate_of(&vmm->transfer, &earlier, from, sizeof(from));
     bool in_proportion = earlier.id[0] != '\0' && ram > 0;
     double bytes = in_proportion ? ram * earlier.sent / earlier.ram : ram;
     bool known = bytes > 0 && rate > 0;
-    return json_pack("{s:s, s:o, s:o, s:s, s:o, s:s, s:o}", "name", cluster->vms[vm], "ram_bytes",
+    return json_pack("{s:s, s:o, s:o, s:s, s:o, s:s, s:o}", "name", vmm_name(vmm), "ram_bytes",
                      ram > 0 ? json_integer((json_int_t)ram) : json_null(), "send_bytes",
                      bytes > 0 ? json_integer((json_int_t)bytes) : json_null(), "send_from",
                      in_proportion ? earlier.id : (ram > 0 ? "all of the RAM" : ""), "bytes_per_s",
@@ -138,11 +137,11 @@ json_t *estimate_migration(const struct cluster *cluster, const struct looks *lo
     json_int_t longest = 0;
     bool known = true;
     for (int i = 0; i < cluster->n_vms; i++) {
-        int site = survey_vms(survey)[i].vmm->site;
-        if (site == options->to) {
+        const struct vmm *vmm = survey_vms(survey)[i].vmm;
+        if (vmm->site == options->to) {
             continue;
         }
-        json_t *vm = estimate_vm(cluster, looks_at(looks, i, site), i, reports);
+        json_t *vm = estimate_vm(vmm, looks_at(looks, i, vmm->site), reports);
         json_t *ms = json_object_get(vm, "copy_ms");
         known &= json_is_integer(ms);
         longest = json_integer_value(ms) > longest ? json_integer_value(ms) : longest;

@@ -125,6 +125,7 @@ struct survey *survey_start(struct event_base *base, const struct cluster *clust
         const struct vmm_driver *driver = driver_find(cluster->driver);
         survey->refs[i] = (struct looked_at){survey, i};
         vm->vmm = driver->open(base, cluster, i);
+        vm->vmm->transfer = cluster->transfer;
         vm->agent = agent_new(base, cluster->vms[i], cluster->timeouts[TIMEOUT_CONNECT]);
         survey->agents[i] = vm->agent;
         gather_add(&survey->gather);

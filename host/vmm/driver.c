@@ -46,6 +46,7 @@ void vmm_init(struct vmm *vmm, const struct vmm_driver *driver, struct event_bas
     vmm->base = base;
     vmm->cluster = cluster;
     vmm->vm = vm;
+    vmm->transfer = TRANSFER_DEFAULT;
     vmm->site = vmm->from = vmm->to = -1;
     vmm->progress = (struct vmm_progress){.measured = driver->measures, .downtime_ms = -1};
 }

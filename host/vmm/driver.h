@@ -138,6 +138,9 @@ struct vmm {
     enum vmm_move move;
     bool committed; /* it cannot run at `from` again */
 
+    /* How its memory is sent. Whoever opens a VM says it, before adopt() and prepare(). */
+    struct transfer transfer;
+
     /* If set, called when it comes to run at the destination in the middle of migrate(). */
     void (*on_there)(void *arg);
     void *on_there_arg;

@@ -53,7 +53,7 @@ static void adopt_at_source(struct qmp_vm *v, bool on_its_way)
     vmm_set_move(&v->vmm, on_its_way ? VMM_ON_ITS_WAY : VMM_AT_SOURCE);
     v->copying = on_its_way;
     v->post_copy_begun =
-        on_its_way && v->vmm.cluster->post_copy_after >= 0; /* for all that is known */
+        on_its_way && v->vmm.transfer.post_copy_after >= 0; /* for all that is known */
     v->prepared = v->receiver_is_ours = is(destination_of(v), "inmigrate");
     op_end(v, v->vmm.site, NULL);
 }

@@ -50,11 +50,11 @@ static json_t *device_type(struct qmp_vm *v)
     return arguments;
 }
 
-static bool wants(const struct cluster *cluster, const char *capability)
+static bool wants(const struct transfer *transfer, const char *capability)
 {
     return strcmp(capability, "events") == 0 ||
-           (strcmp(capability, "postcopy-ram") == 0 && cluster->post_copy_after >= 0) ||
-           (strcmp(capability, "multifd") == 0 && cluster->parallel > 0);
+           (strcmp(capability, "postcopy-ram") == 0 && transfer->post_copy_after >= 0) ||
+           (strcmp(capability, "multifd") == 0 && transfer->parallel > 0);
 }
 
 static bool keep_capabilities(struct qmp_vm *v, json_t *result, struct ninja_error *err)
@@ -68,12 +68,13 @@ static bool keep_capabilities(struct qmp_vm *v, json_t *result, struct ninja_err
     {
         const char *name = json_string_value(json_object_get(capability, "capability"));
         if (name != NULL) {
-            json_array_append_new(v->capabilities, json_pack("{s:s, s:b}", "capability", name,
-                                                             "state", wants(v->vmm.cluster, name)));
+            json_array_append_new(v->capabilities,
+                                  json_pack("{s:s, s:b}", "capability", name, "state",
+                                            wants(&v->vmm.transfer, name)));
             has_multifd |= strcmp(name, "multifd") == 0;
         }
     }
-    return has_multifd || v->vmm.cluster->parallel == 0 ||
+    return has_multifd || v->vmm.transfer.parallel == 0 ||
            ninja_error_set(err, ERR_REFUSED,
                            "the QEMU there cannot send memory over several connections (it lacks "
                            "the capability multifd)");
@@ -87,23 +88,23 @@ static json_t *kept_capabilities(struct qmp_vm *v)
 /* Both sides have to agree. A former receiver keeps those it had. */
 static json_t *parameters_of_both(struct qmp_vm *v)
 {
-    const struct cluster *cluster = v->vmm.cluster;
+    const struct transfer *transfer = &v->vmm.transfer;
     return json_pack("{s:i, s:s}", "multifd-channels",
-                     cluster->parallel ? cluster->parallel : CLUSTER_PARALLEL,
-                     "multifd-compression", compress_name(cluster->compress));
+                     transfer->parallel ? transfer->parallel : TRANSFER_PARALLEL,
+                     "multifd-compression", compress_name(transfer->compress));
 }
 
 static json_t *parameters(struct qmp_vm *v)
 {
-    const struct cluster *cluster = v->vmm.cluster;
+    const struct transfer *transfer = &v->vmm.transfer;
     /* Left alone, QEMU holds itself to 128 MiB/s. */
-    json_int_t bandwidth = cluster->bandwidth_mib ? cluster->bandwidth_mib : 64 * 1024;
+    json_int_t bandwidth = transfer->bandwidth_mib ? transfer->bandwidth_mib : 64 * 1024;
     json_t *json = json_pack("{s:I, s:i}", "max-bandwidth", bandwidth * 1024 * 1024,
-                             "downtime-limit", cluster->downtime_limit_ms);
-    if (cluster->post_copy_after >= 0) {
+                             "downtime-limit", transfer->downtime_limit_ms);
+    if (transfer->post_copy_after >= 0) {
         json_object_set_new(
             json, "max-postcopy-bandwidth",
-            json_integer((json_int_t)cluster->post_copy_bandwidth_mib * 1024 * 1024));
+            json_integer((json_int_t)transfer->post_copy_bandwidth_mib * 1024 * 1024));
     }
     return json;
 }

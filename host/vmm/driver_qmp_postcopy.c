@@ -8,7 +8,7 @@
  *     migrate-start-postcopy       v      | postcopy-recover
  *                              postcopy-paused
  *
- * The source is told to begin after as many passes over the memory as the cluster file says; after
+ * The source is told to begin after as many passes over the memory as its transfer says; after
  * one, what is fetched page by page is only what was written since. If the connection breaks, both
  * sides stop at postcopy-paused with everything they have. It is then made anew until the time-out
  * "recover"; after that it is for an operator to mend the network and to resume the migration,
@@ -38,7 +38,7 @@ bool post_copy_is_on(const struct peer *peer)
 void post_copy_begin_if_due(struct qmp_vm *v, json_t *result)
 {
     json_t *passes = json_object_get(json_object_get(result, "ram"), "dirty-sync-count");
-    int after = v->vmm.cluster->post_copy_after;
+    int after = v->vmm.transfer.post_copy_after;
     if (after >= 0 && !v->post_copy_begun && json_number_value(passes) > after) {
         v->post_copy_begun = true;
         ninja_log_vm(NINJA_LOG_INFO, vmm_name(&v->vmm),

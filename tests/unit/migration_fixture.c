@@ -181,12 +181,16 @@ static void on_changed(void *arg)
 
 const struct migration_handler world_handler = {.changed = on_changed, .done = on_done};
 
-enum outcome migrate(struct world *world, int to, enum migration_mode mode)
+void look(struct world *world)
+{
+    world->survey = survey_start(world->base, world->cluster, NULL, on_surveyed, world);
+    event_base_dispatch(world->base);
+}
+
+enum outcome migrate_what_was_seen(struct world *world, int to, enum migration_mode mode)
 {
     struct migration_options options = {.to = to, .mode = mode};
     struct ninja_error err = NINJA_ERROR_INIT;
-    world->survey = survey_start(world->base, world->cluster, NULL, on_surveyed, world);
-    event_base_dispatch(world->base);
     if (!migration_check(world->survey, world->cluster, &options, &world->refused)) {
         return OUTCOME_REFUSED;
     }
@@ -201,6 +205,12 @@ enum outcome migrate(struct world *world, int to, enum migration_mode mode)
     world->report = migration_report(world->migration);
     assert_true(journal_write_report(world->journal, world->report, &err));
     return migration_outcome(world->migration);
+}
+
+enum outcome migrate(struct world *world, int to, enum migration_mode mode)
+{
+    look(world);
+    return migrate_what_was_seen(world, to, mode);
 }
 
 void assert_job_runs_on(const struct world *world, const char *transport)

@@ -59,7 +59,11 @@ int setup_at_eth(void **state);
 int teardown(void **state);
 /** For surveys: arg is the world. */
 void on_surveyed(void *arg);
-/** A migration from its survey to its report, or to where the world has its coordinator end. */
+/** The survey of a migration. */
+void look(struct world *world);
+/** A migration from there to its report, or to where the world has its coordinator end. */
+enum outcome migrate_what_was_seen(struct world *world, int to, enum migration_mode mode);
+/** Both. */
 enum outcome migrate(struct world *world, int to, enum migration_mode mode);
 /** Before the next one. */
 void forget_migration(struct world *world);

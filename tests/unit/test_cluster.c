@@ -84,8 +84,8 @@ static void a_good_file_is_read(void **state)
     assert_string_equal(vm_sockets_at(cluster, 1, 0)->agent, "/run/ib/vm2.agent");
     assert_null(vm_commands_at(cluster, 1)->prepare);
     assert_null(cluster->sites[1].vms[0].device);
-    assert_int_equal(cluster->bandwidth_mib, 100);
-    assert_int_equal(cluster->downtime_limit_ms, 50);
+    assert_int_equal(cluster->transfer.bandwidth_mib, 100);
+    assert_int_equal(cluster->transfer.downtime_limit_ms, 50);
     assert_int_equal(cluster->quiesce_attempts, 5);
     assert_int_equal(cluster->quiesce_pause_ms, 7);
     assert_int_equal(cluster->timeouts[TIMEOUT_QUIESCE], 1234);

@@ -60,6 +60,27 @@ static void every_capability_is_set_on_both_sides(void **state)
     assert_order("vm1@eth capability events on", "vm1@eth migrate-incoming");
 }
 
+/* As the cluster file says, unless somebody says otherwise of one. */
+static void each_vm_is_sent_in_its_own_way(void **state)
+{
+    struct world *world = *state;
+    static const char *const ways[] = {"3 none", "5 zstd"};
+    world->cluster->transfer.parallel = 3;
+    look(world);
+    struct transfer *transfer = &survey_vms(world->survey)[1].vmm->transfer;
+    assert_int_equal(transfer->parallel, 3);
+    transfer->parallel = 5;
+    transfer->compress = COMPRESS_ZSTD;
+    assert_int_equal(migrate_what_was_seen(world, ETH, MODE_LIVE), OUTCOME_DONE);
+    for (int v = 0; v < 2; v++) {
+        for (int s = 0; s < 2; s++) {
+            char line[100];
+            snprintf(line, sizeof(line), "%s multifd %s", names[v][s], ways[v]);
+            assert_int_equal(fake_log_count(line), 1);
+        }
+    }
+}
+
 static void live_to_a_site_with_device(void **state)
 {
     struct world *world = *state;
@@ -492,6 +513,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         AT_IB(live_to_a_site_without_device),
         AT_IB(every_capability_is_set_on_both_sides),
+        AT_IB(each_vm_is_sent_in_its_own_way),
         AT_ETH(live_to_a_site_with_device),
         AT_ETH(the_downtime_comes_late),
         AT_IB(paused_to_a_site_without_device),

@@ -234,26 +234,23 @@ static void the_journal_says_which_vm_arrived(void **state)
 /* Who takes on a post-copy migration must not take it for another one. */
 static void the_journal_says_how_memory_is_sent(void **state)
 {
-    struct world *world = *state;
-    struct cluster *cluster = world->cluster;
     struct ninja_error err = NINJA_ERROR_INIT;
-    cluster->post_copy_after = 3;
-    cluster->bandwidth_mib = 17;
-    json_t *json = transfer_to_json(cluster);
-    cluster->post_copy_after = -1;
-    cluster->bandwidth_mib = 0;
-    transfer_from_json(cluster, json);
-    assert_int_equal(cluster->post_copy_after, 3);
-    assert_int_equal(cluster->bandwidth_mib, 17);
+    struct transfer begun = TRANSFER_DEFAULT, taken_on = TRANSFER_DEFAULT;
+    begun.post_copy_after = 3;
+    begun.bandwidth_mib = 17;
+    json_t *json = transfer_to_json(&begun);
+    transfer_from_json(&taken_on, json);
+    assert_int_equal(taken_on.post_copy_after, 3);
+    assert_int_equal(taken_on.bandwidth_mib, 17);
     json_object_set_new(json, "post-copy", json_integer(-7));
     json_object_set_new(json, "bandwidth", json_string("much"));
     json_object_set_new(json, "compress", json_string("lzw"));
-    transfer_from_json(cluster, json);
-    transfer_from_json(cluster, NULL);
-    assert_int_equal(cluster->post_copy_after, 3);
-    assert_int_equal(cluster->bandwidth_mib, 17);
+    transfer_from_json(&taken_on, json);
+    transfer_from_json(&taken_on, NULL);
+    assert_int_equal(taken_on.post_copy_after, 3);
+    assert_int_equal(taken_on.bandwidth_mib, 17);
     json_decref(json);
-    assert_true(cluster_set_compress(cluster, "none", &err));
+    assert_true(transfer_set_compress(&taken_on, "none", &err));
 }
 
 int main(void)

@@ -16,7 +16,7 @@ static int begin(void **state)
 {
     setup(state);
     struct world *world = *state;
-    world->cluster->post_copy_after = 0;
+    world->vmm->transfer.post_copy_after = 0;
     world->cluster->timeouts[TIMEOUT_RECONNECT] = 1500;
     world->qemus[IB].copy_ms = 10000; /* without post-copy it would not end */
     moves = 0;
@@ -40,11 +40,13 @@ static const char *go_on(struct world *world)
     return wait_for_it(world);
 }
 
-/* Another coordinator, which knows only what the QEMUs say. */
+/* Another coordinator, which knows only what the QEMUs and the journal say. */
 static void change_coordinator(struct world *world)
 {
+    struct transfer transfer = world->vmm->transfer;
     driver_qmp.close(world->vmm);
     world->vmm = driver_qmp.open(world->base, world->cluster, 0);
+    world->vmm->transfer = transfer;
 }
 
 static void assert_there(const struct world *world)
@@ -65,7 +67,7 @@ static void what_follows_may_be_limited(void **state)
         char line[60];
         begin(state);
         struct world *world = *state;
-        world->cluster->post_copy_bandwidth_mib = mib[i];
+        world->vmm->transfer.post_copy_bandwidth_mib = mib[i];
         locate_and_prepare(world);
         snprintf(line, sizeof(line), "ib max-postcopy-bandwidth %d", mib[i] * 1024 * 1024);
         assert_int_equal(fake_log_count(line), 1);
@@ -98,7 +100,7 @@ static void it_runs_there_before_all_is_copied(void **state)
 static void it_waits_for_as_many_passes_as_asked_for(void **state)
 {
     struct world *world = *state;
-    world->cluster->post_copy_after = 1;
+    world->vmm->transfer.post_copy_after = 1;
     world->qemus[IB].copy_ms = 300;
     locate_and_prepare(world);
     assert_string_equal(go_on(world), ""); /* the first pass was enough */
@@ -238,7 +240,7 @@ static void what_may_have_changed_sides_is_not_taken_back(void **state)
 {
     struct world *world = *state;
     locate_and_prepare(world);
-    world->cluster->post_copy_after = 9;
+    world->vmm->transfer.post_copy_after = 9;
     driver_qmp.migrate(world->vmm, NULL, NULL);
     while (strcmp(world->qemus[IB].migration, "active") != 0) {
         event_base_loop(world->base, EVLOOP_ONCE);

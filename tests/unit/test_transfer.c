@@ -12,8 +12,8 @@ static const char *prepare(struct world *world)
 static void both_sides_are_told_the_same(void **state)
 {
     struct world *world = *state;
-    world->cluster->parallel = 4;
-    world->cluster->compress = COMPRESS_ZSTD;
+    world->vmm->transfer.parallel = 4;
+    world->vmm->transfer.compress = COMPRESS_ZSTD;
     assert_string_equal(prepare(world), "");
     assert_int_equal(fake_log_count("ib capability multifd on"), 1);
     assert_int_equal(fake_log_count("eth capability multifd on"), 1);
@@ -39,7 +39,7 @@ static void what_was_set_before_is_taken_back(void **state)
 static void a_qemu_that_cannot_is_refused(void **state)
 {
     struct world *world = *state;
-    world->cluster->parallel = 2;
+    world->vmm->transfer.parallel = 2;
     world->qemus[IB].no_multifd = true;
     assert_string_equal(prepare(world), "Refused");
     assert_non_null(strstr(world->err.message, "multifd"));
@@ -57,15 +57,15 @@ static void what_goes_together(void **state)
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct ninja_error err = NINJA_ERROR_INIT;
-        struct cluster cluster = {.parallel = cases[i].parallel,
-                                  .post_copy_after = cases[i].post_copy_after};
-        bool ok = cluster_set_compress(&cluster, cases[i].compress, &err) &&
-                  cluster_check_transfer(&cluster, &err);
+        struct transfer transfer = {.parallel = cases[i].parallel,
+                                    .post_copy_after = cases[i].post_copy_after};
+        bool ok = transfer_set_compress(&transfer, cases[i].compress, &err) &&
+                  transfer_check(&transfer, &err);
         assert_int_equal(ok, cases[i].expected >= 0);
         assert_int_equal(ninja_error_is_set(&err), !ok);
         if (ok) {
-            assert_int_equal(cluster.parallel, cases[i].expected);
-            assert_string_equal(compress_name(cluster.compress), cases[i].compress);
+            assert_int_equal(transfer.parallel, cases[i].expected);
+            assert_string_equal(compress_name(transfer.compress), cases[i].compress);
         }
     }
 }
