@@ -6,7 +6,7 @@
 #include <unistd.h>
 
 #include "host/config/host_device.h"
-#include "host/config/receive_address.h"
+#include "host/config/path.h"
 #include "host/ctl/checks.h"
 
 struct destination {
@@ -51,6 +51,7 @@ static void check_address(const struct destination *to, int vm)
 {
     struct ninja_error err = NINJA_ERROR_INIT;
     const struct cluster *cluster = to->checks->session->cluster;
+    struct path path = {NULL, NULL};
     for (int other = 0; other < vm; other++) {
         const char *address = address_of(to, other);
         if (address != NULL && strcmp(address, to->arrival.address) == 0) {
@@ -61,7 +62,8 @@ static void check_address(const struct destination *to, int vm)
             return;
         }
     }
-    if (receive_address_check(to->arrival.address, &err)) {
+    path_set(&path, to->arrival.address, to->arrival.address);
+    if (path_check(&path, &err)) {
         check_ok(to->checks, "receive", to->site->name, "%s is received at %s", to->vm,
                  to->arrival.address);
     } else {
@@ -69,6 +71,7 @@ static void check_address(const struct destination *to, int vm)
                    to->site->name, "correct \"receive\" in the cluster file, or the host's names",
                    "%s cannot be received: %s", to->vm, err.message);
     }
+    path_clear(&path);
 }
 
 /* ---- the receiver ---- */

@@ -513,6 +513,13 @@ static struct vmm_arrival qmp_vm_arrival(const struct vmm *vmm, int site)
                                 .command = vm_commands_at(vmm->cluster, site)->prepare};
 }
 
+void qmp_vm_goes_to(struct qmp_vm *v, int site)
+{
+    const char *receive = vm_sockets_at(v->vmm.cluster, v->vmm.vm, site)->receive;
+    v->vmm.to = site;
+    path_set(&v->path, receive, receive);
+}
+
 static struct vmm *qmp_vm_open(struct event_base *base, const struct cluster *cluster, int vm)
 {
     struct qmp_vm *v = calloc(1, sizeof(*v));
@@ -535,6 +542,7 @@ static void qmp_vm_close(struct vmm *vmm)
         timer_free(&v->peers[s].unsent_timer);
     }
     json_decref(v->capabilities);
+    path_clear(&v->path);
     free(v->peers);
     free(v);
 }

@@ -9,6 +9,7 @@
 #include <jansson.h>
 
 #include "host/base/timer.h"
+#include "host/config/path.h"
 #include "host/vmm/host_command.h"
 #include "host/vmm/qmp.h"
 #include "host/vmm/vm_sockets.h"
@@ -45,6 +46,7 @@ struct peer {
 struct qmp_vm {
     struct vmm vmm;
     struct peer *peers; /* one for each site */
+    struct path path;   /* of the memory, to `to` */
 
     enum op op; /* the operation in progress */
     vmm_done done;
@@ -102,6 +104,9 @@ static inline const struct vm_commands *commands_to(const struct qmp_vm *v)
 {
     return vm_commands_at(v->vmm.cluster, v->vmm.to);
 }
+
+/** Sets `to`, and the path that leads there. */
+void qmp_vm_goes_to(struct qmp_vm *v, int site);
 
 /** Begins an operation that waits at a site for what the text says, at most that long. */
 void op_begin(struct qmp_vm *v, enum op op, vmm_done done, void *arg);

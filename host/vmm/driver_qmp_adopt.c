@@ -131,7 +131,7 @@ void qmp_vm_adopt(struct vmm *vmm, int from, int to, bool ran_there, vmm_done do
 {
     struct qmp_vm *v = (struct qmp_vm *)vmm;
     vmm->from = from;
-    vmm->to = to;
+    qmp_vm_goes_to(v, to);
     v->copying = v->prepared = v->receiver_is_ours = v->receiver_stays = false;
     v->receiver_ended = v->asked_again = v->post_copy_begun = false;
     vmm_set_move(vmm, VMM_AT_SOURCE);

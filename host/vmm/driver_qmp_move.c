@@ -109,9 +109,9 @@ static json_t *parameters(struct qmp_vm *v)
     return json;
 }
 
-static json_t *receive_uri(struct qmp_vm *v)
+static json_t *where_to_listen(struct qmp_vm *v)
 {
-    return json_pack("{s:s}", "uri", vm_sockets_at(v->vmm.cluster, v->vmm.vm, v->vmm.to)->receive);
+    return json_pack("{s:s}", "uri", v->path.listen);
 }
 
 static const struct prepare_step {
@@ -130,7 +130,7 @@ static const struct prepare_step {
     {false, false, "migrate-set-parameters", parameters_of_both, NULL},
     {true, false, "migrate-set-parameters", parameters_of_both, NULL},
     {true, false, "migrate-set-parameters", parameters, NULL},
-    {false, false, "migrate-incoming", receive_uri, NULL},
+    {false, false, "migrate-incoming", where_to_listen, NULL},
 };
 #define PREPARE_STEPS (sizeof(prepare_steps) / sizeof(prepare_steps[0]))
 
@@ -239,7 +239,7 @@ void qmp_vm_prepare(struct vmm *vmm, int site, vmm_done done, void *arg)
         op_poll(v, 0, on_prepared_already, v);
         return;
     }
-    vmm->to = site;
+    qmp_vm_goes_to(v, site);
     vmm_set_move(vmm, VMM_AT_SOURCE);
     vmm->committed = false;
     v->prepared = v->receiver_is_ours = v->receiver_stays = v->copying = false;
@@ -457,5 +457,5 @@ void qmp_vm_migrate(struct vmm *vmm, vmm_done done, void *arg)
     }
     v->copying = true;
     vmm_set_move(vmm, VMM_ON_ITS_WAY);
-    peer_execute(source_of(v), "migrate", receive_uri(v), on_migrate);
+    peer_execute(source_of(v), "migrate", json_pack("{s:s}", "uri", v->path.connect), on_migrate);
 }

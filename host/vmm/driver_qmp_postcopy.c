@@ -156,10 +156,8 @@ static void on_receiver_waits(void *arg, json_t *result, const struct ninja_erro
         return;
     }
     if (err == NULL) {
-        peer_execute(
-            source_of(v), "migrate",
-            json_pack("{s:s, s:b}", "uri", vm_sockets_at(v->vmm.cluster, v->vmm.vm, v->vmm.to)->receive, "resume", 1),
-            on_resumed);
+        peer_execute(source_of(v), "migrate",
+                     json_pack("{s:s, s:b}", "uri", v->path.connect, "resume", 1), on_resumed);
     } else if (err->class == ERR_GENERIC) {
         qmp_vm_ask_progress_in(v, RECOVER_MS); /* it has not paused yet */
     } else {
@@ -173,8 +171,7 @@ static void on_receiver_paused(void *arg, json_t *result, const struct ninja_err
     struct peer *peer = arg;
     struct qmp_vm *v = peer->owner;
     if (v->op == OP_MIGRATE) {
-        peer_execute_urgent(peer, "migrate-recover",
-                            json_pack("{s:s}", "uri", vm_sockets_at(v->vmm.cluster, v->vmm.vm, v->vmm.to)->receive),
+        peer_execute_urgent(peer, "migrate-recover", json_pack("{s:s}", "uri", v->path.listen),
                             on_receiver_waits);
     }
 }

@@ -155,11 +155,21 @@ static void recover(struct fake_qemu *qemu, json_t *request)
     fake_peer_return(qemu->peer, request, json_object());
 }
 
+/* Whether the source gets through to its destination there. */
+static bool is_reached(const struct fake_qemu *qemu, json_t *request)
+{
+    const struct fake_qemu *to = qemu->destination;
+    json_t *uri = json_object_get(json_object_get(request, "arguments"), "uri");
+    if (to == NULL || to->incoming[0] == '\0') {
+        return false;
+    }
+    return strcmp(json_string_value(uri), to->reached_at ? to->reached_at : to->incoming) == 0;
+}
+
 /* What fails, fails unseen. */
 static void resume(struct fake_qemu *qemu, json_t *request)
 {
-    json_t *uri = json_object_get(json_object_get(request, "arguments"), "uri");
-    bool heard = strcmp(json_string_value(uri), qemu->destination->incoming) == 0;
+    bool heard = is_reached(qemu, request);
     if (strcmp(qemu->migration, "postcopy-paused") != 0) {
         fake_peer_error(qemu->peer, request, "GenericError",
                         "Cannot resume if there is no paused migration");
@@ -176,9 +186,7 @@ static void resume(struct fake_qemu *qemu, json_t *request)
 
 static void migrate(struct fake_qemu *qemu, json_t *request)
 {
-    json_t *uri = json_object_get(json_object_get(request, "arguments"), "uri");
-    if (qemu->destination == NULL ||
-        strcmp(json_string_value(uri), qemu->destination->incoming) != 0) {
+    if (!is_reached(qemu, request)) {
         fake_peer_error(qemu->peer, request, "GenericError", "nobody listens there");
         return;
     }

@@ -17,7 +17,7 @@ struct fake_qemu {
     char status[32];
     char device[32]; /* the one hot-plugged device; empty: none */
     char migration[32];
-    char incoming[64];
+    char incoming[64]; /* where it listens; empty: nowhere */
     struct fake_qemu *destination;
     struct event *timer;
     int64_t copy_began_ms;
@@ -53,6 +53,8 @@ struct fake_qemu {
     const char *blocked_by; /* what query-migrate says of that; NULL: nothing */
     const char *disk;       /* a file that it writes to; NULL: none */
     const char *machine;    /* its type; NULL: the same as the others' */
+    const char *reached_at; /* as a destination: where the source gets through to it; NULL: where it
+                             * listens */
     bool begins_again;      /* a receiver that ended waits again: somebody starts a new one */
 };
 

@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "host/vmm/driver_qmp.h"
+
 static int moves;
 
 static void on_there(void *arg)
@@ -117,6 +119,25 @@ static void a_connection_that_breaks_is_made_anew(void **state)
     assert_there(world);
     assert_int_equal(fake_log_count("eth migrate-recover"), 2);
     nothing_was_ended();
+}
+
+/* Something stands between both, and what breaks there is mended there. */
+static void each_side_is_told_its_own_end_of_the_path(void **state)
+{
+    struct world *world = *state;
+    struct fake_qemu *receiver = &world->qemus[ETH];
+    receiver->reached_at = "tcp:relay.ib:4801";
+    world->qemus[IB].breaks = 1;
+    driver_qmp.locate(world->vmm, on_done, world);
+    assert_string_equal(wait_for_it(world), "");
+    driver_qmp.prepare(world->vmm, ETH, on_done, world);
+    path_set(&((struct qmp_vm *)world->vmm)->path, "unix:/run/relay/vm1", receiver->reached_at);
+    assert_string_equal(wait_for_it(world), "");
+    assert_string_equal(receiver->incoming, "unix:/run/relay/vm1");
+    assert_string_equal(go_on(world), "");
+    assert_there(world);
+    assert_int_equal(fake_log_count("eth migrate-recover"), 1);
+    assert_string_equal(receiver->incoming, "unix:/run/relay/vm1");
 }
 
 static void a_receiver_that_has_not_seen_it_is_told(void **state)
@@ -262,6 +283,7 @@ int main(void)
         POST_COPY(it_runs_there_before_all_is_copied),
         POST_COPY(it_waits_for_as_many_passes_as_asked_for),
         POST_COPY(a_connection_that_breaks_is_made_anew),
+        POST_COPY(each_side_is_told_its_own_end_of_the_path),
         POST_COPY(a_receiver_that_has_not_seen_it_is_told),
         POST_COPY(a_receiver_that_hangs_is_told_out_of_band),
         POST_COPY(a_receiver_that_hangs_at_once_is_told_out_of_band),

@@ -1,4 +1,4 @@
-#include "host/config/receive_address.h"
+#include "host/config/path.h"
 
 #include <netdb.h>
 #include <stdlib.h>
@@ -27,7 +27,12 @@ static bool split(const char *text, char *host, size_t size, char *port, size_t 
     return true;
 }
 
-static bool check_tcp(const char *text, const char *uri, struct ninja_error *err)
+static bool is_any_host(const char *host)
+{
+    return host[0] == '\0' || strcmp(host, "0.0.0.0") == 0 || strcmp(host, "::") == 0;
+}
+
+static bool check_tcp(const char *text, const char *uri, bool listens, struct ninja_error *err)
 {
     char host[256], port[16], *end;
     if (!split(text, host, sizeof(host), port, sizeof(port))) {
@@ -38,8 +43,9 @@ static bool check_tcp(const char *text, const char *uri, struct ninja_error *err
         return ninja_error_set(err, ERR_ADDRESS, "\"%s\": \"%s\" is not a port from 1 to 65535",
                                uri, port);
     }
-    if (host[0] == '\0' || strcmp(host, "0.0.0.0") == 0 || strcmp(host, "::") == 0) {
-        return ninja_error_set(err, ERR_ADDRESS,
+    if (is_any_host(host)) {
+        return listens ||
+               ninja_error_set(err, ERR_ADDRESS,
                                "\"%s\" names no host that the source could connect to", uri);
     }
     struct addrinfo *found = NULL, hints = {.ai_socktype = SOCK_STREAM};
@@ -67,13 +73,34 @@ static bool check_unix(const char *path, const char *uri, struct ninja_error *er
     return true;
 }
 
-bool receive_address_check(const char *uri, struct ninja_error *err)
+static bool check_end(const char *uri, bool listens, struct ninja_error *err)
 {
     if (strncmp(uri, "tcp:", 4) == 0) {
-        return check_tcp(uri + 4, uri, err);
+        return check_tcp(uri + 4, uri, listens, err);
     }
     if (strncmp(uri, "unix:", 5) == 0) {
         return check_unix(uri + 5, uri, err);
     }
     return ninja_error_set(err, ERR_UNKNOWN, "\"%s\" is neither tcp:HOST:PORT nor unix:/PATH", uri);
+}
+
+bool path_check(const struct path *path, struct ninja_error *err)
+{
+    return check_end(path->connect, false, err) &&
+           (strcmp(path->listen, path->connect) == 0 || check_end(path->listen, true, err));
+}
+
+void path_clear(struct path *path)
+{
+    free(path->listen);
+    free(path->connect);
+    *path = (struct path){NULL, NULL};
+}
+
+void path_set(struct path *path, const char *listen, const char *connect)
+{
+    struct path old = *path; /* an end may be one of those that it had */
+    path->listen = strdup(listen);
+    path->connect = strdup(connect);
+    path_clear(&old);
 }
