@@ -122,6 +122,7 @@ static void on_source_status(void *arg, json_t *result, const struct ninja_error
 static void look_at_source(struct qmp_vm *v)
 {
     v->peer_ended = NULL;
+    timer_free(&v->poll); /* the receiver's time to quit in */
     v->give_up_at = now_ms() + qmp_vm_timeout(v, TIMEOUT_QUIT);
     op_wait(v, v->vmm.site,
             2 * qmp_vm_timeout(v, TIMEOUT_QUIT) + qmp_vm_timeout(v, TIMEOUT_COMMAND),

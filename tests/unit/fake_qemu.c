@@ -410,7 +410,7 @@ static void on_object(void *arg, json_t *request)
             start_postcopy(qemu);
         } else if (strcmp(name, "migrate-pause") == 0) {
             pause_migration(qemu);
-        } else if (strcmp(name, "cont") == 0) {
+        } else if (strcmp(name, "cont") == 0 && !qemu->never_goes_on) {
             set_status(qemu, "running");
         }
         fake_peer_return(qemu->peer, request, json_object());

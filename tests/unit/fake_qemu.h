@@ -35,6 +35,7 @@ struct fake_qemu {
     bool copy_hangs;     /* stays active until it is cancelled */
     bool never_runs;     /* as a destination */
     bool dies_when_sent; /* as a destination: when it has got everything, before it runs */
+    bool never_goes_on;  /* "cont" changes nothing */
     bool add_fails;      /* device_add */
     bool unknown_device; /* device-list-properties */
     bool refuses_incoming;

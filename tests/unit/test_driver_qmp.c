@@ -116,6 +116,19 @@ static void a_receiver_that_waits_ends_and_the_source_goes_on(void **state)
     assert_true(fake_log_find("eth ends", 0) < fake_log_find("ib cont", 0));
 }
 
+/* The time that the receiver had to quit in is not over before the source's is. */
+static void a_source_that_does_not_go_on_is_for_the_operator(void **state)
+{
+    struct world *world = *state;
+    world->cluster->timeouts[TIMEOUT_QUIT] = 300;
+    found(world, "postmigrate", "completed", "inmigrate");
+    assert_int_equal(taken_for(world, false), ON_ITS_WAY);
+    world->qemus[IB].never_goes_on = true;
+    assert_string_equal(cancel(world), "Operator");
+    assert_non_null(strstr(world->err.message, "the source VM does not run again"));
+    assert_int_equal(fake_log_count("eth ends"), 1);
+}
+
 /* It is gone after all was sent: it may have run, so what the source has is of the past. */
 static void a_receiver_that_is_lost_leaves_the_source_stopped(void **state)
 {
@@ -259,6 +272,7 @@ int main(void)
         TEST(what_was_interrupted_is_taken_for_what_it_is),
         TEST(a_destination_that_does_not_answer_is_for_the_operator),
         TEST(a_receiver_that_waits_ends_and_the_source_goes_on),
+        TEST(a_source_that_does_not_go_on_is_for_the_operator),
         TEST(a_receiver_that_is_lost_leaves_the_source_stopped),
         TEST(a_receiver_that_falls_silent_is_not_told_to_quit),
         TEST(a_vm_that_ran_there_and_stands_still_is_not_ended),
