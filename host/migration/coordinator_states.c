@@ -1,21 +1,10 @@
 /*
- * The small machines of coordinator_states.h. As with state.c, a setter is the only one who changes
- * a state; it logs `old -> new`, and ends the program where the one may not follow the other: a
- * coordinator that is wrong about where it is does less harm if another one takes on from the
- * journal.
+ * The small machines of coordinator_states.h: their tables and their setters.
  */
-#include <stdlib.h>
-
-#include "common/log.h"
+#include "host/base/machine.h"
 #include "host/migration/coordinator_private.h"
 
 #define TO(state) (1u << (state))
-
-struct machine {
-    const char *of; /* whose states these are, in the log */
-    const char *const *names;
-    const unsigned *may_follow; /* by state: TO() of each */
-};
 
 static const char *const course_names[] = {
     [COURSE_ASKED] = "asked",       [COURSE_ANNOUNCED] = "announced", [COURSE_FORWARD] = "forward",
@@ -87,57 +76,37 @@ _Static_assert(sizeof(device_names) / sizeof(device_names[0]) == DEVICE_STATES,
                "a device has no name");
 static const struct machine devices = {"device", device_names, device_may_follow};
 
-/* Whether it changes. vm: whose machine it is; NULL: that of the whole migration. */
-static bool changes(const struct machine *machine, const char *vm, unsigned from, unsigned to)
-{
-    const char *old = machine->names[from], *new = machine->names[to];
-    if (from == to) {
-        return false;
-    }
-    if ((machine->may_follow[from] & TO(to)) == 0) {
-        ninja_log_error("%s%s%s cannot go from %s to %s", vm ? vm : "", vm ? ": " : "", machine->of,
-                        old, new);
-        abort();
-    }
-    if (vm != NULL) {
-        ninja_log_vm(NINJA_LOG_DEBUG, vm, "%s: %s -> %s", machine->of, old, new);
-    } else {
-        ninja_log_debug("%s: %s -> %s", machine->of, old, new);
-    }
-    return true;
-}
-
 void course_set(struct migration *m, enum course to)
 {
-    if (changes(&courses, NULL, m->course, to)) {
+    if (machine_changes(&courses, NULL, m->course, to)) {
         m->course = to;
     }
 }
 
 void round_set(struct migration *m, enum round to)
 {
-    if (changes(&rounds, NULL, m->round, to)) {
+    if (machine_changes(&rounds, NULL, m->round, to)) {
         m->round = to;
     }
 }
 
 void jobs_set(struct migration *m, enum jobs_state to)
 {
-    if (changes(&jobs, NULL, m->jobs, to)) {
+    if (machine_changes(&jobs, NULL, m->jobs, to)) {
         m->jobs = to;
     }
 }
 
 void way_set(struct migration_vm *vm, enum way to)
 {
-    if (changes(&ways, vmm_name(vm->vmm), vm->way, to)) {
+    if (machine_changes(&ways, vmm_name(vm->vmm), vm->way, to)) {
         vm->way = to;
     }
 }
 
 void device_set(struct migration_vm *vm, enum device_state to)
 {
-    if (changes(&devices, vmm_name(vm->vmm), vm->device, to)) {
+    if (machine_changes(&devices, vmm_name(vm->vmm), vm->device, to)) {
         vm->device = to;
     }
 }
