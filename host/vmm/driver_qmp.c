@@ -518,6 +518,9 @@ void qmp_vm_goes_to(struct qmp_vm *v, int site)
     const char *receive = vm_sockets_at(v->vmm.cluster, v->vmm.vm, site)->receive;
     v->vmm.to = site;
     path_set(&v->path, receive, receive);
+    receiver_set(v, RECEIVER_UNKNOWN);
+    copy_set(v, COPY_NONE);
+    vmm_set_move(&v->vmm, VMM_AT_SOURCE);
 }
 
 static struct vmm *qmp_vm_open(struct event_base *base, const struct cluster *cluster, int vm)

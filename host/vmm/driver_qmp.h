@@ -1,7 +1,8 @@
 /*
  * What the parts of the driver "qmp" share: driver_qmp.c (one QEMU: locate, unplug, plug,
  * finish), driver_qmp_move.c (two QEMUs: prepare, migrate), driver_qmp_postcopy.c,
- * driver_qmp_cancel.c, driver_qmp_adopt.c and driver_qmp_look.c.
+ * driver_qmp_cancel.c, driver_qmp_adopt.c, driver_qmp_look.c and driver_qmp_states.c (what is kept
+ * in mind).
  */
 #ifndef NINJA_DRIVER_QMP_H
 #define NINJA_DRIVER_QMP_H
@@ -10,6 +11,7 @@
 
 #include "host/base/timer.h"
 #include "host/config/path.h"
+#include "host/vmm/driver_qmp_states.h"
 #include "host/vmm/host_command.h"
 #include "host/vmm/qmp.h"
 #include "host/vmm/vm_sockets.h"
@@ -60,21 +62,18 @@ struct qmp_vm {
     void (*peer_event)(struct peer *peer, const char *name, json_t *data);
     void (*peer_ended)(struct peer *peer, const struct ninja_error *err);
 
-    size_t step;           /* of prepare */
-    json_t *capabilities;  /* between asking for them and setting them */
-    int64_t give_up_at;    /* ms; for loops within an operation */
-    bool receiver_is_ours; /* the QEMU at `to` waits for this VM and for nothing else */
-    bool asked_again;      /* adopt: what both sides said did not fit together */
-    bool receiver_stays;   /* it cannot be made to quit */
-    bool receiver_ended;   /* it was told to quit, and did */
-    bool ran_there;        /* as the journal says: its memory at the source is of the past */
-    bool prepared;         /* the command "prepare" ended well */
-    bool copying;          /* "migrate" was given, its end was not seen */
-    bool post_copy_begun;  /* it was told to change sides, or may have been */
-    int64_t heard;         /* of post-copy: bytes, and when they became so many */
-    int64_t heard_at;      /* ms */
-    int64_t recover_by;    /* ms; 0: the connection is well */
-    int64_t reconnect_at;  /* ms; before that an attempt may be going on */
+    enum receiver receiver;
+    enum copy copy;
+    enum adoption adoption;
+
+    size_t step;          /* of prepare */
+    json_t *capabilities; /* between asking for them and setting them */
+    int64_t give_up_at;   /* ms; for loops within an operation */
+    bool ran_there;       /* as adopt() was told: its memory at the source is of the past */
+    int64_t heard;        /* of post-copy: bytes, and when they became so many */
+    int64_t heard_at;     /* ms */
+    int64_t recover_by;   /* ms; 0: the connection is well */
+    int64_t reconnect_at; /* ms; before that an attempt may be going on */
 };
 
 static inline struct peer *source_of(struct qmp_vm *v)
@@ -105,7 +104,12 @@ static inline const struct vm_commands *commands_to(const struct qmp_vm *v)
     return vm_commands_at(v->vmm.cluster, v->vmm.to);
 }
 
-/** Sets `to`, and the path that leads there. */
+static inline bool qmp_vm_is_copying(const struct qmp_vm *v)
+{
+    return v->copy != COPY_NONE;
+}
+
+/** Sets `to` and the path there. Of the receiver nothing is known then, and there is no copy. */
 void qmp_vm_goes_to(struct qmp_vm *v, int site);
 
 /** Begins an operation that waits at a site for what the text says, at most that long. */

@@ -51,10 +51,12 @@ static void adopt_at_source(struct qmp_vm *v, bool on_its_way)
     v->vmm.from = -1;
     v->vmm.has_device = v->peers[v->vmm.site].has_device;
     vmm_set_move(&v->vmm, on_its_way ? VMM_ON_ITS_WAY : VMM_AT_SOURCE);
-    v->copying = on_its_way;
-    v->post_copy_begun =
-        on_its_way && v->vmm.transfer.post_copy_after >= 0; /* for all that is known */
-    v->prepared = v->receiver_is_ours = is(destination_of(v), "inmigrate");
+    if (on_its_way) { /* for all that is known, it may have been told to change sides */
+        copy_set(v, v->vmm.transfer.post_copy_after >= 0 ? COPY_CHANGES_SIDES : COPY_GOES_ON);
+    }
+    if (is(destination_of(v), "inmigrate")) {
+        receiver_set(v, RECEIVER_WAITS);
+    }
     op_end(v, v->vmm.site, NULL);
 }
 
@@ -63,7 +65,7 @@ static void adopt_at_destination(struct qmp_vm *v, bool split)
     v->vmm.site = v->vmm.to;
     vmm_set_move(&v->vmm, split ? VMM_SPLIT : VMM_ARRIVED);
     v->vmm.committed = true;
-    v->copying = split;
+    copy_set(v, split ? COPY_CHANGES_SIDES : COPY_NONE);
     v->reconnect_at = now_ms() + qmp_vm_timeout(v, TIMEOUT_RECONNECT);
     v->vmm.has_device = destination_of(v)->has_device;
     op_end(v, v->vmm.site, NULL);
@@ -107,9 +109,10 @@ static void on_adopted(void *arg, const struct ninja_error *unused)
     struct peer *source = &v->peers[v->vmm.from], *destination = destination_of(v);
     /* One that never left is not there: what runs there is something else. */
     bool left = !answers(source) || v->ran_there || !peer_migration_is_over(source);
-    if (is(destination, "running") && is(source, "running") && left && !v->asked_again) {
+    if (is(destination, "running") && is(source, "running") && left &&
+        v->adoption == ADOPTION_ASKED) {
         /* The two answered one after the other, and it may have moved in between. */
-        v->asked_again = true;
+        adoption_set(v, ADOPTION_ASKED_AGAIN);
         peers_ask(v, OP_ADOPT, on_adopted, v->done, v->arg);
     } else if (is(destination, "running") && !is(source, "running") && left &&
                (answers(source) || !post_copy_is_on(destination))) {
@@ -132,9 +135,7 @@ void qmp_vm_adopt(struct vmm *vmm, int from, int to, bool ran_there, vmm_done do
     struct qmp_vm *v = (struct qmp_vm *)vmm;
     vmm->from = from;
     qmp_vm_goes_to(v, to);
-    v->copying = v->prepared = v->receiver_is_ours = v->receiver_stays = false;
-    v->receiver_ended = v->asked_again = v->post_copy_begun = false;
-    vmm_set_move(vmm, VMM_AT_SOURCE);
     v->ran_there = ran_there;
+    adoption_set(v, ADOPTION_ASKED);
     peers_ask(v, OP_ADOPT, on_adopted, done, arg);
 }

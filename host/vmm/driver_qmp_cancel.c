@@ -25,10 +25,15 @@ static bool was_sent(struct qmp_vm *v)
     return strcmp(source_of(v)->migration, "completed") == 0;
 }
 
+static bool receiver_is_ours(const struct qmp_vm *v)
+{
+    return v->receiver == RECEIVER_WAITS || v->receiver == RECEIVER_STAYS;
+}
+
 /* Whether what was sent can no longer come to run, if anything was. */
 static bool is_void(struct qmp_vm *v)
 {
-    return v->receiver_ended || (!v->copying && !was_sent(v));
+    return v->receiver == RECEIVER_ENDED || (v->copy == COPY_NONE && !was_sent(v));
 }
 
 static void cancel_failed(struct qmp_vm *v, const char *what, const struct ninja_error *why)
@@ -61,7 +66,7 @@ static void on_given_up(void *arg, const struct ninja_error *err)
 
 static void clean_up_receiver(struct qmp_vm *v)
 {
-    if (commands_to(v)->release == NULL || !(v->prepared || v->receiver_is_ours)) {
+    if (commands_to(v)->release == NULL || v->receiver == RECEIVER_UNKNOWN) {
         rolled_back(v);
         return;
     }
@@ -105,7 +110,7 @@ static void on_source_status(void *arg, json_t *result, const struct ninja_error
         clean_up_receiver(v);
     } else if (runs) {
         cancel_failed(v, "the migration goes on, and its receiver cannot be reached", NULL);
-    } else if (v->receiver_stays) {
+    } else if (v->receiver == RECEIVER_STAYS) {
         cancel_failed(v, "the receiving QEMU was told to quit and did not", NULL);
     } else if (!is_void(v)) {
         cancel_failed(v,
@@ -133,7 +138,7 @@ static void look_at_source(struct qmp_vm *v)
 static void on_receiver_ended(struct peer *peer, const struct ninja_error *err)
 {
     if (peer == destination_of(peer->owner)) {
-        peer->owner->receiver_ended = true;
+        receiver_set(peer->owner, RECEIVER_ENDED);
         look_at_source(peer->owner);
     }
 }
@@ -142,14 +147,16 @@ static void on_receiver_ended(struct peer *peer, const struct ninja_error *err)
 static void on_receiver_stays(evutil_socket_t fd, short what, void *arg)
 {
     struct qmp_vm *v = arg;
-    v->receiver_stays = true;
+    receiver_set(v, RECEIVER_STAYS);
     look_at_source(v);
 }
 
 /* Its connection is gone. If the socket still answers, QEMU is not. */
 static void receiver_unreachable(struct qmp_vm *v)
 {
-    v->receiver_stays = v->receiver_is_ours && peer_connect(destination_of(v), NULL);
+    if (v->receiver == RECEIVER_WAITS && peer_connect(destination_of(v), NULL)) {
+        receiver_set(v, RECEIVER_STAYS);
+    }
     look_at_source(v);
 }
 
@@ -176,7 +183,7 @@ static void on_receiver_status(void *arg, json_t *result, const struct ninja_err
     if (v->op != OP_CANCEL) {
         return;
     }
-    if (err != NULL && v->copying) {
+    if (err != NULL && qmp_vm_is_copying(v)) {
         cancel_failed(v, "the receiving QEMU does not answer, and the VM may run there", err);
         return;
     }
@@ -186,13 +193,13 @@ static void on_receiver_status(void *arg, json_t *result, const struct ninja_err
     if (strcmp(peer->status, "running") == 0) {
         qmp_vm_is_there(v, post_copy_is_on(source_of(v)));
         op_end(v, v->vmm.site, NULL);
-    } else if (v->copying && v->post_copy_begun && now_ms() >= v->give_up_at) {
+    } else if (v->copy == COPY_CHANGES_SIDES && now_ms() >= v->give_up_at) {
         cancel_failed(v, "it was told to change sides for post-copy, and did not yet", NULL);
-    } else if (v->copying && strcmp(peer->status, "inmigrate") != 0) {
+    } else if (qmp_vm_is_copying(v) && strcmp(peer->status, "inmigrate") != 0) {
         cancel_failed(v, "the VM has run at the destination, and stands still there", NULL);
-    } else if (v->copying && now_ms() < v->give_up_at) {
+    } else if (qmp_vm_is_copying(v) && now_ms() < v->give_up_at) {
         op_poll(v, START_MS, ask_receiver, v); /* all was sent: it is about to run, or it hangs */
-    } else if (v->copying && source_of(v)->migration[0] == '\0') {
+    } else if (qmp_vm_is_copying(v) && source_of(v)->migration[0] == '\0') {
         cancel_failed(v, "the source QEMU does not say whether all was sent", NULL);
     } else {
         end_receiver(v);
@@ -219,8 +226,10 @@ static void on_source_migration(void *arg, json_t *result, const struct ninja_er
         op_poll(v, RETRY_MS, ask_source_migration, v);
         return;
     }
-    v->copying = v->copying && !over;
-    if (!v->receiver_is_ours || !qmp_is_ready(destination_of(v)->qmp)) {
+    if (over) {
+        copy_set(v, COPY_NONE);
+    }
+    if (!receiver_is_ours(v) || !qmp_is_ready(destination_of(v)->qmp)) {
         receiver_unreachable(v);
         return;
     }
@@ -258,8 +267,9 @@ void qmp_vm_cancel(struct vmm *vmm, vmm_done done, void *arg)
     v->give_up_at = now_ms() + qmp_vm_timeout(v, TIMEOUT_QUIT);
     op_wait(v, vmm->site, qmp_vm_timeout(v, TIMEOUT_QUIT) + qmp_vm_timeout(v, TIMEOUT_COMMAND),
             "the migration could not be cancelled");
-    if (v->copying) {
-        peer_execute(source_of(v), v->post_copy_begun ? "migrate-start-postcopy" : "migrate_cancel",
+    if (qmp_vm_is_copying(v)) {
+        peer_execute(source_of(v),
+                     v->copy == COPY_CHANGES_SIDES ? "migrate-start-postcopy" : "migrate_cancel",
                      NULL, NULL);
     }
     ask_source_migration(-1, 0, v);

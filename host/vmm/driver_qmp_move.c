@@ -34,7 +34,7 @@ static bool receiver_waits(struct qmp_vm *v, json_t *result, struct ninja_error 
                                "the receiving QEMU with -incoming defer",
                                destination_of(v)->status);
     }
-    v->receiver_is_ours = true;
+    receiver_set(v, RECEIVER_WAITS);
     return true;
 }
 
@@ -221,7 +221,7 @@ static void on_prepare_command(void *arg, const struct ninja_error *err)
         op_end(v, v->vmm.to, err);
         return;
     }
-    v->prepared = true;
+    receiver_set(v, RECEIVER_STARTED);
     begin_connecting(v);
 }
 
@@ -234,16 +234,13 @@ static void on_prepared_already(evutil_socket_t fd, short what, void *arg)
 void qmp_vm_prepare(struct vmm *vmm, int site, vmm_done done, void *arg)
 {
     struct qmp_vm *v = of(vmm);
-    if (v->copying && vmm->to == site) { /* adopted */
+    if (qmp_vm_is_copying(v) && vmm->to == site) { /* adopted */
         op_begin(v, OP_PREPARE, done, arg);
         op_poll(v, 0, on_prepared_already, v);
         return;
     }
     qmp_vm_goes_to(v, site);
-    vmm_set_move(vmm, VMM_AT_SOURCE);
     vmm->committed = false;
-    v->prepared = v->receiver_is_ours = v->receiver_stays = v->copying = false;
-    v->receiver_ended = v->post_copy_begun = false;
     v->reconnect_at = 0;
     op_begin(v, OP_PREPARE, done, arg);
     v->peer_ready = on_receiver_ready;
@@ -298,7 +295,7 @@ void qmp_vm_is_there(struct qmp_vm *v, bool split)
     vmm_set_move(&v->vmm, split ? VMM_SPLIT : VMM_ARRIVED);
     v->vmm.committed = true;
     v->vmm.has_device = false;
-    v->copying = split;
+    copy_set(v, split ? COPY_CHANGES_SIDES : COPY_NONE);
 }
 
 static void on_last_figures(void *arg, json_t *result, const struct ninja_error *err)
@@ -393,7 +390,7 @@ static void on_progress(void *arg, json_t *result, const struct ninja_error *err
         ask_whether_it_runs(-1, 0, v);
     } else if (strcmp(status, "failed") == 0 || strcmp(status, "cancelled") == 0) {
         const char *why = json_string_value(json_object_get(result, "error-desc"));
-        v->copying = false;
+        copy_set(v, COPY_NONE);
         ninja_error_set(&failed, ERR_COPY, "the migration of the memory %s: %s",
                         status[0] == 'f' ? "failed" : "was cancelled",
                         why ? why : "QEMU does not say why (see its log at the destination)");
@@ -435,7 +432,9 @@ static void on_migrate(void *arg, json_t *result, const struct ninja_error *err)
         return;
     }
     if (err != NULL) {
-        v->copying = err->class == ERR_TIMEOUT;
+        if (err->class != ERR_TIMEOUT) {
+            copy_set(v, COPY_NONE);
+        }
         op_end(v, peer->site, err);
         return;
     }
@@ -451,11 +450,11 @@ void qmp_vm_migrate(struct vmm *vmm, vmm_done done, void *arg)
     v->peer_event = on_migrate_event;
     v->heard_at = now_ms();
     v->recover_by = 0;
-    if (v->copying) { /* adopted */
+    if (qmp_vm_is_copying(v)) { /* adopted */
         qmp_vm_ask_progress(v);
         return;
     }
-    v->copying = true;
+    copy_set(v, COPY_GOES_ON);
     vmm_set_move(vmm, VMM_ON_ITS_WAY);
     peer_execute(source_of(v), "migrate", json_pack("{s:s}", "uri", v->path.connect), on_migrate);
 }

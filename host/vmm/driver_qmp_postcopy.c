@@ -39,8 +39,8 @@ void post_copy_begin_if_due(struct qmp_vm *v, json_t *result)
 {
     json_t *passes = json_object_get(json_object_get(result, "ram"), "dirty-sync-count");
     int after = v->vmm.transfer.post_copy_after;
-    if (after >= 0 && !v->post_copy_begun && json_number_value(passes) > after) {
-        v->post_copy_begun = true;
+    if (after >= 0 && v->copy == COPY_GOES_ON && json_number_value(passes) > after) {
+        copy_set(v, COPY_CHANGES_SIDES);
         ninja_log_vm(NINJA_LOG_INFO, vmm_name(&v->vmm),
                      "changes sides, and the rest of its memory follows");
         peer_execute(source_of(v), "migrate-start-postcopy", NULL, NULL);
@@ -127,7 +127,7 @@ bool post_copy_ended(struct qmp_vm *v, const struct ninja_error *err)
         return true;
     }
     vmm_set_move(&v->vmm, VMM_ARRIVED);
-    v->copying = false;
+    copy_set(v, COPY_NONE);
     op_end(v, v->vmm.site, NULL);
     return true;
 }

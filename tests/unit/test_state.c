@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "host/migration/coordinator_private.h"
+#include "host/vmm/driver_qmp.h"
 
 static void every_state_can_be_reached_and_left(void **state)
 {
@@ -152,6 +153,27 @@ static void set_device(unsigned from, unsigned to)
     assert_int_equal(vm.device, to);
 }
 
+static void set_receiver(unsigned from, unsigned to)
+{
+    struct qmp_vm v = {.vmm = vmm, .receiver = from};
+    receiver_set(&v, to);
+    assert_int_equal(v.receiver, to);
+}
+
+static void set_copy(unsigned from, unsigned to)
+{
+    struct qmp_vm v = {.vmm = vmm, .copy = from};
+    copy_set(&v, to);
+    assert_int_equal(v.copy, to);
+}
+
+static void set_adoption(unsigned from, unsigned to)
+{
+    struct qmp_vm v = {.vmm = vmm, .adoption = from};
+    adoption_set(&v, to);
+    assert_int_equal(v.adoption, to);
+}
+
 #define S(state) (1u << (state))
 
 static const struct {
@@ -165,6 +187,9 @@ static const struct {
     {set_jobs, JOBS_STATES, S(JOBS_AS_BEFORE) | S(JOBS_UNKNOWN), S(JOBS_ON_BEST)},
     {set_way, WAYS, S(WAY_STAYS) | S(WAY_MOVES), S(WAY_STAYS) | S(WAY_UNDECIDED)},
     {set_device, DEVICE_STATES, S(DEVICE_AS_BEFORE), S(DEVICE_ATTACHED)},
+    {set_receiver, RECEIVERS, S(RECEIVER_UNKNOWN), 0},
+    {set_copy, COPIES, S(COPY_NONE), 0},
+    {set_adoption, ADOPTIONS, S(ADOPTION_NONE), 0},
 };
 
 static void every_one_goes_from_its_beginnings_to_its_ends(void **state)
@@ -198,6 +223,14 @@ static void what_must_not_follow_there(void **state)
     assert_false(is_made(set_way, WAY_UNDECIDED, WAY_COPYING)); /* it might run at both sides */
     assert_false(is_made(set_way, WAY_UNDECIDED, WAY_MOVES));
     assert_false(is_made(set_device, DEVICE_PLUGGED, DEVICE_DETACHED));
+    /* only a QEMU that waited for this VM is told to quit, and only one that ended makes void what
+     * was sent to it */
+    assert_false(is_made(set_receiver, RECEIVER_UNKNOWN, RECEIVER_ENDED));
+    assert_false(is_made(set_receiver, RECEIVER_STARTED, RECEIVER_ENDED));
+    assert_false(is_made(set_receiver, RECEIVER_STARTED, RECEIVER_STAYS));
+    assert_false(is_made(set_receiver, RECEIVER_ENDED, RECEIVER_WAITS));
+    assert_false(is_made(set_copy, COPY_CHANGES_SIDES, COPY_GOES_ON)); /* it could be cancelled */
+    assert_false(is_made(set_adoption, ADOPTION_NONE, ADOPTION_ASKED_AGAIN));
 }
 
 int main(void)
