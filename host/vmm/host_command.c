@@ -45,7 +45,8 @@ static const char *value_of(const struct cluster *cluster, int vm, int site, int
     return NULL;
 }
 
-char *host_command_text(const struct cluster *cluster, const char *text, int vm, int site, int from)
+/* The command with its values in place, malloc'ed. */
+static char *text_of(const struct cluster *cluster, const char *text, int vm, int site, int from)
 {
     char *result = NULL;
     size_t size = 0;
@@ -125,7 +126,7 @@ struct host_command *host_command_start(struct event_base *base, const struct cl
                                         int timeout_ms, host_command_done done, void *arg)
 {
     struct host_command *command = calloc(1, sizeof(*command));
-    command->text = host_command_text(cluster, text, vm, site, from);
+    command->text = text_of(cluster, text, vm, site, from);
     command->done = done;
     command->arg = arg;
     command->output = memfd_create("output", MFD_CLOEXEC);

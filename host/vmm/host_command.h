@@ -29,12 +29,4 @@ struct host_command *host_command_start(struct event_base *base, const struct cl
 /** Kills the command if it still runs; `done` is not called any more. NULL is allowed. */
 void host_command_free(struct host_command *command);
 
-/**
- * The command with its values in place, for display too.
- *
- * @return a string that the caller frees
- */
-char *host_command_text(const struct cluster *cluster, const char *text, int vm, int site,
-                        int from);
-
 #endif
