@@ -1,8 +1,8 @@
 /*
- * What the parts of the driver "qmp" share: driver_qmp.c (one QEMU: locate, unplug, plug,
- * finish), driver_qmp_move.c (two QEMUs: prepare, migrate), driver_qmp_postcopy.c,
- * driver_qmp_cancel.c, driver_qmp_adopt.c, driver_qmp_look.c and driver_qmp_states.c (what is kept
- * in mind).
+ * What the parts of the driver "qmp" share: driver_qmp.c (operations; one QEMU: locate, unplug,
+ * plug, finish), driver_qmp_peer.c (the connection to a QEMU), driver_qmp_move.c (two QEMUs:
+ * prepare, migrate), driver_qmp_postcopy.c, driver_qmp_cancel.c, driver_qmp_adopt.c,
+ * driver_qmp_look.c and driver_qmp_states.c (what is kept in mind).
  */
 #ifndef NINJA_DRIVER_QMP_H
 #define NINJA_DRIVER_QMP_H
@@ -112,48 +112,59 @@ static inline bool qmp_vm_is_copying(const struct qmp_vm *v)
 /** Sets `to` and the path there. Of the receiver nothing is known then, and there is no copy. */
 void qmp_vm_goes_to(struct qmp_vm *v, int site);
 
-/** Begins an operation that waits at a site for what the text says, at most that long. */
+/** Begins an operation. Nothing is waited for yet, and what its peers say means nothing to it. */
 void op_begin(struct qmp_vm *v, enum op op, vmm_done done, void *arg);
+/**
+ * Ends the operation with an error unless it ends, or waits for something else, within that time.
+ *
+ * @param site  where it waits
+ * @param fmt   what did not happen in time, for the error
+ */
 void op_wait(struct qmp_vm *v, int site, int timeout_ms, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
 /** Ends the operation; site is where the error was seen, or -1. err is NULL if well. */
 void op_end(struct qmp_vm *v, int site, const struct ninja_error *err);
-/** The same, from the event loop a little later: for errors found before an operation returned. */
-void op_end_soon(struct qmp_vm *v, int site, const struct ninja_error *err);
 
 /** Calls again in ms milliseconds, unless the operation ended before. */
 void op_poll(struct qmp_vm *v, int ms, event_callback_fn callback, void *arg);
 
 /** (Re)connects; v->peer_ready or v->peer_ended follows if true. */
 bool peer_connect(struct peer *peer, struct ninja_error *err);
+/** Drops the connection, if there is one, and forgets the replies that it owes. */
 void peer_disconnect(struct peer *peer);
 
-/** One command, within the time-out "command". Class "Closed" where there is no connection. */
+/**
+ * One command, within the time-out "command". Where there is no connection, the reply comes all the
+ * same, from the event loop: class ERR_CLOSED.
+ *
+ * @param arguments  taken over; NULL for none
+ * @param reply      its arg is the peer; NULL if nobody wants to know
+ */
 void peer_execute(struct peer *peer, const char *command, json_t *arguments, qmp_reply reply);
 
+/** The same within a time-out of its own; 0: none, as the operation has one. */
 void peer_execute_within(struct peer *peer, const char *command, json_t *arguments, int timeout_ms,
                          qmp_reply reply);
 
-/** The same out of band, see qmp.h. */
+/** As peer_execute(), but out of band, see qmp.h. */
 void peer_execute_urgent(struct peer *peer, const char *command, json_t *arguments,
                          qmp_reply reply);
 
 /** Takes the "status" out of the answer of query-status. */
 void peer_set_status(struct peer *peer, json_t *result);
-/** The same of query-migrate; NULL: there was no answer. */
+/** Takes it out of the answer of query-migrate; NULL: there was no answer. */
 void peer_set_migration(struct peer *peer, json_t *result);
 /** Whether nothing is on its way, nor arrived: what was sent, if anything was, is void. */
 bool peer_migration_is_over(const struct peer *peer);
 
 /** Asks the QEMUs at all sites; conclude() makes something of what is in v->peers then. */
 void peers_ask(struct qmp_vm *v, enum op op, vmm_done conclude, vmm_done done, void *arg);
-/** What they said, for an error. */
+/** The states that they are in, or why they could not be asked, for an error. */
 void peers_describe(struct qmp_vm *v, char *text, size_t size);
 
 /** It runs at the destination; split: without a part of its memory. */
 void qmp_vm_is_there(struct qmp_vm *v, bool split);
-/** Looks how far its memory is, and goes on from there. */
-void qmp_vm_ask_progress(struct qmp_vm *v);
+/** Looks in so many ms how far its memory is, and goes on from there. */
 void qmp_vm_ask_progress_in(struct qmp_vm *v, int ms);
 
 /** Whether the last look found its memory on both sides. */
@@ -165,6 +176,7 @@ void post_copy_progress(struct qmp_vm *v);
 /** The copy of a split VM ended, or cannot be watched (err); false: it is not split. */
 bool post_copy_ended(struct qmp_vm *v, const struct ninja_error *err);
 
+/* Operations, as driver.h has them. */
 struct looker *qmp_vm_look(struct event_base *base, const struct cluster *cluster, int vm, int site,
                            struct look *look, void (*done)(void *arg), void *arg);
 void qmp_vm_adopt(struct vmm *vmm, int from, int to, bool ran_there, vmm_done done, void *arg);

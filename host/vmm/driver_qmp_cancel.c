@@ -72,9 +72,9 @@ static void clean_up_receiver(struct qmp_vm *v)
     }
     op_wait(v, v->vmm.to, qmp_vm_timeout(v, TIMEOUT_PREPARE) + qmp_vm_timeout(v, TIMEOUT_COMMAND),
             "the command \"release\" did not end");
-    v->command =
-        host_command_start(v->vmm.base, v->vmm.cluster, commands_to(v)->release, v->vmm.vm, v->vmm.to,
-                           v->vmm.site, qmp_vm_timeout(v, TIMEOUT_PREPARE), on_given_up, v);
+    v->command = host_command_start(v->vmm.base, v->vmm.cluster, commands_to(v)->release, v->vmm.vm,
+                                    v->vmm.to, v->vmm.site, qmp_vm_timeout(v, TIMEOUT_PREPARE),
+                                    on_given_up, v);
 }
 
 static void on_source_status(void *arg, json_t *result, const struct ninja_error *err);

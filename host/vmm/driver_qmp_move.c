@@ -199,8 +199,8 @@ static void connect_receiver(evutil_socket_t fd, short what, void *arg)
     struct ninja_error why = NINJA_ERROR_INIT;
     ninja_error_set(&why, err.class, "no QEMU waits there (%s); %s", err.message,
                     commands_to(v)->prepare ? "does the command \"prepare\" start one?"
-                                        : "start one with -incoming defer, or give the site a "
-                                          "command \"prepare\"");
+                                            : "start one with -incoming defer, or give the site a "
+                                              "command \"prepare\"");
     op_end(v, v->vmm.to, &why);
 }
 
@@ -250,8 +250,8 @@ void qmp_vm_prepare(struct vmm *vmm, int site, vmm_done done, void *arg)
         return;
     }
     v->command =
-        host_command_start(vmm->base, vmm->cluster, commands_to(v)->prepare, vmm->vm, site, vmm->site,
-                           qmp_vm_timeout(v, TIMEOUT_PREPARE), on_prepare_command, v);
+        host_command_start(vmm->base, vmm->cluster, commands_to(v)->prepare, vmm->vm, site,
+                           vmm->site, qmp_vm_timeout(v, TIMEOUT_PREPARE), on_prepare_command, v);
 }
 
 /* ---- migrate ---- */
@@ -350,18 +350,6 @@ static void ask_whether_it_runs(evutil_socket_t fd, short what, void *arg)
     peer_execute(destination_of(v), "query-status", NULL, on_start_status);
 }
 
-static void ask_progress(evutil_socket_t fd, short what, void *arg)
-{
-    struct qmp_vm *v = arg;
-    timer_free(&v->poll);
-    qmp_vm_ask_progress(v);
-}
-
-void qmp_vm_ask_progress_in(struct qmp_vm *v, int ms)
-{
-    op_poll(v, ms, ask_progress, v);
-}
-
 static void on_progress(void *arg, json_t *result, const struct ninja_error *err)
 {
     struct peer *peer = arg;
@@ -403,9 +391,21 @@ static void on_progress(void *arg, json_t *result, const struct ninja_error *err
     }
 }
 
-void qmp_vm_ask_progress(struct qmp_vm *v)
+static void ask_progress(struct qmp_vm *v)
 {
     peer_execute(source_of(v), "query-migrate", NULL, on_progress);
+}
+
+static void on_progress_due(evutil_socket_t fd, short what, void *arg)
+{
+    struct qmp_vm *v = arg;
+    timer_free(&v->poll);
+    ask_progress(v);
+}
+
+void qmp_vm_ask_progress_in(struct qmp_vm *v, int ms)
+{
+    op_poll(v, ms, on_progress_due, v);
 }
 
 /* Events only make us look sooner. */
@@ -438,7 +438,7 @@ static void on_migrate(void *arg, json_t *result, const struct ninja_error *err)
         op_end(v, peer->site, err);
         return;
     }
-    qmp_vm_ask_progress(v);
+    ask_progress(v);
 }
 
 void qmp_vm_migrate(struct vmm *vmm, vmm_done done, void *arg)
@@ -451,7 +451,7 @@ void qmp_vm_migrate(struct vmm *vmm, vmm_done done, void *arg)
     v->heard_at = now_ms();
     v->recover_by = 0;
     if (qmp_vm_is_copying(v)) { /* adopted */
-        qmp_vm_ask_progress(v);
+        ask_progress(v);
         return;
     }
     copy_set(v, COPY_GOES_ON);
