@@ -23,11 +23,24 @@
 #include <unistd.h>
 
 #include "common/log.h"
+#include "common/pipe_reader.h"
+#include "common/printable.h"
 #include "common/script_dir.h"
 #include "host/base/json_text.h"
-#include "host/base/line_reader.h"
 #include "host/base/process.h"
 #include "host/base/timer.h"
+
+#define MAX_LINE  480 /* longer ones are cut */
+#define MAX_LINES 200 /* of a stream are logged */
+
+/* One of the two outputs of a script. */
+struct stream {
+    struct pipe_reader reader;
+    const char *label; /* before each line; borrowed */
+    char last[MAX_LINE + 1];
+    int lines;
+    bool in_rest; /* of a line that was cut */
+};
 
 struct hooks_run {
     struct event_base *base;
@@ -46,7 +59,7 @@ struct hooks_run {
 
     /* of the script that runs */
     char label[HOOKS_MAX_STAGE + 300];
-    struct line_reader output, error;
+    struct stream output, error;
     struct process *process;
 };
 
@@ -115,6 +128,53 @@ bool hooks_list(const struct hooks *hooks, json_t **list, struct ninja_error *er
     return n >= 0;
 }
 
+/* ---- what a script writes ---- */
+
+static void take_line(struct stream *stream, const char *line, size_t len)
+{
+    char text[MAX_LINE + 1];
+    len = len < MAX_LINE ? len : MAX_LINE;
+    for (size_t i = 0; i < len; i++) {
+        text[i] = line[i] != '\0' ? line[i] : '?';
+    }
+    text[len] = '\0';
+    ninja_printable(text);
+    if (text[strspn(text, " ")] == '\0') {
+        return;
+    }
+    strcpy(stream->last, text);
+    if (stream->lines < MAX_LINES) {
+        ninja_log_info("%s: %s", stream->label, text);
+    } else if (stream->lines == MAX_LINES) {
+        ninja_log_warning("%s: further lines are left out", stream->label);
+    }
+    stream->lines++;
+}
+
+/* A line that has not ended is taken when it is long enough, or nothing follows. */
+static void take_lines(void *arg, struct evbuffer *bytes, bool ended)
+{
+    struct stream *stream = arg;
+    char *line, begun[MAX_LINE];
+    size_t len;
+    while ((line = evbuffer_readln(bytes, &len, EVBUFFER_EOL_LF)) != NULL) {
+        if (!stream->in_rest) {
+            take_line(stream, line, len);
+        }
+        stream->in_rest = false;
+        free(line);
+    }
+    len = evbuffer_get_length(bytes);
+    if (len < MAX_LINE && !ended) {
+        return;
+    }
+    if (!stream->in_rest) {
+        take_line(stream, begun, (size_t)evbuffer_copyout(bytes, begun, MAX_LINE));
+        stream->in_rest = true;
+    }
+    evbuffer_drain(bytes, len);
+}
+
 /* ---- one script ---- */
 
 static void run_next(evutil_socket_t fd, short what, void *arg);
@@ -140,9 +200,9 @@ static void on_ended(void *arg, int status, bool timed_out)
 {
     struct hooks_run *run = arg;
     struct ninja_error err = NINJA_ERROR_INIT;
-    line_reader_end(&run->output);
-    line_reader_end(&run->error);
-    const char *last = line_reader_last(&run->error);
+    pipe_reader_end(&run->output.reader);
+    pipe_reader_end(&run->error.reader);
+    const char *last = run->error.last;
     const char *colon = last[0] != '\0' ? ": " : "";
     process_free(run->process);
     run->process = NULL;
@@ -162,12 +222,17 @@ static void on_ended(void *arg, int status, bool timed_out)
     run_soon(run);
 }
 
+static int open_stream(struct hooks_run *run, struct stream *stream)
+{
+    *stream = (struct stream){.label = run->label};
+    return pipe_reader_start(&stream->reader, run->base, take_lines, stream);
+}
+
 /* False: one of them is missing, with errno. */
 static bool open_outputs(struct hooks_run *run, struct process_options *options)
 {
-    options->output = line_reader_start(&run->output, run->base, run->label);
-    options->error =
-        options->output < 0 ? -1 : line_reader_start(&run->error, run->base, run->label);
+    options->output = open_stream(run, &run->output);
+    options->error = options->output < 0 ? -1 : open_stream(run, &run->error);
     return options->error >= 0;
 }
 
@@ -195,8 +260,8 @@ static bool start(struct hooks_run *run, const char *name, struct ninja_error *e
         close(options.error);
     }
     if (run->process == NULL) {
-        line_reader_end(&run->output);
-        line_reader_end(&run->error);
+        pipe_reader_end(&run->output.reader);
+        pipe_reader_end(&run->error.reader);
     }
     return run->process != NULL;
 }
@@ -297,8 +362,8 @@ void hooks_free(struct hooks_run *run)
         return;
     }
     process_free(run->process);
-    line_reader_end(&run->output);
-    line_reader_end(&run->error);
+    pipe_reader_end(&run->output.reader);
+    pipe_reader_end(&run->error.reader);
     timer_free(&run->soon);
     script_dir_free(run->names, run->n);
     process_environment_free(run->env);

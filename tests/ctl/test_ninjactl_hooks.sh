@@ -195,10 +195,14 @@ kill "$(cat "$DIR/daemon")" || die "the daemon is gone"
 no_hooks
 hook writes <<'END'
 [ "$1" != pre-copy ] || { yes "much to say" | head -200000; head -c 100000 /dev/zero | tr '\0' x; }
+[ "$1" != pre-unplug ] || { head -c 100000 /dev/zero | tr '\0' y; printf '\nzero\0byte\n\n \nunended'; } >&2
 exec <&-
 END
 start_vms 1
 expect 0 migrate eth
+CUT=$(printf 'y%.0s' {1..480})
+says "hook writes (pre-unplug): $CUT"$'\n' "hook writes (pre-unplug): zero?byte"$'\n' "hook writes (pre-unplug): unended"
+[ "$(grep -c 'hook writes (pre-unplug)' <<<"$OUT")" -eq 3 ] || die "other lines are logged than three"
 says "hook writes (pre-copy): much to say" "hook writes (pre-copy): further lines are left out"
 [ ${#OUT} -lt 60000 ] || die "the log has ${#OUT} characters"
 
