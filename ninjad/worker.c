@@ -15,7 +15,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "host/base/process.h"
+#include "common/process.h"
 #include "host/base/timer.h"
 
 extern char **environ;

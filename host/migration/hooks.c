@@ -25,9 +25,9 @@
 #include "common/log.h"
 #include "common/pipe_reader.h"
 #include "common/printable.h"
+#include "common/process.h"
 #include "common/script_dir.h"
 #include "host/base/json_text.h"
-#include "host/base/process.h"
 #include "host/base/timer.h"
 
 #define MAX_LINE  480 /* longer ones are cut */

@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "common/log.h"
-#include "host/base/process.h"
+#include "common/process.h"
 #include "host/vmm/vm_sockets.h"
 
 struct host_command {

@@ -47,6 +47,8 @@ int process_spawn(const struct process_options *options, pid_t *pid);
 struct process *process_start(struct event_base *base, const struct process_options *options,
                               process_done done, void *arg, struct ninja_error *err);
 
+pid_t process_pid(const struct process *process);
+
 /** Its time is over now; `done` follows. */
 void process_stop(struct process *process);
 
@@ -56,7 +58,7 @@ void process_free(struct process *process);
 /**
  * The environment of this process, with other values for some names.
  *
- * @return as for posix_spawn(); freed with process_environment_free()
+ * @return as for posix_spawn(), NULL when out of memory; freed with process_environment_free()
  */
 char **process_environment(const char *const (*values)[2], size_t n);
 void process_environment_free(char **env);
