@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "host/base/memory.h"
 #include "host/config/cluster.h"
 #include "host/journal/journal.h"
 
@@ -152,11 +153,11 @@ bool arguments_check(json_t *given, const struct argument *table, struct ninja_e
 void command_line_add(struct command_line *line, const char *fmt, ...)
 {
     va_list ap;
-    va_start(ap, fmt);
-    if (line->n == COMMAND_LINE_MAX || vasprintf(&line->words[line->n], fmt, ap) < 0) {
+    if (line->n == COMMAND_LINE_MAX) {
         abort(); /* the tables of arguments have no room for so many */
     }
-    line->n++;
+    va_start(ap, fmt);
+    line->words[line->n++] = xvasprintf(fmt, ap);
     va_end(ap);
 }
 

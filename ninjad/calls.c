@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "common/log.h"
+#include "host/base/memory.h"
 #include "host/base/timer.h"
 #include "host/journal/watch.h"
 #include "ninjad/api.h"
@@ -28,11 +29,9 @@ _Static_assert(sizeof(states) / sizeof(states[0]) == CALL_STATES, "a state has n
 
 struct calls *calls_new(struct ninjad *ninjad)
 {
-    struct calls *calls = calloc(1, sizeof(*calls));
-    if (calls != NULL) {
-        calls->ninjad = ninjad;
-        TAILQ_INIT(&calls->list);
-    }
+    struct calls *calls = xcalloc(1, sizeof(*calls));
+    calls->ninjad = ninjad;
+    TAILQ_INIT(&calls->list);
     return calls;
 }
 
@@ -102,11 +101,7 @@ struct call *call_new(struct ninjad *ninjad, struct client *client, const struct
     if (client != NULL && !has_room(ninjad->calls, client, err)) {
         return NULL;
     }
-    struct call *call = calloc(1, sizeof(*call));
-    if (call == NULL) {
-        ninja_error_set(err, ERR_BUSY, "out of memory; ask again later");
-        return NULL;
-    }
+    struct call *call = xcalloc(1, sizeof(*call));
     *call = (struct call){
         .ninjad = ninjad,
         .command = command,

@@ -20,6 +20,7 @@
 
 #include "common/jsonline.h"
 #include "common/log.h"
+#include "host/base/memory.h"
 #include "host/base/timer.h"
 
 #define PIECE   512
@@ -185,10 +186,7 @@ static void on_line(void *arg, json_t *object, const char *wrong)
 struct client *client_new(struct event_base *base, int fd, const struct client_peer *peer,
                           const struct client_ops *ops, void *ctx)
 {
-    struct client *client = calloc(1, sizeof(*client));
-    if (client == NULL) {
-        return NULL;
-    }
+    struct client *client = xcalloc(1, sizeof(*client));
     *client = (struct client){.fd = fd, .peer = *peer, .ops = ops, .ctx = ctx, .base = base};
     client->readable = event_new(base, fd, EV_READ | EV_PERSIST, on_readable, client);
     client->writable = event_new(base, fd, EV_WRITE, on_writable, client);

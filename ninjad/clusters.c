@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "common/log.h"
+#include "host/base/memory.h"
 #include "host/vmm/driver.h"
 
 struct clusters {
@@ -19,11 +20,9 @@ struct clusters {
 
 struct clusters *clusters_new(const struct options *options)
 {
-    struct clusters *clusters = calloc(1, sizeof(*clusters));
-    if (clusters != NULL) {
-        clusters->options = options;
-        clusters_read(clusters);
-    }
+    struct clusters *clusters = xcalloc(1, sizeof(*clusters));
+    clusters->options = options;
+    clusters_read(clusters);
     return clusters;
 }
 

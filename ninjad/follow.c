@@ -25,9 +25,6 @@ static bool begin(struct call *call, int64_t until_ms, struct ninja_error *err)
         return false;
     }
     call->watch = watch_new(call->ninjad->options->state_dir, call->migration);
-    if (call->watch == NULL) {
-        return ninja_error_set(err, ERR_BUSY, "out of memory; ask again later");
-    }
     call->until_ms = until_ms;
     call_set_state(call, CALL_FOLLOWS);
     if (call->ninjad->follow_timer == NULL) {

@@ -13,6 +13,7 @@
 #include "common/log.h"
 #include "common/output.h"
 #include "common/usage.h"
+#include "host/base/memory.h"
 #include "host/base/logs.h"
 #include "host/config/cluster.h"
 #include "host/config/settings.h"
@@ -93,7 +94,7 @@ static const char usage[] =
     "What is not said here is looked for in the environment and in ninja.conf(5), group ninjad.\n"
     "SIGHUP: read the cluster files again.\n"
     "Exit status: 0 ended by SIGTERM or SIGINT; 64 wrong usage; 69 could not start;\n"
-    "74 standard output cannot be written; "
+    "70 out of memory; 74 standard output cannot be written;\n"
     "78 a setting is wrong, in ninja.conf or the environment.\n";
 
 static const struct option long_options[] = {
@@ -206,6 +207,7 @@ static int run(const struct settings *settings, struct options *options)
 
 int main(int argc, char **argv)
 {
+    memory_begin();
     struct settings *settings =
         settings_new(NAME, own_settings, sizeof(own_settings) / sizeof(own_settings[0]));
     struct options options = {.n_clusters = 0};

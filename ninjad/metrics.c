@@ -1,5 +1,6 @@
 #include "config.h"
 
+#include "host/base/memory.h"
 #include "ninjad/metrics.h"
 
 #include <inttypes.h>
@@ -30,16 +31,10 @@ struct metrics {
 
 struct metrics *metrics_new(struct ninjad *ninjad)
 {
-    struct metrics *metrics = calloc(1, sizeof(*metrics));
-    if (metrics != NULL) {
-        metrics->ninjad = ninjad;
-        metrics->began = time(NULL);
-        metrics->requests = calloc(api_n_commands + 1, sizeof(*metrics->requests));
-    }
-    if (metrics != NULL && metrics->requests == NULL) {
-        free(metrics);
-        return NULL;
-    }
+    struct metrics *metrics = xcalloc(1, sizeof(*metrics));
+    metrics->ninjad = ninjad;
+    metrics->began = time(NULL);
+    metrics->requests = xcalloc(api_n_commands + 1, sizeof(*metrics->requests));
     return metrics;
 }
 
@@ -209,20 +204,13 @@ static char *make_text(const struct metrics *metrics, size_t *size)
 {
     char *text = NULL;
     json_t *clusters = clusters_names(metrics->ninjad->clusters);
-    FILE *out = open_memstream(&text, size);
-    bool ok = out != NULL;
-    if (ok) {
-        write_migrations(out, metrics->ninjad->past);
-        write_last(out, metrics->ninjad->past, clusters);
-        write_service(out, metrics);
-        ok = !ferror(out);
-        ok = fclose(out) == 0 && ok;
-    }
+    FILE *out = xopen_stream(&text, size);
+    write_migrations(out, metrics->ninjad->past);
+    write_last(out, metrics->ninjad->past, clusters);
+    write_service(out, metrics);
+    fclose(out);
     json_decref(clusters);
-    if (!ok) {
-        free(text);
-    }
-    return ok ? text : NULL;
+    return text;
 }
 
 void metrics_write(struct metrics *metrics)
@@ -235,11 +223,7 @@ void metrics_write(struct metrics *metrics)
     }
     past_refresh(metrics->ninjad->past, NULL);
     char *text = make_text(metrics, &size);
-    if (text == NULL) {
-        ninja_error_set(&err, ERR_NO_MEMORY, "%s: out of memory", path);
-    } else {
-        whole_file_write(path, MODE, text, size, &err);
-    }
+    whole_file_write(path, MODE, text, size, &err);
     free(text);
     if (ninja_error_is_set(&err) && strcmp(err.message, metrics->complained.message) != 0) {
         ninja_log_error("%s; metrics are not written", err.message);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "host/base/json_text.h"
+#include "host/base/memory.h"
 #include "host/journal/history.h"
 #include "host/journal/journal.h"
 
@@ -37,11 +38,9 @@ _Static_assert(sizeof(names) / sizeof(names[0]) == PAST_OUTCOMES, "an outcome ha
 
 struct past *past_new(const char *state_dir)
 {
-    struct past *past = calloc(1, sizeof(*past));
-    if (past != NULL) {
-        past->state_dir = state_dir;
-        past_refresh(past, NULL);
-    }
+    struct past *past = xcalloc(1, sizeof(*past));
+    past->state_dir = state_dir;
+    past_refresh(past, NULL);
     return past;
 }
 
@@ -150,13 +149,10 @@ bool past_refresh(struct past *past, struct ninja_error *err)
     if (n < 0 && errno == ENOENT) {
         n = 0; /* nothing was migrated yet */
     }
-    struct one *ones = n < 0 ? NULL : calloc((size_t)n + 1, sizeof(*ones));
-    if (ones == NULL) {
-        if (n >= 0) {
-            free(ids);
-        }
+    if (n < 0) {
         return ninja_error_set(err, ERR_STATE, "%s: %m", past->state_dir);
     }
+    struct one *ones = xcalloc((size_t)n + 1, sizeof(*ones));
     for (int i = 0; i < n; i++) {
         known = take_known(past, &ones[i], ids[i], known);
         if (!has_ended(&ones[i])) {

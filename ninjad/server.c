@@ -22,6 +22,7 @@
 
 #include "common/log.h"
 #include "common/unixsock.h"
+#include "host/base/memory.h"
 #include "host/base/timer.h"
 #include "ninjad/api.h"
 #include "ninjad/client.h"
@@ -109,11 +110,9 @@ static const struct client_ops ops = {
 
 bool server_add(struct server *server, int fd, const struct client_peer *peer)
 {
-    struct entry *entry = calloc(1, sizeof(*entry));
-    if (entry != NULL) {
-        entry->client = client_new(server->ninjad->base, fd, peer, &ops, server);
-    }
-    if (entry == NULL || entry->client == NULL) {
+    struct entry *entry = xcalloc(1, sizeof(*entry));
+    entry->client = client_new(server->ninjad->base, fd, peer, &ops, server);
+    if (entry->client == NULL) {
         ninja_log_error("a client is not served: out of memory");
         free(entry);
         close(fd);
@@ -129,10 +128,10 @@ bool server_add(struct server *server, int fd, const struct client_peer *peer)
 
 static bool has_group(int fd, gid_t group)
 {
-    gid_t *groups = malloc(MAX_GROUPS * sizeof(gid_t));
+    gid_t *groups = xmalloc(MAX_GROUPS * sizeof(gid_t));
     socklen_t size = MAX_GROUPS * sizeof(gid_t);
     bool has = false;
-    if (groups != NULL && getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups, &size) == 0) {
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups, &size) == 0) {
         for (size_t i = 0; i < size / sizeof(gid_t); i++) {
             has |= groups[i] == group;
         }
@@ -294,11 +293,7 @@ static gid_t find_group(const char *name)
 struct server *server_new(struct ninjad *ninjad, struct ninja_error *err)
 {
     const struct options *options = ninjad->options;
-    struct server *server = calloc(1, sizeof(*server));
-    if (server == NULL) {
-        ninja_error_set(err, ERR_IO, "out of memory");
-        return NULL;
-    }
+    struct server *server = xcalloc(1, sizeof(*server));
     server->ninjad = ninjad;
     server->idle_since = now_ms();
     server->group = find_group(options->group);

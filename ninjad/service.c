@@ -19,6 +19,7 @@
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "host/base/memory.h"
 #include "host/base/json_text.h"
 #include "host/base/timer.h"
 #include "ninjad/api.h"
@@ -158,15 +159,11 @@ static void catch_signals(struct service *service)
 static bool open_all(struct service *service, struct ninja_error *err)
 {
     struct ninjad *ninjad = &service->ninjad;
-    ninjad->base = event_base_new();
+    ninjad->base = xchecked(event_base_new());
     ninjad->clusters = clusters_new(ninjad->options);
     ninjad->past = past_new(ninjad->options->state_dir);
     ninjad->calls = calls_new(ninjad);
     ninjad->metrics = metrics_new(ninjad);
-    if (ninjad->base == NULL || ninjad->clusters == NULL || ninjad->past == NULL ||
-        ninjad->calls == NULL || ninjad->metrics == NULL) {
-        return ninja_error_set(err, ERR_FAILED, "out of memory");
-    }
     catch_signals(service);
     ninjad->server = server_new(ninjad, err);
     if (ninjad->server != NULL && ninjad->options->exit_idle_s > 0 &&

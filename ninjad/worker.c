@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "common/process.h"
+#include "host/base/memory.h"
 #include "host/base/timer.h"
 
 extern char **environ;
@@ -137,8 +138,8 @@ static char **environment(char *error_fd)
     while (environ[n] != NULL) {
         n++;
     }
-    char **copy = calloc(n + 2, sizeof(*copy));
-    for (size_t i = 0; copy != NULL && i < n; i++) {
+    char **copy = xcalloc(n + 2, sizeof(*copy));
+    for (size_t i = 0; i < n; i++) {
         bool keep = true;
         for (size_t k = 0; k < sizeof(own) / sizeof(own[0]); k++) {
             keep &= strncmp(environ[i], own[k], strlen(own[k])) != 0;
@@ -147,9 +148,7 @@ static char **environment(char *error_fd)
             copy[kept++] = environ[i];
         }
     }
-    if (copy != NULL) {
-        copy[kept] = error_fd;
-    }
+    copy[kept] = error_fd;
     return copy;
 }
 
@@ -161,7 +160,7 @@ static int spawn(struct worker *worker, char *const argv[], int out, int error)
     int nowhere = open("/dev/null", O_WRONLY | O_CLOEXEC);
     char **env = environment(error_fd);
     struct process_options options = {argv, env, -1, out, nowhere, 0};
-    int rc = nowhere < 0 ? errno : env == NULL ? ENOMEM : 0;
+    int rc = nowhere < 0 ? errno : 0;
     if (rc == 0) {
         fcntl(error, F_SETFD, 0); /* closed when it is started: nothing else is, meanwhile */
         rc = process_spawn(&options, &worker->pid);
@@ -238,11 +237,7 @@ struct worker *worker_start(struct event_base *base, char *const argv[], int tim
                             enum worker_kind kind, worker_done done, void *arg,
                             struct ninja_error *err)
 {
-    struct worker *worker = calloc(1, sizeof(*worker));
-    if (worker == NULL) {
-        ninja_error_set(err, ERR_FAILED, "%s cannot be started: %m", argv[0]);
-        return NULL;
-    }
+    struct worker *worker = xcalloc(1, sizeof(*worker));
     worker->kind = kind;
     worker->done = done;
     worker->arg = arg;

@@ -3,13 +3,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "host/base/memory.h"
+
 json_t *json_text(const char *text)
 {
     json_t *json = json_string(text);
-    char *copy = json ? NULL : strdup(text);
-    if (copy == NULL) {
-        return json ? json : json_string("");
+    if (json != NULL) {
+        return json;
     }
+    char *copy = xstrdup(text);
     for (char *c = copy; *c != '\0'; c++) {
         if ((unsigned char)*c >= 0x80) {
             *c = '?';

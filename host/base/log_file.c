@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "common/log.h"
+#include "host/base/memory.h"
 #include "host/base/plain_file.h"
 
 #define MAX_PATH 4200
@@ -51,7 +52,7 @@ struct log_file *log_file_open(const char *dir, bool only)
     char path[MAX_PATH];
     struct stat st;
     struct ninja_error err = NINJA_ERROR_INIT;
-    struct log_file *file = calloc(1, sizeof(*file));
+    struct log_file *file = xcalloc(1, sizeof(*file));
     snprintf(path, sizeof(path), "%s/log", dir);
     file->fd = plain_file_open(path, O_WRONLY | O_CREAT | O_APPEND, 0644, ERR_STATE, &err);
     if (file->fd < 0) {

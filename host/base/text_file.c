@@ -5,12 +5,14 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "host/base/memory.h"
+
 char *text_file_read(int fd, const char *name, size_t max, enum ninja_error_class class,
                      struct ninja_error *err)
 {
-    char *text = malloc(max + 1);
+    char *text = xmalloc(max + 1);
     size_t size = 0;
-    ssize_t n = text == NULL ? -1 : 1;
+    ssize_t n = 1;
     while (n > 0 && size <= max) {
         do {
             n = read(fd, text + size, max + 1 - size);

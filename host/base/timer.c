@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "host/base/memory.h"
+
 int64_t wall_clock_us(void)
 {
     struct timespec now;
@@ -26,9 +28,9 @@ void wall_clock_text(char *text, size_t size)
 struct event *timer_start(struct event_base *base, int64_t ms, event_callback_fn callback,
                           void *arg)
 {
-    struct event *timer = event_new(base, -1, 0, callback, arg);
+    struct event *timer = xchecked(event_new(base, -1, 0, callback, arg));
     struct timeval after = {.tv_sec = ms / 1000, .tv_usec = (ms % 1000) * 1000};
-    if (timer == NULL || event_add(timer, &after) != 0) {
+    if (event_add(timer, &after) != 0) {
         abort();
     }
     return timer;

@@ -17,7 +17,7 @@ int64_t wall_clock_us(void);
 /** The wall clock as ISO 8601 with milliseconds and zone; 40 bytes are enough. */
 void wall_clock_text(char *text, size_t size);
 
-/** Calls back once after ms milliseconds; free it with timer_free(). Aborts if out of memory. */
+/** Calls back once after ms milliseconds; free it with timer_free(). */
 struct event *timer_start(struct event_base *base, int64_t ms, event_callback_fn callback,
                           void *arg);
 

@@ -148,10 +148,6 @@ static int follow_migration(const struct args *args, bool print, char *id)
         return EXIT_FAILED;
     }
     struct watch *watch = watch_new(args->state_dir, id);
-    if (watch == NULL) {
-        complain_of("out of memory");
-        return EXIT_FAILED;
-    }
     int code = watch_to_the_end(watch, args, print);
     watch_free(watch);
     return code;

@@ -43,9 +43,7 @@ static bool is_standard_output(const char *file)
 static int write_page(const struct args *args, char *page, size_t size)
 {
     struct ninja_error err = NINJA_ERROR_INIT;
-    if (page == NULL) {
-        ninja_error_set(&err, ERR_NO_MEMORY, "out of memory");
-    } else if (!is_standard_output(args->html_file)) {
+    if (!is_standard_output(args->html_file)) {
         whole_file_write_to(args->html_file, page, size, &err);
     } else {
         fwrite(page, 1, size, stdout);

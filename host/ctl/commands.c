@@ -147,8 +147,8 @@ const size_t ninjactl_n_settings = sizeof(ninjactl_settings) / sizeof(ninjactl_s
 static const char exit_codes[] =
     "Exit codes: 0 done; 1 failed (with --strict also: degraded); 2 refused, nothing was touched;\n"
     "3 rolled back; 4 needs an operator; 5 has not ended in time; 64 wrong usage; 65 the cluster\n"
-    "file is wrong; 74 standard output cannot be written; 78 a setting is wrong, in ninja.conf\n"
-    "or the environment.\n";
+    "file is wrong; 70 out of memory; 74 standard output cannot be written; 78 a setting is\n"
+    "wrong, in ninja.conf or the environment.\n";
 
 void print_usage(FILE *out)
 {

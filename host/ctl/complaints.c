@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "host/base/json_text.h"
+#include "host/base/memory.h"
 
 #define VARIABLE "NINJA_ERROR_FD"
 
@@ -57,12 +58,9 @@ static void keep(const char *text)
 
 void complain_of(const char *fmt, ...)
 {
-    char *text;
     va_list ap;
     va_start(ap, fmt);
-    if (vasprintf(&text, fmt, ap) < 0) {
-        abort();
-    }
+    char *text = xvasprintf(fmt, ap);
     va_end(ap);
     fprintf(stderr, "ninjactl: %s\n", text);
     keep(text);

@@ -14,6 +14,7 @@
 #include "common/fault.h"
 #include "common/log.h"
 #include "common/output.h"
+#include "host/base/memory.h"
 #include "host/base/logs.h"
 #include "host/config/transfer.h"
 
@@ -294,6 +295,7 @@ static int take_words(int argc, char **argv, bool *acts)
 int main(int argc, char **argv)
 {
     bool acts = false;
+    memory_begin();
     output_begin();
     ninja_log_init("ninjactl", NINJA_LOG_INFO);
     ninja_fault_init("coordinator", -1);

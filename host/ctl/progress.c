@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "common/log.h"
+#include "host/base/memory.h"
 #include "host/base/plain_file.h"
 #include "host/base/timer.h"
 #include "host/ctl/progress_line.h"
@@ -232,10 +233,7 @@ static void put_on_screen(struct progress *progress, bool erasing, bool drawing)
 {
     char *text = NULL;
     size_t size = 0;
-    progress->screen = open_memstream(&text, &size);
-    if (progress->screen == NULL) {
-        return;
-    }
+    progress->screen = xopen_stream(&text, &size);
     if (erasing) {
         erase(progress);
     }
@@ -375,12 +373,12 @@ static FILE *open_record(const char *dir)
 struct progress *progress_start(struct event_base *base, const struct migration *migration,
                                 int n_vms, const char *dir, bool colours)
 {
-    struct progress *progress = calloc(1, sizeof(*progress));
+    struct progress *progress = xcalloc(1, sizeof(*progress));
     const char *no_colour = getenv("NO_COLOR");
     progress->base = base;
     progress->migration = migration;
     progress->n = n_vms;
-    progress->vms = calloc((size_t)n_vms, sizeof(*progress->vms));
+    progress->vms = xcalloc((size_t)n_vms, sizeof(*progress->vms));
     progress->began_ms = progress->told_ms = now_ms();
     progress->resized_ms = progress->began_ms - SETTLE_MS;
     progress->terminal = can_draw();

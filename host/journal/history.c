@@ -13,6 +13,7 @@
 #include <time.h>
 
 #include "host/base/json_text.h"
+#include "host/base/memory.h"
 #include "host/base/plain_file.h"
 #include "host/journal/journal.h"
 
@@ -69,9 +70,9 @@ struct follow {
 
 struct follow *follow_new(const char *state_dir, const char *id, const char *file)
 {
-    struct follow *follow = calloc(1, sizeof(*follow));
+    struct follow *follow = xcalloc(1, sizeof(*follow));
     snprintf(follow->path, sizeof(follow->path), "%s/%s/%s", state_dir, id, file);
-    follow->line = malloc(MAX_LINE);
+    follow->line = xmalloc(MAX_LINE);
     return follow;
 }
 

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "common/log.h"
+#include "host/base/memory.h"
 #include "host/base/plain_file.h"
 #include "host/base/timer.h"
 #include "host/base/whole_file.h"
@@ -98,7 +99,7 @@ bool journal_key_is_valid(const char *key)
 struct journal *journal_new(const char *state_dir, struct ninja_error *err)
 {
     char path[MAX_PATH + 64];
-    struct journal *journal = calloc(1, sizeof(*journal));
+    struct journal *journal = xcalloc(1, sizeof(*journal));
     if (!make_dirs(state_dir, err)) {
         free(journal);
         return NULL;
@@ -122,7 +123,7 @@ struct journal *journal_new(const char *state_dir, struct ninja_error *err)
 struct journal *journal_open(const char *state_dir, const char *id, struct ninja_error *err)
 {
     char path[MAX_PATH + 64];
-    struct journal *journal = calloc(1, sizeof(*journal));
+    struct journal *journal = xcalloc(1, sizeof(*journal));
     snprintf(journal->id, sizeof(journal->id), "%s", id);
     snprintf(journal->dir, sizeof(journal->dir), "%s/%s", state_dir, id);
     snprintf(path, sizeof(path), "%s/journal", journal->dir);
@@ -181,11 +182,11 @@ bool journal_write_report(struct journal *journal, const json_t *report, struct 
     snprintf(path, sizeof(path), "%s/report.json", journal->dir);
     char *text = NULL;
     size_t size;
-    FILE *out = open_memstream(&text, &size);
-    bool ok = out != NULL && json_dumpf(report, out, JSON_INDENT(2)) == 0 && fputc('\n', out) > 0;
-    ok = out != NULL && fclose(out) == 0 && ok;
-    ok = ok ? whole_file_write(path, WHOLE_FILE_UMASK, text, size, err)
-            : ninja_error_set(err, ERR_NO_MEMORY, "%s: out of memory", path);
+    FILE *out = xopen_stream(&text, &size);
+    json_dumpf(report, out, JSON_INDENT(2));
+    fputc('\n', out);
+    fclose(out);
+    bool ok = whole_file_write(path, WHOLE_FILE_UMASK, text, size, err);
     free(text);
     return ok;
 }
@@ -283,10 +284,7 @@ int lock_take(const char *state_dir, const char *cluster, struct ninja_error *er
         close(fd);
         return lock_busy(cluster, pid, err);
     }
-    struct held *held = malloc(sizeof(*held));
-    if (held == NULL) {
-        return lock_failed(fd, path, err);
-    }
+    struct held *held = xmalloc(sizeof(*held));
     *held = (struct held){.next = all_held, .fd = fd};
     strcpy(held->path, path); /* both are MAX_PATH */
     all_held = held;
@@ -348,7 +346,7 @@ int journal_list(const char *state_dir, char (**ids)[JOURNAL_ID_SIZE])
 {
     struct dirent **entries = NULL;
     int n = scandir(state_dir, &entries, is_id, by_id), kept = 0;
-    *ids = n > 0 ? calloc((size_t)n, sizeof(**ids)) : NULL;
+    *ids = n > 0 ? xcalloc((size_t)n, sizeof(**ids)) : NULL;
     if (n < 0) {
         return -1;
     }

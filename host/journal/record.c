@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "host/base/json_text.h"
+#include "host/base/memory.h"
 #include "host/base/plain_file.h"
 #include "host/journal/journal.h"
 
@@ -66,10 +67,7 @@ static bool take_begin(struct record *record, const struct cluster *cluster, jso
     record->transfer = json_incref(json_object_get(line, "transfer"));
     snprintf(record->began, sizeof(record->began), "%s", json_text_in(line, "time"));
     snprintf(record->key, sizeof(record->key), "%s", json_text_in(line, "key"));
-    record->vms = calloc((size_t)cluster->n_vms, sizeof(*record->vms));
-    if (record->vms == NULL) {
-        return ninja_error_set(err, ERR_NO_MEMORY, "out of memory");
-    }
+    record->vms = xcalloc((size_t)cluster->n_vms, sizeof(*record->vms));
     for (int n = 0; n < cluster->n_vms; n++) {
         record->vms[n].from = -1;
     }
@@ -133,12 +131,12 @@ static enum verdict read_journal(const char *state_dir, const struct cluster *cl
     snprintf(path, sizeof(path), "%s/%s/journal", state_dir, id);
     int fd = plain_file_open(path, O_RDONLY, 0, ERR_STATE, err);
     FILE *in = fd >= 0 ? fdopen(fd, "r") : NULL;
-    char *text = malloc(MAX_LINE);
-    if (in == NULL || text == NULL) {
+    char *text = xmalloc(MAX_LINE);
+    if (in == NULL) {
         ninja_error_set(err, ERR_STATE, "%s: %m", path);
         verdict = WRONG;
     }
-    for (int n = 0; in != NULL && text != NULL && n < MAX_LINES; n++) {
+    for (int n = 0; in != NULL && n < MAX_LINES; n++) {
         if (fgets(text, MAX_LINE, in) == NULL) {
             break;
         }

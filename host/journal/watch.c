@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "host/base/json_text.h"
+#include "host/base/memory.h"
 #include "host/base/timer.h"
 #include "host/config/cluster.h"
 #include "host/journal/history.h"
@@ -98,10 +99,7 @@ static bool nobody_works_on_it(const struct watch *watch)
 
 struct watch *watch_new(const char *state_dir, const char *id)
 {
-    struct watch *watch = calloc(1, sizeof(*watch));
-    if (watch == NULL) {
-        return NULL;
-    }
+    struct watch *watch = xcalloc(1, sizeof(*watch));
     watch->state_dir = state_dir;
     watch->began_ms = now_ms();
     snprintf(watch->id, sizeof(watch->id), "%s", id);

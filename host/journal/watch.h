@@ -23,7 +23,7 @@ enum watch_verdict {
  * Begins with the first line of the journal, and with the progress from now on.
  *
  * @param state_dir  borrowed for the life of the watch
- * @return a new watch, or NULL: out of memory
+ * @return a new watch
  */
 struct watch *watch_new(const char *state_dir, const char *id);
 

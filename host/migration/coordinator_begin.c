@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "host/base/memory.h"
 #include "host/config/transfer.h"
 
 bool migration_check(struct survey *survey, const struct cluster *cluster,
@@ -66,7 +67,7 @@ static struct migration *make(struct event_base *base, const struct cluster *clu
                               const struct migration_options *options,
                               const struct migration_handler *handler, void *arg)
 {
-    struct migration *m = calloc(1, sizeof(*m));
+    struct migration *m = xcalloc(1, sizeof(*m));
     struct survey_vm *surveyed = survey_vms(survey);
     m->base = base;
     m->cluster = cluster;
@@ -78,9 +79,9 @@ static struct migration *make(struct event_base *base, const struct cluster *clu
     m->arg = arg;
     m->n = cluster->n_vms;
     m->agents = survey_agents(survey);
-    m->vms = calloc((size_t)m->n, sizeof(*m->vms));
+    m->vms = xcalloc((size_t)m->n, sizeof(*m->vms));
     m->facts = facts_new(m->n);
-    m->may_be_unplugged = calloc((size_t)m->n, sizeof(bool));
+    m->may_be_unplugged = xcalloc((size_t)m->n, sizeof(bool));
     m->switches = json_array();
     m->warnings = json_array();
     m->samples = samples_new(base, m->n, sample_vm, m);

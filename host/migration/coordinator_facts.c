@@ -3,14 +3,15 @@
  */
 #include <stdlib.h>
 
+#include "host/base/memory.h"
 #include "host/migration/coordinator_private.h"
 
 struct facts *facts_new(int n)
 {
-    struct facts *facts = calloc(1, sizeof(*facts));
+    struct facts *facts = xcalloc(1, sizeof(*facts));
     facts->n = n;
     facts->any_jobs = true;
-    facts->vms = calloc((size_t)n, sizeof(*facts->vms));
+    facts->vms = xcalloc((size_t)n, sizeof(*facts->vms));
     return facts;
 }
 

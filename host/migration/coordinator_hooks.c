@@ -10,6 +10,7 @@
 
 #include "common/log.h"
 #include "host/base/json_text.h"
+#include "host/base/memory.h"
 #include "host/config/transfer.h"
 
 static const char *site_name(const struct migration *m, int site)
@@ -59,10 +60,12 @@ static char *names_of_vms(const struct migration *m)
 {
     char *names = NULL;
     size_t size;
-    FILE *out = open_memstream(&names, &size);
+    const char *between = "";
+    FILE *out = xopen_stream(&names, &size);
     for (int i = 0; i < m->n; i++) {
         if (is_to_move(&m->vms[i])) {
-            fprintf(out, "%s%s", ftell(out) > 0 ? " " : "", m->cluster->vms[i]);
+            fprintf(out, "%s%s", between, m->cluster->vms[i]);
+            between = " ";
         }
     }
     fclose(out);

@@ -28,6 +28,7 @@
 #include "common/process.h"
 #include "common/script_dir.h"
 #include "host/base/json_text.h"
+#include "host/base/memory.h"
 #include "host/base/timer.h"
 
 #define MAX_LINE  480 /* longer ones are cut */
@@ -303,7 +304,7 @@ static int make_input(const struct hooks_stage *stage)
 
 static char **make_environment(const struct hooks_stage *stage)
 {
-    const char *(*values)[2] = calloc(stage->n_env + 2, sizeof(*values));
+    const char *(*values)[2] = xcalloc(stage->n_env + 2, sizeof(*values));
     for (size_t i = 0; i < stage->n_env; i++) {
         values[i][0] = stage->env[i][0];
         values[i][1] = stage->env[i][1];
@@ -314,7 +315,7 @@ static char **make_environment(const struct hooks_stage *stage)
     values[stage->n_env + 1][1] = stage->may_veto ? "yes" : "no";
     char **env = process_environment((const char *const(*)[2])values, stage->n_env + 2);
     free(values);
-    return env;
+    return xchecked(env);
 }
 
 struct hooks_run *hooks_start(struct event_base *base, const struct hooks *hooks,
@@ -328,7 +329,7 @@ struct hooks_run *hooks_start(struct event_base *base, const struct hooks *hooks
         free(names);
         return NULL;
     }
-    struct hooks_run *run = calloc(1, sizeof(*run));
+    struct hooks_run *run = xcalloc(1, sizeof(*run));
     run->base = base;
     run->hooks = hooks;
     run->handler = handler;

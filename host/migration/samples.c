@@ -6,6 +6,7 @@
 
 #include <stdlib.h>
 
+#include "host/base/memory.h"
 #include "host/base/timer.h"
 
 #define FIRST_PAUSE_MS 200
@@ -91,7 +92,7 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 struct samples *samples_new(struct event_base *base, int n,
                             void (*ask)(void *arg, int vm, struct sample *sample), void *arg)
 {
-    struct samples *samples = calloc(1, sizeof(*samples));
+    struct samples *samples = xcalloc(1, sizeof(*samples));
     int room = n > 0 ? MAX_FIGURES / n : MAX_TAKEN;
     samples->base = base;
     samples->ask = ask;
@@ -100,8 +101,8 @@ struct samples *samples_new(struct event_base *base, int n,
     samples->room = room < MIN_TAKEN ? MIN_TAKEN : room > MAX_TAKEN ? MAX_TAKEN : room;
     samples->pause_ms = FIRST_PAUSE_MS;
     samples->began_ms = now_ms();
-    samples->at_ms = calloc((size_t)samples->room, sizeof(*samples->at_ms));
-    samples->figures = calloc((size_t)samples->room * (size_t)n, sizeof(*samples->figures));
+    samples->at_ms = xcalloc((size_t)samples->room, sizeof(*samples->at_ms));
+    samples->figures = xcalloc((size_t)samples->room * (size_t)n, sizeof(*samples->figures));
     samples->timer = timer_start(base, FIRST_PAUSE_MS, on_timer, samples);
     return samples;
 }

@@ -5,6 +5,7 @@
 
 #include "host/agent/guest_answer.h"
 #include "host/base/json_text.h"
+#include "host/base/memory.h"
 #include "host/base/timer.h"
 
 struct looked_at {
@@ -109,16 +110,16 @@ static void locate(struct survey *survey, int vm, const struct record *interrupt
 struct survey *survey_start(struct event_base *base, const struct cluster *cluster,
                             const struct record *interrupted, void (*done)(void *arg), void *arg)
 {
-    struct survey *survey = calloc(1, sizeof(*survey));
+    struct survey *survey = xcalloc(1, sizeof(*survey));
     size_t n = (size_t)cluster->n_vms;
     survey->base = base;
     survey->cluster = cluster;
     survey->done = done;
     survey->arg = arg;
-    survey->jobs = calloc(1, sizeof(*survey->jobs));
-    survey->vms = calloc(n, sizeof(*survey->vms));
-    survey->agents = calloc(n, sizeof(*survey->agents));
-    survey->refs = calloc(n, sizeof(*survey->refs));
+    survey->jobs = xcalloc(1, sizeof(*survey->jobs));
+    survey->vms = xcalloc(n, sizeof(*survey->vms));
+    survey->agents = xcalloc(n, sizeof(*survey->agents));
+    survey->refs = xcalloc(n, sizeof(*survey->refs));
     gather_begin(&survey->gather, base, on_all, survey);
     for (int i = 0; i < cluster->n_vms; i++) {
         struct survey_vm *vm = &survey->vms[i];

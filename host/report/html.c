@@ -5,11 +5,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-bool html_begin(struct html *html, size_t max_text)
+#include "host/base/memory.h"
+
+void html_begin(struct html *html, size_t max_text)
 {
     *html = (struct html){.max_text = max_text};
-    html->out = open_memstream(&html->text, &html->size);
-    return html->out != NULL;
+    html->out = xopen_stream(&html->text, &html->size);
 }
 
 /* Returns the character at *at, and goes past it. A byte that is no UTF-8 counts as U+FFFD. */
@@ -116,12 +117,7 @@ void html_put(struct html *html, const char *format, ...)
 
 char *html_end(struct html *html, size_t *size)
 {
-    bool ok = !ferror(html->out);
-    ok = fclose(html->out) == 0 && ok;
-    if (!ok) {
-        free(html->text);
-        html->text = NULL;
-    }
+    fclose(html->out);
     *size = html->size;
     return html->text;
 }

@@ -16,8 +16,7 @@ struct html {
     int ids;         /* that were given out */
 };
 
-/** False: no memory. */
-bool html_begin(struct html *html, size_t max_text);
+void html_begin(struct html *html, size_t max_text);
 
 /**
  * Writes markup. The format is the program's own and goes out as it is; each text that it takes,
@@ -26,7 +25,7 @@ bool html_begin(struct html *html, size_t max_text);
  */
 void html_put(struct html *html, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/** Ends it. The text is `size` bytes, for the caller to free; NULL: no memory. */
+/** Ends it. The text is `size` bytes, for the caller to free. */
 char *html_end(struct html *html, size_t *size);
 
 #endif

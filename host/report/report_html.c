@@ -463,9 +463,7 @@ static char *page(json_t *a, json_t *b, size_t *size)
     char *text = NULL;
     for (size_t i = 0; i < N_DETAILS; i++) {
         struct html html;
-        if (!html_begin(&html, details[i].max_text)) {
-            return NULL;
-        }
+        html_begin(&html, details[i].max_text);
         struct view of_a = {&html, a, &details[i], scale, length};
         struct view of_b = {&html, b, &details[i], scale, other};
         if (b != NULL) {
@@ -475,7 +473,7 @@ static char *page(json_t *a, json_t *b, size_t *size)
         }
         free(text);
         text = html_end(&html, size);
-        if (text == NULL || *size <= REPORT_HTML_MAX) {
+        if (*size <= REPORT_HTML_MAX) {
             break;
         }
     }

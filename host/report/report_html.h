@@ -13,7 +13,7 @@
 /* However many VMs and ranks there are: a page becomes coarser before it becomes larger. */
 #define REPORT_HTML_MAX 200000
 
-/** The page, `size` bytes, for the caller to free; NULL: no memory. */
+/** The page, `size` bytes, for the caller to free. */
 char *report_html(json_t *report, size_t *size);
 
 /** Two migrations on one page, `a` first, in the same scale. */

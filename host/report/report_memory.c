@@ -2,6 +2,7 @@
  * How the memory was sent: bytes and rate over time, on the same scale as the timeline.
  */
 #include "host/base/json_text.h"
+#include "host/base/memory.h"
 #include "host/base/units.h"
 #include "host/report/report_view.h"
 
@@ -28,18 +29,17 @@ static json_t *vm_list(const struct view *view)
     return json_object_get(json_object_get(view->report, "samples"), "vms");
 }
 
-static bool make_curve(const struct view *view, struct curve *curve)
+static void make_curve(const struct view *view, struct curve *curve)
 {
     size_t n = json_array_size(at_list(view));
     *curve = (struct curve){.n = n};
-    curve->at_ms = calloc(n + 1, sizeof(double));
-    curve->value = calloc(n + 1, sizeof(double));
-    for (size_t i = 0; i < n && curve->at_ms != NULL; i++) {
+    curve->at_ms = xcalloc(n + 1, sizeof(double));
+    curve->value = xcalloc(n + 1, sizeof(double));
+    for (size_t i = 0; i < n; i++) {
         double ms = json_number_value(json_array_get(at_list(view), i));
         double least = i > 0 ? curve->at_ms[i - 1] : 0;
         curve->at_ms[i] = ms < least ? least : ms > view->scale.to ? view->scale.to : ms;
     }
-    return curve->at_ms != NULL && curve->value != NULL;
 }
 
 static void clear_curve(struct curve *curve)
@@ -121,13 +121,10 @@ static struct curve curve_of_all(const struct view *view, const char *key)
     struct curve curve;
     size_t i;
     json_t *vm;
-    if (make_curve(view, &curve)) {
-        json_array_foreach(vm_list(view), i, vm)
-        {
-            add_vm(&curve, vm, key);
-        }
-    } else {
-        curve.n = 0;
+    make_curve(view, &curve);
+    json_array_foreach(vm_list(view), i, vm)
+    {
+        add_vm(&curve, vm, key);
     }
     return curve;
 }
@@ -144,7 +141,8 @@ static void put_sent(const struct view *view, const struct curve *sent)
     json_array_foreach(vm_list(view), i, vm)
     {
         struct curve curve;
-        if (n > 1 && n <= MAX_VMS && make_curve(view, &curve)) {
+        if (n > 1 && n <= MAX_VMS) {
+            make_curve(view, &curve);
             add_vm(&curve, vm, "transferred");
             put_curve(view, &curve, "line thin", TOP + HEIGHT, sent->most);
             clear_curve(&curve);

@@ -11,6 +11,7 @@
 
 #include "common/switch_steps.h"
 #include "host/base/json_text.h"
+#include "host/base/memory.h"
 #include "host/base/units.h"
 #include "host/report/report_view.h"
 
@@ -140,8 +141,8 @@ static void add_job_by_vm(const struct view *view, struct lines *lines, size_t r
 {
     size_t groups = view_n_groups(view);
     json_t *job = job_named(view->report, job_name);
-    struct line **of_group = calloc(groups + 1, sizeof(struct line *));
-    for (size_t r = 0; r < size && of_group != NULL; r++) {
+    struct line **of_group = xcalloc(groups + 1, sizeof(struct line *));
+    for (size_t r = 0; r < size; r++) {
         size_t group = group_of_vm(view, vm_of_rank(job, r));
         if (of_group[group] == NULL) {
             of_group[group] = add_line(lines, room);
@@ -150,7 +151,7 @@ static void add_job_by_vm(const struct view *view, struct lines *lines, size_t r
             note_rank(of_group[group], micros, r);
         }
     }
-    for (size_t g = 0; g <= groups && of_group != NULL; g++) {
+    for (size_t g = 0; g <= groups; g++) {
         char name[130] = "?";
         if (g < groups) {
             view_group_name(view, view_group(view, g), name, sizeof(name));
@@ -195,13 +196,13 @@ static bool is_by_rank(const struct view *view, json_t *sw)
 static struct lines read_lines(const struct view *view, json_t *sw)
 {
     size_t i, room = (size_t)(view->detail->rows + view->detail->ranks);
-    struct lines lines = {.lines = calloc(room, sizeof(*lines.lines))};
+    struct lines lines = {.lines = xcalloc(room, sizeof(*lines.lines))};
     json_t *entry;
     json_array_foreach(json_object_get(sw, "ranks"), i, entry)
     {
-        (is_by_rank(view, sw) ? add_job_by_rank : add_job_by_vm)(
-            view, &lines, lines.lines ? room : 0, json_text_in(entry, "job"), ranks_in(entry),
-            json_object_get(entry, "micros"));
+        (is_by_rank(view, sw) ? add_job_by_rank
+                              : add_job_by_vm)(view, &lines, room, json_text_in(entry, "job"),
+                                               ranks_in(entry), json_object_get(entry, "micros"));
     }
     return lines;
 }

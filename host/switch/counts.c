@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "host/base/memory.h"
+
 struct pair {
     int peer;
     uint32_t count;
@@ -20,9 +22,9 @@ struct counts {
 
 struct counts *counts_new(int size)
 {
-    struct counts *counts = calloc(1, sizeof(*counts));
+    struct counts *counts = xcalloc(1, sizeof(*counts));
     counts->size = size;
-    counts->rows = calloc((size_t)size, sizeof(*counts->rows));
+    counts->rows = xcalloc((size_t)size, sizeof(*counts->rows));
     return counts;
 }
 
@@ -63,7 +65,7 @@ static bool read_row(const struct counts *counts, json_t *json, struct row *row)
     if ((json != NULL && !json_is_array(json)) || n > (size_t)counts->size) {
         return false;
     }
-    row->pairs = calloc(n ? n : 1, sizeof(*row->pairs));
+    row->pairs = xcalloc(n ? n : 1, sizeof(*row->pairs));
     row->n = 0;
     for (size_t i = 0; i < n; i++) {
         if (!read_pair(counts, json_array_get(json, i), &row->pairs[row->n])) {

@@ -26,6 +26,7 @@
 
 #include "common/log.h"
 #include "host/base/json_text.h"
+#include "host/base/memory.h"
 #include "host/switch/switch_private.h"
 
 #define MAX_ROUNDS     10000
@@ -303,8 +304,8 @@ static enum ninja_step first_step(const struct jobs *jobs)
 static void make_parts(struct transport_switch *sw, enum ninja_step begin_with)
 {
     struct jobs *jobs = sw->jobs;
-    sw->switched = calloc((size_t)jobs->n, sizeof(*sw->switched));
-    sw->parts = calloc((size_t)jobs->n * (size_t)sw->n, sizeof(*sw->parts));
+    sw->switched = xcalloc((size_t)jobs->n, sizeof(*sw->switched));
+    sw->parts = xcalloc((size_t)jobs->n * (size_t)sw->n, sizeof(*sw->parts));
     /* Above what its ranks know, and what an attempt before this one may have given to some of
      * them. */
     sw->given_epochs++;
@@ -313,7 +314,7 @@ static void make_parts(struct transport_switch *sw, enum ninja_step begin_with)
         sw->switched[j].job = job;
         sw->switched[j].sent = counts_new(job->size);
         sw->switched[j].held = counts_new(job->size);
-        sw->switched[j].micros = calloc((size_t)job->size, sizeof(*sw->switched[j].micros));
+        sw->switched[j].micros = xcalloc((size_t)job->size, sizeof(*sw->switched[j].micros));
         sw->switched[j].epoch = job->epoch + sw->given_epochs;
         if (sw->switched[j].epoch > sw->epoch) {
             sw->epoch = sw->switched[j].epoch;
@@ -400,13 +401,13 @@ struct transport_switch *switch_start(struct event_base *base, struct agent *con
                                       const struct switch_options *options,
                                       const struct switch_handler *handler, void *arg)
 {
-    struct transport_switch *sw = calloc(1, sizeof(*sw));
+    struct transport_switch *sw = xcalloc(1, sizeof(*sw));
     sw->base = base;
     sw->agents = agents;
     sw->n = n;
     sw->options = *options;
-    sw->release = strdup(options->release);
-    sw->reselect = strdup(options->reselect);
+    sw->release = xstrdup(options->release);
+    sw->reselect = xstrdup(options->reselect);
     sw->handler = handler;
     sw->arg = arg;
     sw->steps = json_array();

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "common/log.h"
+#include "host/base/memory.h"
 #include "host/switch/switch_private.h"
 
 #define RETRY_PAUSE_MS 1000
@@ -24,7 +25,7 @@ static const char *const fallbacks[] = {SWITCH_PREVIOUS, "@standby"};
 
 void switch_set_reselect(struct transport_switch *sw, const char *list)
 {
-    char *copy = strdup(list);
+    char *copy = xstrdup(list);
     free(sw->reselect);
     sw->reselect = copy;
 }
@@ -33,7 +34,7 @@ void switch_begin_reselect(struct transport_switch *sw)
 {
     json_array_clear(sw->dropped);
     free(sw->wanted);
-    sw->wanted = strdup(sw->reselect);
+    sw->wanted = xstrdup(sw->reselect);
     switch_set_state(sw, SW_RESELECTING);
     switch_start_step(sw, NINJA_STEP_OPEN);
 }

@@ -13,6 +13,7 @@
 #include "host/agent/guest_answer.h"
 #include "host/base/json_text.h"
 #include "host/base/json_lines.h"
+#include "host/base/memory.h"
 #include "host/switch/switch_private.h"
 
 /* What an agent and its channel may take beyond a step's own time-out. */
@@ -318,7 +319,7 @@ static void on_ranks(void *arg, json_t *result, const struct ninja_error *error)
     const struct job *job = &sw->jobs->jobs[part->job];
     struct agent *agent = sw->agents[part->vm];
     struct ninja_error err = NINJA_ERROR_INIT;
-    struct jobs *jobs = calloc(1, sizeof(*jobs));
+    struct jobs *jobs = xcalloc(1, sizeof(*jobs));
     if (part->state != PART_WITHOUT_RANKS) {
         jobs_free(jobs);
         return;
