@@ -12,6 +12,7 @@
 #include "guest-agent/agent.h"
 #include "guest-agent/interconnects.h"
 #include "guest-agent/procscan.h"
+#include "guest-agent/shortage.h"
 #include "guest-agent/steps.h"
 #include "guest-agent/text.h"
 
@@ -234,12 +235,15 @@ void commands_run(void *ctx, struct channel *ch, json_t *request, const char *wr
         command = NULL;
     }
     if (command != NULL) {
+        shortage_forget();
         answer = command->run(agent, ch, json_object_get(request, "arguments"), &err);
+        answer = shortage_checked(answer);
     }
     if (answer == NULL) {
         ninja_error_set(&err, ERR_GENERIC, "the agent is out of memory");
     }
     json_t *line;
+    shortage_forget();
     if (answer != NULL) {
         line = json_pack("{s:o}", "return", answer);
     } else {
@@ -251,6 +255,7 @@ void commands_run(void *ctx, struct channel *ch, json_t *request, const char *wr
     if (id != NULL) {
         json_object_set(line, "id", id);
     }
+    line = shortage_checked(line); /* one without the id answers nothing */
     channel_send(ch, line, answer != NULL && (command->flags & DELIMITED) != 0);
     json_decref(line);
 }

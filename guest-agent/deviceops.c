@@ -14,6 +14,7 @@
 
 #include "common/log.h"
 #include "guest-agent/procscan.h"
+#include "guest-agent/shortage.h"
 #include "guest-agent/text.h"
 
 #define MAX_WAITING    16
@@ -66,6 +67,19 @@ static void forget_done(struct deviceops *ops, struct op *op)
     op_free(op);
 }
 
+/* One without a result is forgotten, so that it can be given again. */
+static void remember(struct deviceops *ops, struct op *op)
+{
+    if (op->result == NULL) {
+        op_free(op);
+        return;
+    }
+    STAILQ_INSERT_TAIL(&ops->done, op, entry);
+    if (++ops->n_done > MAX_REMEMBERED) {
+        forget_done(ops, STAILQ_FIRST(&ops->done));
+    }
+}
+
 /* Everything that is begun or repeated goes through here, after the command's answer. */
 static void soon(struct deviceops *ops)
 {
@@ -92,17 +106,28 @@ static void add_users(struct deviceops *ops, json_t *result)
     }
 }
 
+/* NULL: not even what is wrong can be said. */
+static json_t *make_result(struct deviceops *ops, const struct op *op, bool ok, const char *output)
+{
+    shortage_forget();
+    json_t *result = json_pack("{s:I, s:b, s:o}", "token", op->token, "ok", ok, "output",
+                               text_json(output, strlen(output)));
+    if (op->what == DEVICEOP_DETACH) {
+        add_users(ops, result);
+    }
+    result = shortage_checked(result);
+    return result != NULL ? result
+                          : json_pack("{s:I, s:b, s:s}", "token", op->token, "ok", 0, "output",
+                                      "the agent is out of memory");
+}
+
 static void on_scripts_done(void *ctx, bool ok, const char *output)
 {
     struct deviceops *ops = ctx;
     struct op *op = STAILQ_FIRST(&ops->waiting);
 
-    op->result = json_pack("{s:I, s:b, s:o}", "token", op->token, "ok", ok, "output",
-                           text_json(output, strlen(output)));
-    if (op->what == DEVICEOP_DETACH) {
-        add_users(ops, op->result);
-        ok = json_is_true(json_object_get(op->result, "ok"));
-    }
+    op->result = make_result(ops, op, ok, output);
+    ok = json_is_true(json_object_get(op->result, "ok"));
     ninja_log_info("%s of '%s' (token %lld): %s", about[op->what].script, op->device,
                    (long long)op->token, ok ? "ok" : "failed");
     events_emit(ops->events, about[op->what].event, json_incref(op->result));
@@ -110,10 +135,7 @@ static void on_scripts_done(void *ctx, bool ok, const char *output)
     STAILQ_REMOVE_HEAD(&ops->waiting, entry);
     ops->n_waiting--;
     ops->running = false;
-    STAILQ_INSERT_TAIL(&ops->done, op, entry);
-    if (++ops->n_done > MAX_REMEMBERED) {
-        forget_done(ops, STAILQ_FIRST(&ops->done));
-    }
+    remember(ops, op);
     soon(ops);
 }
 

@@ -51,9 +51,13 @@ void events_set_sink(struct events *ring, events_sink *sink, void *ctx)
 void events_emit(struct events *ring, const char *name, json_t *data)
 {
     size_t size = json_dumpb(data, NULL, 0, JSON_COMPACT);
-    if (size == 0 || size > EVENTS_MAX_DATA) {
+    if (size == 0) {
+        ninja_log_error("event %s: its data is left out: out of memory", name);
+    } else if (size > EVENTS_MAX_DATA) {
         ninja_log_warning("event %s of %zu bytes does not fit into a line; its data is left out",
                           name, size);
+    }
+    if (size == 0 || size > EVENTS_MAX_DATA) {
         json_decref(data);
         data = json_pack("{s:b}", "truncated", 1);
         size = 32;

@@ -230,8 +230,9 @@ static struct hostlink *link_new(struct event_base *base, hostlink_request *requ
 struct hostlink *hostlink_port(struct event_base *base, const char *path, json_t *opened,
                                hostlink_request *request, void *ctx, struct ninja_error *err)
 {
-    struct hostlink *link = link_new(base, request, ctx, on_reopen, err);
+    struct hostlink *link = opened != NULL ? link_new(base, request, ctx, on_reopen, err) : NULL;
     if (link == NULL) {
+        ninja_error_set(err, ERR_NO_MEMORY, "out of memory");
         json_decref(opened);
     } else {
         link->port = path;

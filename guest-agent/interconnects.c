@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "guest-agent/shortage.h"
 #include "guest-agent/text.h"
 
 #define MAX_ENTRIES 256
@@ -36,6 +37,8 @@ static void for_each_in(const char *dir, void (*fn)(const char *dir, const char 
     }
     if (n >= 0) {
         free(names);
+    } else {
+        shortage_note();
     }
 }
 
@@ -130,6 +133,9 @@ static bool pci_of(const char *dir, const char *name, char *pci, size_t size)
     char link[PATH_MAX];
     bool found = false;
     char *path = text_path(link, "%s/%s/device", dir, name) ? realpath(link, NULL) : NULL;
+    if (path == NULL) {
+        shortage_note();
+    }
     for (char *slash; path != NULL && !found && (slash = strrchr(path, '/')) != NULL;) {
         if (is_pci_address(slash + 1)) {
             snprintf(pci, size, "%s", slash + 1);
@@ -239,6 +245,7 @@ json_t *interconnects_scan(const char *sys, bool counters)
     }
 
     if (getifaddrs(&addresses) != 0) {
+        shortage_note();
         addresses = NULL;
     }
     scan.list = net;

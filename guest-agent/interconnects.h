@@ -13,7 +13,8 @@
  * @param sys       the root of sysfs, "/sys"
  * @param counters  whether to read the counters, too; without them two results are equal when
  *                  nothing came, went or changed its state or addresses
- * @return a new object, as docs/protocol.md says for ninja-interconnects
+ * @return a new object, as docs/protocol.md says for ninja-interconnects; not complete if there was
+ *         a shortage meanwhile
  */
 json_t *interconnects_scan(const char *sys, bool counters);
 

@@ -17,6 +17,7 @@
 
 #include "common/log.h"
 #include "guest-agent/interconnects.h"
+#include "guest-agent/shortage.h"
 
 #define SETTLE_MS 50
 #define PERIOD_MS 1000
@@ -39,12 +40,15 @@ static void look_in(struct linkwatch *watch, int ms)
 static void on_timer(evutil_socket_t fd, short what, void *arg)
 {
     struct linkwatch *watch = arg;
-    json_t *now = interconnects_scan(watch->sys, false);
+    shortage_forget();
+    json_t *now = shortage_checked(interconnects_scan(watch->sys, false));
+    bool same = now == NULL || json_equal(now, watch->last);
+    json_t *all = same ? NULL : shortage_checked(interconnects_scan(watch->sys, true));
     watch->soon = false;
-    if (now != NULL && !json_equal(now, watch->last)) {
+    if (all != NULL) {
         json_decref(watch->last);
         watch->last = now;
-        events_emit(watch->events, "NINJA_INTERCONNECT", interconnects_scan(watch->sys, true));
+        events_emit(watch->events, "NINJA_INTERCONNECT", all);
     } else {
         json_decref(now);
     }

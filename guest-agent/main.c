@@ -16,6 +16,7 @@
 #include "common/rank_proto.h"
 #include "common/usage.h"
 #include "guest-agent/agent.h"
+#include "guest-agent/shortage.h"
 
 #define NAME           "ninja-agent"
 #define DEFAULT_SCRIPT 30
@@ -168,8 +169,8 @@ static int serve(struct agent *agent)
     struct event *interrupt = evsignal_new(agent->base, SIGINT, on_signal, agent->base);
     bool ok = term != NULL && interrupt != NULL && event_add(term, NULL) == 0 &&
               event_add(interrupt, NULL) == 0;
-    hold_signals(SIG_UNBLOCK);
     if (ok) {
+        hold_signals(SIG_UNBLOCK);
         ninja_log_info("version %s, instance %s, socket %s", PACKAGE_VERSION, agent->instance,
                        agent->config->socket);
         ok = event_base_dispatch(agent->base) >= 0;
@@ -199,6 +200,7 @@ int main(int argc, char **argv)
     struct ninja_error err = NINJA_ERROR_INIT;
     enum ninja_log_level level = NINJA_LOG_INFO;
 
+    shortage_watch();
     output_begin();
     parse(argc, argv, &config, &level);
     if (config.port == NULL) {

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "common/log.h"
+#include "guest-agent/shortage.h"
 #include "guest-agent/text.h"
 
 #define MAX_PROCESSES 256
@@ -63,6 +64,7 @@ static void scan_descriptors(int proc_pid, json_t *list)
     int fd = openat(proc_pid, "fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
     if (dir == NULL) {
+        shortage_note();
         if (fd >= 0) {
             close(fd);
         }
@@ -97,6 +99,7 @@ static void scan_mappings(int proc_pid, json_t *list)
     int fd = openat(proc_pid, "maps", O_RDONLY | O_CLOEXEC);
     FILE *maps = fd >= 0 ? fdopen(fd, "r") : NULL;
     if (maps == NULL) {
+        shortage_note();
         if (fd >= 0) {
             close(fd);
         }
@@ -119,6 +122,9 @@ static char *read_all(int dir, const char *name, size_t max, size_t *len)
     int fd = openat(dir, name, O_RDONLY | O_CLOEXEC);
     char *bytes = fd >= 0 ? malloc(max + 1) : NULL;
     *len = 0;
+    if (bytes == NULL) {
+        shortage_note();
+    }
     while (bytes != NULL && *len < max) {
         ssize_t n = read(fd, bytes + *len, max - *len);
         if (n <= 0) {
@@ -161,6 +167,7 @@ static json_t *look_at(const char *proc, const char *pid)
     snprintf(path, sizeof(path), "%s/%s", proc, pid);
     int dir = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (dir < 0) {
+        shortage_note();
         return NULL;
     }
     json_t *list = json_array(), *found = NULL;
@@ -188,6 +195,7 @@ json_t *procscan(const char *proc, procscan_skip *skip, void *ctx)
     json_t *users = json_array();
     DIR *dir = opendir(proc);
     if (dir == NULL) {
+        shortage_note();
         ninja_log_error("cannot look for users of devices in %s: %m", proc);
         return users;
     }

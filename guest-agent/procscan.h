@@ -17,7 +17,8 @@ typedef bool procscan_skip(void *ctx, pid_t pid);
  * @param proc  the root of procfs, "/proc"
  * @param skip  NULL: leave none out
  * @return a new array of {"pid", "command", "job", "open": [...]}: "job" is the PMIx namespace from
- *         the process's environment and absent when it has none
+ *         the process's environment and absent when it has none; not complete if there was a
+ *         shortage meanwhile
  */
 json_t *procscan(const char *proc, procscan_skip *skip, void *ctx);
 

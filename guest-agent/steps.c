@@ -31,6 +31,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "guest-agent/ranks.h"
+#include "guest-agent/shortage.h"
 #include "guest-agent/stepargs.h"
 #include "guest-agent/text.h"
 
@@ -87,6 +88,7 @@ static void cut_reports(json_t *reports)
 
 static void emit(struct job *job)
 {
+    shortage_forget();
     json_t *data = json_pack("{s:s, s:I, s:i, s:s, s:O}", "job", job->name, "epoch",
                              (json_int_t)job->step.epoch, "round", (int)job->step.round, "step",
                              ninja_rank_type_name(job->step.type), "ranks", job->step.reports);
@@ -96,7 +98,7 @@ static void emit(struct job *job)
     if (json_dumpb(copy, NULL, 0, JSON_COMPACT) > EVENTS_MAX_DATA) {
         cut_reports(json_object_get(copy, "ranks"));
     }
-    events_emit(jobs_events(job->jobs), "NINJA_STEP", copy);
+    events_emit(jobs_events(job->jobs), "NINJA_STEP", shortage_checked(copy));
 }
 
 /* Ends the step; the ranks that still owe a report get the status and text. */
@@ -215,12 +217,12 @@ static json_t *report_json(const struct rank *rank, const struct ninja_rank_msg 
                   ninja_rank_status_name(msg->status), "micros", (json_int_t)msg->micros, "text",
                   text_json(msg->text, strlen(msg->text)), "a", pairs_json(msg->a, msg->n_a), "b",
                   pairs_json(msg->b, msg->n_b));
-    if (report != NULL && msg->n_addresses > 0) {
+    if (msg->n_addresses > 0) {
         char *text = ninja_base64_encode(msg->addresses, msg->n_addresses);
-        if (json_object_set_new(report, "addresses", json_string(text)) != 0) {
-            json_decref(report);
-            report = NULL;
+        if (text == NULL) {
+            shortage_note();
         }
+        json_object_set_new(report, "addresses", json_string(text));
         free(text);
     }
     return report;
@@ -262,7 +264,7 @@ static void learn(struct rank *rank, const struct ninja_rank_msg *msg)
     }
     if (msg->arg == NINJA_RANK_CONNECT) {
         json_decref(rank->transports);
-        rank->transports = transports_json(msg);
+        rank->transports = shortage_checked(transports_json(msg));
     }
 }
 
@@ -275,14 +277,15 @@ static const char *keep_report(struct rank *rank, const struct ninja_rank_msg *m
         return NULL;
     }
     json_t *report = report_json(rank, msg);
-    if (report == NULL) {
-        return "its report cannot be kept: out of memory";
-    }
     if (msg->arg == NINJA_RANK_CONNECT && rank->transports != NULL) {
         json_object_set(report, "transports", rank->transports);
     }
     if (msg->arg == NINJA_RANK_RESUME) {
         say_how_long_it_stood(rank, report);
+    }
+    if (shortage_was()) {
+        json_decref(report);
+        return "its report cannot be kept: out of memory";
     }
     put_report(job, rank->number, report);
     return NULL;
@@ -319,6 +322,7 @@ const char *steps_report(struct rank *rank, const struct ninja_rank_msg *msg)
                     ninja_rank_type_name((uint16_t)msg->arg), msg->epoch, msg->round,
                     ninja_rank_status_name(msg->status), msg->text,
                     current ? "" : " (not asked for)");
+    shortage_forget();
     /* Reports come in the order of the steps, so only one of an older epoch says nothing new. */
     if (msg->epoch == job->epoch) {
         learn(rank, msg);

@@ -9,6 +9,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "guest-agent/shortage.h"
+
 json_t *text_json(const char *bytes, size_t len)
 {
     json_t *string = memchr(bytes, '\0', len) == NULL ? json_stringn(bytes, len) : NULL;
@@ -17,6 +19,7 @@ json_t *text_json(const char *bytes, size_t len)
     }
     char *clean = malloc(len + 1);
     if (clean == NULL) {
+        shortage_note();
         return NULL;
     }
     for (size_t i = 0; i < len; i++) {
@@ -55,6 +58,7 @@ bool text_first_line(char *buf, size_t size, const char *fmt, ...)
     }
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0) {
+        shortage_note();
         return false;
     }
     ssize_t got;
