@@ -6,6 +6,7 @@
 #include <cmocka.h>
 
 #include "agent_job.h"
+#include "common/clock.h"
 
 void step(struct host *host, uint32_t epoch, uint32_t round, const char *name, const char *more)
 {
@@ -63,14 +64,20 @@ json_t *the_job(struct host *host, json_t **answer)
     return json_array_get(jobs, 0);
 }
 
+/* The agent may not have read yet what the rank has just reported. */
 void expect_state(struct host *host, uint32_t rank, const char *rank_state, uint32_t epoch)
 {
-    json_t *answer, *job = the_job(host, &answer);
-    json_t *entry = entry_of(json_object_get(job, "ranks"), "rank", rank);
-    if (strcmp(text_of(entry, "state"), rank_state) != 0 || int_of(entry, "epoch") != epoch) {
-        fail_msg("%s of epoch %u expected: %s", rank_state, epoch, json_dumps(entry, 0));
+    int64_t end = now_ms() + PATIENCE_MS;
+    bool is = false;
+    while (!is) {
+        json_t *answer, *job = the_job(host, &answer);
+        json_t *entry = entry_of(json_object_get(job, "ranks"), "rank", rank);
+        is = strcmp(text_of(entry, "state"), rank_state) == 0 && int_of(entry, "epoch") == epoch;
+        if (!is && now_ms() > end) {
+            fail_msg("%s of epoch %u expected: %s", rank_state, epoch, json_dumps(entry, 0));
+        }
+        json_decref(answer);
     }
-    json_decref(answer);
 }
 
 void expect_jobs_event(struct host *host, const char *change, int local)
