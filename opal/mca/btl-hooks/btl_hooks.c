@@ -148,8 +148,12 @@ static bool load_components(char **entries, char *why, size_t size)
 {
     mca_base_framework_t *btl = &opal_btl_base_framework;
     char *before = btl->framework_selection;
-    char *selection = selection_of_only(entries);
+    char *selection;
     bool chosen = false;
+    if (!selection_of_only(entries, &selection)) {
+        snprintf(why, size, "out of memory");
+        return false;
+    }
     btl->framework_selection = selection;
     int rc = mca_base_framework_components_register(btl, 0);
     if (rc == OPAL_SUCCESS) {
@@ -205,7 +209,8 @@ static void make_room_for(char **entries)
     char **in_use = selection_in_use();
     for (; entries != NULL && *entries != NULL; entries++) {
         char *name = selection_name(*entries);
-        if (selection_has(in_use, name) && strcmp(interfaces_entry(name), *entries) != 0) {
+        if (name != NULL && selection_has(in_use, name) &&
+            strcmp(interfaces_entry(name), *entries) != 0) {
             opal_argv_append_nosize(&opened, name);
         }
         free(name);
@@ -221,11 +226,9 @@ static void append_missing(char ***missing, char **entries)
 {
     char **in_use = selection_in_use();
     for (; entries != NULL && *entries != NULL; entries++) {
-        char *name = selection_name(*entries);
-        if (!selection_has(in_use, name)) {
+        if (!selection_has_entry(in_use, *entries)) {
             opal_argv_append_nosize(missing, *entries);
         }
-        free(name);
     }
     opal_argv_free(in_use);
 }

@@ -200,7 +200,12 @@ bool interfaces_choose(char **entries, char *why, size_t size)
         }
         char *component = selection_name(*entries);
         char **argv = opal_argv_split(values, '+');
-        bool ok = choose(component, argv, why, size);
+        bool ok = component != NULL && argv != NULL;
+        if (ok) {
+            ok = choose(component, argv, why, size);
+        } else {
+            snprintf(why, size, "out of memory");
+        }
         opal_argv_free(argv);
         free(component);
         if (!ok) {

@@ -29,12 +29,19 @@ void selection_close(void);
 char **selection_resolve(const char *list);
 /** Whether one of the entries is of that component. */
 bool selection_has(char **entries, const char *name);
-/** The name in an entry, malloc'ed. */
+/** Whether one of the entries is of the same component as this one. */
+bool selection_has_entry(char **entries, const char *entry);
+/** The name in an entry, malloc'ed; NULL: out of memory. */
 char *selection_name(const char *entry);
 /** The interfaces in an entry, joined by "+", or NULL. */
 const char *selection_interfaces(const char *entry);
-/** What to set the framework's selection to, so that it takes those of the entries only. */
-char *selection_of_only(char **entries);
+/**
+ * What to set the framework's selection to, so that it takes those of the entries only.
+ *
+ * @param selection  out: malloc'ed, or NULL: all
+ * @return false: out of memory
+ */
+bool selection_of_only(char **entries, char **selection);
 /** The entries of all components that are open. */
 char **selection_in_use(void);
 /** Remembers what is in use as @previous. */

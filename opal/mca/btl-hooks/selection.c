@@ -64,15 +64,24 @@ char *selection_name(const char *entry)
     return strndup(entry, strcspn(entry, ":"));
 }
 
-bool selection_has(char **entries, const char *name)
+static bool has(char **entries, const char *name, size_t len)
 {
-    size_t len = strlen(name);
     for (; entries != NULL && *entries != NULL; entries++) {
         if (strcspn(*entries, ":") == len && strncmp(*entries, name, len) == 0) {
             return true;
         }
     }
     return false;
+}
+
+bool selection_has(char **entries, const char *name)
+{
+    return has(entries, name, strlen(name));
+}
+
+bool selection_has_entry(char **entries, const char *entry)
+{
+    return has(entries, entry, strcspn(entry, ":"));
 }
 
 char **selection_in_use(void)
@@ -100,11 +109,9 @@ void selection_remember(void)
 static void append_others(char ***to, char **from, char **list)
 {
     for (; from != NULL && *from != NULL; from++) {
-        char *name = selection_name(*from);
-        if (!selection_has(list, name)) {
+        if (!selection_has_entry(list, *from)) {
             opal_argv_append_unique_nosize(to, *from, false);
         }
-        free(name);
     }
 }
 
@@ -140,16 +147,19 @@ static char **all_but(char **kept)
     return names;
 }
 
-char *selection_of_only(char **entries)
+bool selection_of_only(char **entries, char **selection)
 {
     char **others = all_but(entries);
-    char *list = opal_argv_join(others, ','), *selection = NULL;
-    if (list[0] != '\0' && asprintf(&selection, "^%s", list) < 0) {
-        selection = NULL;
+    char *list = opal_argv_join(others, ',');
+    bool ok = list != NULL;
+    *selection = NULL;
+    if (ok && list[0] != '\0' && asprintf(selection, "^%s", list) < 0) {
+        *selection = NULL;
+        ok = false;
     }
     opal_argv_free(others);
     free(list);
-    return selection;
+    return ok;
 }
 
 static char *only_self[] = {"self", NULL};
@@ -189,7 +199,7 @@ static char **what_was_before(void)
     for (char **entry = entries; there != NULL && entry != NULL && *entry != NULL; entry++) {
         if (strcmp(*entry, "openib") == 0) {
             char *joined = opal_argv_join(there, '+'), *with_devices;
-            if (asprintf(&with_devices, "openib:%s", joined) > 0) {
+            if (joined != NULL && asprintf(&with_devices, "openib:%s", joined) > 0) {
                 free(*entry);
                 *entry = with_devices;
             }
@@ -254,7 +264,9 @@ static bool entry_is_possible(const char *entry, bool is_release, char *why, siz
     const char *interfaces = selection_interfaces(entry);
     char *name = selection_name(entry);
     bool ok = false;
-    if (!selection_has(installed, name)) {
+    if (name == NULL) {
+        snprintf(why, size, "out of memory");
+    } else if (!selection_has(installed, name)) {
         char *all = opal_argv_join(installed, ' ');
         snprintf(why, size, "there is no BTL \"%s\" on %s; there are: %s", name,
                  ompi_process_info.nodename, all);

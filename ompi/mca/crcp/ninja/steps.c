@@ -171,11 +171,18 @@ static void report_text(enum ninja_rank_status status, const char *text)
     report(status, (struct ninja_rank_msg){.text = (char *)text});
 }
 
-static void report_sent(void)
+/* False: out of memory. A table that is not there would say that nothing was sent. */
+static bool take_counts(struct ninja_rank_msg *content, bool with_held)
 {
-    struct ninja_rank_msg content = {0};
-    content.a = layer->sent(&content.n_a);
-    report(NINJA_RANK_OK, content);
+    *content = (struct ninja_rank_msg){0};
+    content->a = layer->sent(&content->n_a);
+    content->b = with_held ? layer->held(&content->n_b) : NULL;
+    if (content->a != NULL && (content->b != NULL || !with_held)) {
+        return true;
+    }
+    free(content->a);
+    free(content->b);
+    return false;
 }
 
 /* --- the steps ---------------------------------------------------------------------------- */
@@ -200,6 +207,10 @@ static bool can_switch_to(const char *lists, char *why, size_t size)
         return true;
     }
     char *release = strndup(lists, end);
+    if (release == NULL) {
+        snprintf(why, size, "out of memory");
+        return false;
+    }
     bool ok = layer->can_choose(release, lists + end + 1, why, size);
     free(release);
     return ok;
@@ -233,10 +244,11 @@ static bool can_move(char *why, size_t size)
 
 static void end_of_stop(void)
 {
-    char why[256];
+    char why[256] = "out of memory";
+    struct ninja_rank_msg content;
     rank.underway = 0;
-    if (can_move(why, sizeof(why))) {
-        report_sent();
+    if (can_move(why, sizeof(why)) && take_counts(&content, false)) {
+        report(NINJA_RANK_OK, content);
     } else {
         set_state(NINJA_RANK_RUNNING);
         report_text(NINJA_RANK_STATUS_REFUSED, why);
@@ -260,7 +272,7 @@ static void settle(const struct ninja_rank_msg *msg)
 static void end_of_progress(bool ok)
 {
     char what[400];
-    struct ninja_rank_msg content = {0};
+    struct ninja_rank_msg content;
     uint16_t step = rank.underway;
     rank.underway = 0;
     if (!ok || step == NINJA_RANK_VERIFY) {
@@ -268,11 +280,11 @@ static void end_of_progress(bool ok)
         report_text(ok ? NINJA_RANK_OK : NINJA_RANK_FAILED, what);
         return;
     }
-    content.a = layer->sent(&content.n_a);
-    if (step == NINJA_RANK_DRAIN) {
-        content.b = layer->held(&content.n_b);
+    if (take_counts(&content, step == NINJA_RANK_DRAIN)) {
+        report(NINJA_RANK_OK, content);
+    } else {
+        report_text(NINJA_RANK_FAILED, "out of memory");
     }
-    report(NINJA_RANK_OK, content);
 }
 
 static void make_progress(void)

@@ -51,7 +51,8 @@ struct transport_layer {
 
     /* --- drain and settle; resume takes them back --- */
 
-    /** How much was sent to each peer so far, modulo 2^16. The peer gets this with drain. */
+    /** How much was sent to each peer so far, modulo 2^16. The peer gets this with drain. NULL, as
+     * for the other tables: out of memory. */
     struct ninja_rank_pair *(*sent)(uint32_t *n);
     /** How many messages of each peer are here unmatched and stay so. It gets this with settle. */
     struct ninja_rank_pair *(*held)(uint32_t *n);
