@@ -38,11 +38,6 @@ void *xrealloc(void *memory, size_t size)
     return xchecked(realloc(memory, size > 0 ? size : 1));
 }
 
-void *xreallocarray(void *memory, size_t n, size_t size)
-{
-    return xchecked(n > 0 && size > 0 ? reallocarray(memory, n, size) : realloc(memory, 1));
-}
-
 char *xstrdup(const char *text)
 {
     return xchecked(strdup(text));

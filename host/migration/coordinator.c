@@ -87,7 +87,7 @@ void changed(struct migration *m)
     }
 }
 
-void stage_begin(struct migration_vm *vm, enum stage stage)
+static void stage_begin(struct migration_vm *vm, enum stage stage)
 {
     vm->stage = stage;
     vm->stage_began_ms = now_ms() - vm->m->states.began_ms;

@@ -147,7 +147,6 @@ bool is_to_move(const struct migration_vm *vm);
 bool is_copying(const struct migration_vm *vm);
 bool is_undecided(const struct migration_vm *vm);
 
-void stage_begin(struct migration_vm *vm, enum stage stage);
 void stage_end(struct migration_vm *vm);
 /** The stage that runs, as in the report. ms: taken over. */
 json_t *stage_to_json(const struct migration_vm *vm, json_t *ms);

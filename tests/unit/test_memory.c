@@ -36,7 +36,6 @@ static bool fails(void)
 WRAP(void *, NULL, malloc, (size_t size), (size))
 WRAP(void *, NULL, calloc, (size_t n, size_t size), (n, size))
 WRAP(void *, NULL, realloc, (void *memory, size_t size), (memory, size))
-WRAP(void *, NULL, reallocarray, (void *memory, size_t n, size_t size), (memory, n, size))
 WRAP(char *, NULL, strdup, (const char *text), (text))
 WRAP(char *, NULL, strndup, (const char *text, size_t len), (text, len))
 WRAP(int, -1, vasprintf, (char **text, const char *fmt, va_list ap), (text, fmt, ap))
@@ -54,11 +53,6 @@ static void elements(void)
 static void more_bytes(void)
 {
     free(xrealloc(NULL, 8));
-}
-
-static void more_elements(void)
-{
-    free(xreallocarray(NULL, 2, 4));
 }
 
 static void a_copy(void)
@@ -138,8 +132,8 @@ static int run(void (*allocate)(void), long allocations, char *said, size_t size
 /* Whichever allocation fails. */
 static void no_memory_ends_the_program(void **state)
 {
-    void (*const all[])(void) = {bytes,  elements, more_bytes, more_elements, a_copy,  a_part,
-                                 a_text, a_stream, of_another, jansson,       libevent};
+    void (*const all[])(void) = {bytes,  elements, more_bytes, a_copy,  a_part,
+                                 a_text, a_stream, of_another, jansson, libevent};
     for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
         char said[256];
         long n = 1;
@@ -179,8 +173,7 @@ static void a_stream_is_a_text(void **state)
 
 static void there_is_memory_for_nothing_and_for_texts(void **state)
 {
-    void *nothing[] = {xmalloc(0), xcalloc(0, 8), xcalloc(8, 0), xrealloc(xmalloc(8), 0),
-                       xreallocarray(xmalloc(8), 0, 8)};
+    void *nothing[] = {xmalloc(0), xcalloc(0, 8), xcalloc(8, 0), xrealloc(xmalloc(8), 0)};
     for (size_t i = 0; i < sizeof(nothing) / sizeof(nothing[0]); i++) {
         assert_non_null(nothing[i]);
         free(nothing[i]);
