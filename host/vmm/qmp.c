@@ -178,7 +178,7 @@ static void on_lines_end(void *arg, const struct ninja_error *err)
 static const struct json_lines_handler lines_handler = {
     .on_object = on_object,
     .on_end = on_lines_end,
-    .max_depth = 32, /* query-block has each image of a chain of snapshots inside of the next */
+    .max_depth = JSON_MAX_DEPTH_QEMU,
 };
 
 struct qmp *qmp_connect(struct event_base *base, const char *path, int timeout_ms,

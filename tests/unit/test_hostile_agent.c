@@ -55,7 +55,7 @@ static const struct json_lines_handler handler = {.on_object = on_object, .on_en
 
 /* As for QMP, of which the answers are deeper. */
 static const struct json_lines_handler deep_handler = {
-    .on_object = on_object, .on_end = on_end, .max_depth = 32};
+    .on_object = on_object, .on_end = on_end, .max_depth = JSON_MAX_DEPTH_QEMU};
 
 static void wire_open_with(struct wire *wire, const struct json_lines_handler *its_handler)
 {
@@ -154,10 +154,10 @@ static bool takes_depth(const struct json_lines_handler *its_handler, int depth)
 
 static void nesting_has_an_end(void **state)
 {
-    assert_true(takes_depth(&handler, 16));
-    assert_false(takes_depth(&handler, 17));
-    assert_true(takes_depth(&deep_handler, 32));
-    assert_false(takes_depth(&deep_handler, 33));
+    assert_true(takes_depth(&handler, JSON_MAX_DEPTH));
+    assert_false(takes_depth(&handler, JSON_MAX_DEPTH + 1));
+    assert_true(takes_depth(&deep_handler, JSON_MAX_DEPTH_QEMU));
+    assert_false(takes_depth(&deep_handler, JSON_MAX_DEPTH_QEMU + 1));
 }
 
 /* {"a":[{},{},...]}, with so many objects in all. */
