@@ -119,6 +119,10 @@ bool btl_release(const char *list, char *why, size_t size)
         opal_argv_free(names);
         return false;
     }
+    if (!endpoints_reserve(why, size)) {
+        opal_argv_free(names);
+        return false;
+    }
     if (endpoints_are_complete()) { /* not when a switch that was interrupted is begun again */
         selection_remember();
         interfaces_remember();
@@ -126,6 +130,7 @@ bool btl_release(const char *list, char *why, size_t size)
     verify_job_waits(true);
     take_back();
     let_go(names);
+    endpoints_unreserve();
     opal_argv_free(names);
     return true;
 }
@@ -198,9 +203,13 @@ static bool open_beside_the_open_ones(char **entries, char *why, size_t size)
 void btl_hooks_gate(void)
 {
     char why[256];
+    if (!endpoints_reserve(why, sizeof(why))) {
+        abort(); /* in MPI_Init, and without the gate no thread could be stopped */
+    }
     endpoints_finalize_bml();
     progress_gate();
     open_beside_the_open_ones(NULL, why, sizeof(why));
+    endpoints_unreserve();
 }
 
 /* Lets go of what is open on other interfaces than it should. */
@@ -254,6 +263,10 @@ static bool found_the_interfaces(char **entries, char *why, size_t size)
 void *btl_open(const char *list, uint32_t *size, char *why, size_t why_size)
 {
     char **entries = selection_resolve(list);
+    if (!endpoints_reserve(why, why_size)) {
+        opal_argv_free(entries);
+        return NULL;
+    }
     take_back();
     make_room_for(entries);
     append_missing(&opened, entries);
@@ -262,6 +275,7 @@ void *btl_open(const char *list, uint32_t *size, char *why, size_t why_size)
     modex_keep(true);
     bool ok = open_beside_the_open_ones(opened, why, why_size);
     modex_keep(false);
+    endpoints_unreserve();
     return ok && found_the_interfaces(opened, why, why_size) ? modex_pack(size, why, why_size)
                                                              : NULL;
 }
@@ -291,6 +305,9 @@ static bool set_aside_shared_modules(void)
 bool btl_connect(struct ninja_addresses *addresses, char *why, size_t size)
 {
     modex_take(addresses);
+    if (!endpoints_reserve(why, size)) {
+        return false;
+    }
     notes_listen();
     tcp_read_own_addresses();
     bool ok = endpoints_refill(why, size);
@@ -299,5 +316,6 @@ bool btl_connect(struct ninja_addresses *addresses, char *why, size_t size)
         endpoints_finalize_bml();
         ok = open_beside_the_open_ones(NULL, why, size) && endpoints_refill(why, size);
     }
+    endpoints_unreserve();
     return ok;
 }

@@ -12,6 +12,9 @@
  * bml/r2 keeps arrays of modules and progress functions, which its finalize function frees and its
  * init function builds again. Finalize also empties the endpoints of all processes, so the
  * endpoints of processes that stay connected are hidden from it.
+ *
+ * In the middle of this nothing can go on without memory. So all that is needed is reserved before
+ * anything is touched, and a step that cannot have it fails there.
  */
 #include "internal.h"
 
@@ -36,6 +39,38 @@ static void release_all(ompi_proc_t **procs, size_t n)
         OBJ_RELEASE(procs[i]);
     }
     free(procs);
+}
+
+/* What is reserved, beside the room in `vacated` for all: all processes, each with a reference, and
+ * room to hide their endpoints. */
+static struct {
+    ompi_proc_t **procs;
+    size_t n;
+    mca_bml_base_endpoint_t **hidden;
+} reserved;
+
+void endpoints_unreserve(void)
+{
+    if (reserved.procs != NULL) {
+        release_all(reserved.procs, reserved.n);
+    }
+    free(reserved.hidden);
+    memset(&reserved, 0, sizeof(reserved));
+}
+
+bool endpoints_reserve(char *why, size_t size)
+{
+    endpoints_unreserve();
+    reserved.procs = ompi_proc_all(&reserved.n);
+    reserved.hidden = calloc(reserved.n + 1, sizeof(*reserved.hidden));
+    ompi_proc_t **more = realloc(vacated, (n_vacated + reserved.n + 1) * sizeof(*more));
+    vacated = more != NULL ? more : vacated;
+    if (reserved.procs == NULL || reserved.hidden == NULL || more == NULL) {
+        snprintf(why, size, "out of memory");
+        endpoints_unreserve();
+        return false;
+    }
+    return true;
 }
 
 static mca_bml_base_endpoint_t **endpoint_of(ompi_proc_t *proc)
@@ -143,15 +178,6 @@ static int by_rank(const void *left, const void *right)
            (a->super.proc_name.vpid < b->super.proc_name.vpid);
 }
 
-static void make_room_for(size_t n)
-{
-    ompi_proc_t **more = realloc(vacated, (n_vacated + n + 1) * sizeof(*more));
-    if (more == NULL) {
-        abort(); /* as below */
-    }
-    vacated = more;
-}
-
 static void vacate_this_process_too(void)
 {
     for (size_t i = 0; i < n_vacated; i++) {
@@ -175,13 +201,8 @@ static bool is_of_another_job(const ompi_proc_t *proc)
 
 void endpoints_vacate(char **names)
 {
-    size_t n;
-    ompi_proc_t **procs = ompi_proc_all(&n);
-    if (procs == NULL) {
-        abort(); /* out of memory in the middle of a release: nothing can go on */
-    }
-    make_room_for(n);
-    for (size_t i = 0; i < n; i++) {
+    ompi_proc_t **procs = reserved.procs;
+    for (size_t i = 0; i < reserved.n; i++) {
         if (is_of_another_job(procs[i])) {
             mca_bml.bml_del_procs(1, &procs[i]);
         } else if (is_reached_by(procs[i], names)) {
@@ -191,7 +212,6 @@ void endpoints_vacate(char **names)
         }
     }
     vacate_this_process_too();
-    release_all(procs, n);
 }
 
 static void for_each_of(ompi_proc_t **procs, size_t n,
@@ -235,23 +255,16 @@ static void register_progress(ompi_proc_t **procs, size_t n)
 
 void endpoints_finalize_bml(void)
 {
-    size_t n;
-    ompi_proc_t **procs = ompi_proc_all(&n);
-    mca_bml_base_endpoint_t **hidden = procs != NULL ? calloc(n, sizeof(*hidden)) : NULL;
-    if (hidden == NULL) {
-        abort(); /* as above */
-    }
-    for (size_t i = 0; i < n; i++) {
-        hidden[i] = *endpoint_of(procs[i]);
+    ompi_proc_t **procs = reserved.procs;
+    for (size_t i = 0; i < reserved.n; i++) {
+        reserved.hidden[i] = *endpoint_of(procs[i]);
         *endpoint_of(procs[i]) = NULL;
     }
     mca_bml.bml_finalize();
-    for (size_t i = 0; i < n; i++) {
-        *endpoint_of(procs[i]) = hidden[i];
+    for (size_t i = 0; i < reserved.n; i++) {
+        *endpoint_of(procs[i]) = reserved.hidden[i];
     }
-    register_progress(procs, n);
-    free(hidden);
-    release_all(procs, n);
+    register_progress(procs, reserved.n);
 }
 
 /* Moves the content of the new endpoint, if there is one, into the old one, which keeps its
@@ -295,7 +308,6 @@ bool endpoints_refill(char *why, size_t size)
         return true;
     }
     /* a list that failed before may have connected this process and no other */
-    make_room_for(1);
     vacate_this_process_too();
     mca_bml_base_endpoint_t **old = calloc(n_vacated, sizeof(*old));
     ompi_proc_t **more = realloc(refilled, (n_refilled + n_vacated) * sizeof(*more));
@@ -344,7 +356,6 @@ bool endpoints_are_complete(void)
 
 void endpoints_vacate_refilled(void)
 {
-    make_room_for(n_refilled);
     for (size_t i = 0; i < n_refilled; i++) {
         vacate(refilled[i]);
     }
@@ -435,6 +446,7 @@ void endpoints_keep_refilled(void)
 
 void endpoints_close(void)
 {
+    endpoints_unreserve();
     endpoints_keep_refilled();
     release_all(vacated, n_vacated);
     vacated = NULL;

@@ -66,6 +66,14 @@ void interfaces_open(void);
 void interfaces_close(void);
 
 /* --- endpoints.c --- */
+/**
+ * Reserves the memory that the functions below need until endpoints_unreserve(). Nothing is
+ * touched.
+ *
+ * @return false with a reason: there is none
+ */
+bool endpoints_reserve(char *why, size_t size);
+void endpoints_unreserve(void);
 /** Disconnects every process that is reached through one of the components. */
 void endpoints_vacate(char **names);
 /** Runs the BML's own clean-up, sparing the endpoints of the processes that stay connected. */
