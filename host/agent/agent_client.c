@@ -17,6 +17,7 @@
 #include "common/log.h"
 #include "common/printable.h"
 #include "host/base/json_text.h"
+#include "host/base/memory.h"
 #include "host/base/timer.h"
 
 #define RETRY_MS      200
@@ -377,10 +378,7 @@ void agent_connect(struct agent *agent, const struct channel_way *way, agent_don
 
 struct agent *agent_new(struct event_base *base, const char *vm, int connect_timeout_ms)
 {
-    struct agent *agent = calloc(1, sizeof(*agent));
-    if (agent == NULL) {
-        abort();
-    }
+    struct agent *agent = xcalloc(1, sizeof(*agent));
     TAILQ_INIT(&agent->commands);
     agent->base = base;
     agent->connect_timeout_ms = connect_timeout_ms;

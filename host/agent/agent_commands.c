@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "common/fault.h"
+#include "host/base/memory.h"
 #include "host/base/timer.h"
 
 #define HELLO_MS 5000
@@ -71,10 +72,7 @@ static void on_down(evutil_socket_t fd, short what, void *arg)
 static struct command *give(struct agent *agent, const char *name, json_t *arguments,
                             int timeout_ms, agent_reply reply, void *arg)
 {
-    struct command *command = calloc(1, sizeof(*command));
-    if (command == NULL) {
-        abort();
-    }
+    struct command *command = xcalloc(1, sizeof(*command));
     command->agent = agent;
     command->id = ++agent->last_id;
     command->object = json_pack("{s:s, s:I}", "execute", name, "id", command->id);

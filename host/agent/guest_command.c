@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "host/base/memory.h"
 #include "host/base/timer.h"
 
 #define GRACE_MS 3000
@@ -84,7 +85,7 @@ struct guest_command *guest_command_start(struct event_base *base, struct agent 
                                           const char *name, const char *event, const char *device,
                                           int timeout_ms, guest_command_done done, void *arg)
 {
-    struct guest_command *command = calloc(1, sizeof(*command));
+    struct guest_command *command = xcalloc(1, sizeof(*command));
     command->agent = agent;
     snprintf(command->name, sizeof(command->name), "%s", name);
     snprintf(command->event, sizeof(command->event), "%s", event);

@@ -7,6 +7,7 @@
 #include "common/printable.h"
 #include "common/rank_proto.h"
 #include "host/agent/guest_answer.h"
+#include "host/base/memory.h"
 #include "host/base/timer.h"
 
 /* The highest epoch of a job that is believed; the numbers above it are left for switches to come.
@@ -39,11 +40,11 @@ static struct job *find_job(struct jobs *jobs, const char *name)
 
 static struct job *add_job(struct jobs *jobs, const char *name, int size)
 {
-    jobs->jobs = realloc(jobs->jobs, ((size_t)jobs->n + 1) * sizeof(*jobs->jobs));
+    jobs->jobs = xrealloc(jobs->jobs, ((size_t)jobs->n + 1) * sizeof(*jobs->jobs));
     struct job *job = &jobs->jobs[jobs->n++];
     *job = (struct job){.size = size};
     ninja_printable_copy(job->name, sizeof(job->name), name);
-    job->ranks = calloc((size_t)size, sizeof(*job->ranks));
+    job->ranks = xcalloc((size_t)size, sizeof(*job->ranks));
     for (int i = 0; i < size; i++) {
         job->ranks[i].vm = -1;
     }
@@ -144,7 +145,7 @@ static void add_unmanaged(struct jobs *jobs, int vm, json_t *json)
         return;
     }
     jobs->unmanaged =
-        realloc(jobs->unmanaged, ((size_t)jobs->n_unmanaged + 1) * sizeof(*jobs->unmanaged));
+        xrealloc(jobs->unmanaged, ((size_t)jobs->n_unmanaged + 1) * sizeof(*jobs->unmanaged));
     struct unmanaged *it = &jobs->unmanaged[jobs->n_unmanaged++];
     *it = (struct unmanaged){.vm = vm, .pid = (int)pid};
     ninja_printable_copy(it->command, sizeof(it->command),
@@ -396,7 +397,7 @@ static void ask(evutil_socket_t fd, short what, void *arg)
 {
     struct jobs_query *query = arg;
     jobs_free(query->jobs);
-    query->jobs = calloc(1, sizeof(*query->jobs));
+    query->jobs = xcalloc(1, sizeof(*query->jobs));
     gather_begin(&query->gather, query->base, on_all_answered, query);
     for (int i = 0; i < query->n; i++) {
         gather_add(&query->gather);
@@ -409,7 +410,7 @@ struct jobs_query *jobs_query_start(struct event_base *base, struct agent *const
                                     const struct jobs_query_options *options, jobs_done done,
                                     void *arg)
 {
-    struct jobs_query *query = calloc(1, sizeof(*query));
+    struct jobs_query *query = xcalloc(1, sizeof(*query));
     query->base = base;
     query->agents = agents;
     query->n = n;
@@ -417,7 +418,7 @@ struct jobs_query *jobs_query_start(struct event_base *base, struct agent *const
     query->done = done;
     query->arg = arg;
     query->began = now_ms();
-    query->asked = calloc((size_t)n, sizeof(*query->asked));
+    query->asked = xcalloc((size_t)n, sizeof(*query->asked));
     for (int i = 0; i < n; i++) {
         query->asked[i] = (struct asked){query, i};
     }

@@ -6,6 +6,7 @@
 
 #include "host/agent/guest_answer.h"
 #include "host/base/json_text.h"
+#include "host/base/memory.h"
 #include "host/base/timer.h"
 
 #define POLL_MS 500
@@ -139,7 +140,7 @@ static void on_deadline(evutil_socket_t fd, short what, void *arg)
 struct link_wait *link_wait_start(struct event_base *base, struct agent *agent, json_t *before,
                                   int timeout_ms, link_done done, void *arg)
 {
-    struct link_wait *wait = calloc(1, sizeof(*wait));
+    struct link_wait *wait = xcalloc(1, sizeof(*wait));
     wait->base = base;
     wait->agent = agent;
     wait->before = json_incref(before);

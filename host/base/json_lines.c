@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "host/base/memory.h"
+
 /* Bytes that a peer may leave unread before we call it dead. */
 #define MAX_UNSENT (16u * 1024 * 1024)
 
@@ -101,10 +103,7 @@ static char *next_line(struct json_lines *lines, struct evbuffer *in, size_t *le
         return NULL;
     }
     *len = (size_t)at.pos;
-    line = malloc(*len + 1);
-    if (line == NULL) {
-        abort();
-    }
+    line = xmalloc(*len + 1);
     evbuffer_remove(in, line, *len + 1);
     line[*len] = '\0';
     lines->searched = 0;
@@ -151,11 +150,8 @@ static void on_event(struct bufferevent *bev, short what, void *arg)
 struct json_lines *json_lines_new(struct event_base *base, int fd,
                                   const struct json_lines_handler *handler, void *arg)
 {
-    struct json_lines *lines = calloc(1, sizeof(*lines));
-    struct bufferevent *bev = bufferevent_socket_new(base, fd, BEV_OPT_CLOSE_ON_FREE);
-    if (lines == NULL || bev == NULL) {
-        abort();
-    }
+    struct json_lines *lines = xcalloc(1, sizeof(*lines));
+    struct bufferevent *bev = xchecked(bufferevent_socket_new(base, fd, BEV_OPT_CLOSE_ON_FREE));
     lines->bev = bev;
     lines->handler = handler;
     lines->arg = arg;

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "host/base/memory.h"
 #include "host/base/plain_file.h"
 #include "host/base/timer.h"
 
@@ -98,10 +99,7 @@ static void close_opening(struct channel *channel)
 static struct channel *open_way(const struct channel_way *way, const struct channel_events *events,
                                 void *arg)
 {
-    struct opening *opening = calloc(1, sizeof(*opening));
-    if (opening == NULL) {
-        abort();
-    }
+    struct opening *opening = xcalloc(1, sizeof(*opening));
     opening->channel.close = close_opening;
     opening->events = events;
     opening->arg = arg;

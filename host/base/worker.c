@@ -4,6 +4,7 @@
 #include <time.h>
 
 #include "common/clock.h"
+#include "host/base/memory.h"
 
 struct item {
     void (*work)(void *arg);
@@ -81,9 +82,7 @@ static bool start(void *(*run)(void *arg), void *arg)
 
 struct worker *worker_new(void (*idle)(void *arg), int idle_ms, void *arg)
 {
-    struct worker *worker = calloc(1, sizeof(*worker));
-    if (worker == NULL)
-        return NULL;
+    struct worker *worker = xcalloc(1, sizeof(*worker));
     worker->idle = idle;
     worker->idle_ms = idle_ms;
     worker->arg = arg;
@@ -119,9 +118,7 @@ static void *once_main(void *arg)
 
 bool worker_once(void (*work)(void *arg), void *arg)
 {
-    struct item *item = malloc(sizeof(*item));
-    if (item == NULL)
-        return false;
+    struct item *item = xmalloc(sizeof(*item));
     *item = (struct item){work, arg};
     if (start(once_main, item))
         return true;

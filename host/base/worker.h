@@ -17,7 +17,7 @@ struct worker;
  * Starts one. It lives as long as the program, as a thread that hangs in a library cannot be ended.
  *
  * @param idle     called when there was nothing to do for idle_ms; NULL: never
- * @return NULL when there is no memory or no thread
+ * @return NULL when there is no thread
  */
 struct worker *worker_new(void (*idle)(void *arg), int idle_ms, void *arg);
 

@@ -18,6 +18,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "host/base/memory.h"
 #include "host/base/plain_file.h"
 #include "host/base/text_file.h"
 #include "host/config/cluster_sockets.h"
@@ -67,7 +68,7 @@ static bool read_vms(const struct reader *reader, const config_setting_t *list)
 {
     struct cluster *cluster = reader->cluster;
     cluster->n_vms = config_setting_length(list);
-    cluster->vms = calloc((size_t)cluster->n_vms, sizeof(*cluster->vms));
+    cluster->vms = xcalloc((size_t)cluster->n_vms, sizeof(*cluster->vms));
     for (int i = 0; i < cluster->n_vms; i++) {
         const struct key keys[] = {{"name", CLUSTER_NAME, CLUSTER_NEEDS, &cluster->vms[i], 0, 0},
                                    {0}};
@@ -116,7 +117,7 @@ static bool read_with_own(const struct reader *reader, const config_setting_t *g
                           const char *what)
 {
     if (part->keys != NULL) {
-        *own = calloc(1, part->size);
+        *own = xcalloc(1, part->size);
     }
     struct key *all = keys_join(keys, part->keys, *own);
     bool ok = keys_read(&reader->in, group, all, what);
@@ -189,7 +190,7 @@ static bool read_site(const struct reader *reader, const config_setting_t *group
     if (!read_with_own(reader, group, keys, &cluster->kind->site, &site->own, "a site")) {
         return false;
     }
-    site->vms = calloc((size_t)cluster->n_vms, sizeof(*site->vms));
+    site->vms = xcalloc((size_t)cluster->n_vms, sizeof(*site->vms));
     for (int i = 0; i < config_setting_length(vms); i++) {
         if (!read_entry(reader, element(vms, i), site)) {
             return false;
@@ -209,7 +210,7 @@ static bool read_sites(const struct reader *reader, const config_setting_t *list
 {
     struct cluster *cluster = reader->cluster;
     cluster->n_sites = config_setting_length(list);
-    cluster->sites = calloc((size_t)cluster->n_sites, sizeof(*cluster->sites));
+    cluster->sites = xcalloc((size_t)cluster->n_sites, sizeof(*cluster->sites));
     for (int i = 0; i < cluster->n_sites; i++) {
         if (!read_site(reader, element(list, i), &cluster->sites[i])) {
             return false;
@@ -294,7 +295,7 @@ static bool read_root(struct reader *reader, const config_setting_t *root)
 static char *name_of_file(const char *file)
 {
     const char *slash = strrchr(file, '/');
-    char *name = strdup(slash ? slash + 1 : file);
+    char *name = xstrdup(slash ? slash + 1 : file);
     char *dot = strrchr(name, '.');
     if (dot != NULL && dot != name) {
         *dot = '\0';
@@ -304,8 +305,8 @@ static char *name_of_file(const char *file)
 
 static struct cluster *cluster_new(const char *file)
 {
-    struct cluster *cluster = calloc(1, sizeof(*cluster));
-    cluster->file = strdup(file);
+    struct cluster *cluster = xcalloc(1, sizeof(*cluster));
+    cluster->file = xstrdup(file);
     cluster->transfer = TRANSFER_DEFAULT;
     cluster->quiesce_attempts = 3;
     cluster->quiesce_pause_ms = 500;

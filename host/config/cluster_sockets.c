@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "host/base/memory.h"
+
 /* One socket of one VM at one site, and where the file says so. */
 struct use {
     const char *path; /* as it is written */
@@ -17,7 +19,7 @@ struct use {
 /* "/x//./y" is "/x/y". What ".." is only the file system knows. */
 static char *without_needless(const char *path)
 {
-    char *place = malloc(strlen(path) + 1), *to = place;
+    char *place = xmalloc(strlen(path) + 1), *to = place;
     for (const char *from = path; *from != '\0';) {
         bool begins = from == path || from[-1] == '/';
         if (begins && from > path && *from == '/') {
@@ -40,11 +42,13 @@ static char *place_of(const char *path)
         return place;
     }
     const char *slash = strrchr(path, '/');
-    char *dir = slash == NULL ? strdup(".") : strndup(path, (size_t)(slash - path) + 1);
+    char *dir = slash == NULL ? xstrdup(".") : xstrndup(path, (size_t)(slash - path) + 1);
     char *real = realpath(dir, NULL);
     free(dir);
-    if (real == NULL || asprintf(&place, "%s/%s", strcmp(real, "/") == 0 ? "" : real,
-                                 slash != NULL ? slash + 1 : path) < 0) {
+    if (real != NULL) {
+        place = xasprintf("%s/%s", strcmp(real, "/") == 0 ? "" : real,
+                          slash != NULL ? slash + 1 : path);
+    } else {
         place = without_needless(path);
     }
     free(real);
@@ -101,7 +105,7 @@ static size_t list_uses(const struct cluster *cluster, struct use *uses)
 int cluster_sockets_check(const struct cluster *cluster, struct ninja_error *err)
 {
     size_t n = list_uses(cluster, NULL);
-    struct use *uses = calloc(n + 1, sizeof(*uses));
+    struct use *uses = xcalloc(n + 1, sizeof(*uses));
     int line = 0;
     list_uses(cluster, uses);
     for (size_t i = 0; line == 0 && i < n; i++) {

@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "host/base/memory.h"
+
 /* Copies up to the next single comma; returns where to go on, NULL at the end. */
 static const char *next_part(const char *text, char *part)
 {
@@ -63,11 +65,9 @@ static bool fill(json_t *device, const char *text, char *part, struct ninja_erro
 
 json_t *device_parse(const char *text, struct ninja_error *err)
 {
-    char *part = malloc(strlen(text) + 1);
+    char *part = xmalloc(strlen(text) + 1);
     json_t *device = json_object();
-    if (part == NULL || device == NULL) {
-        ninja_error_set(err, ERR_NO_MEMORY, "out of memory");
-    } else if (fill(device, text, part, err)) {
+    if (fill(device, text, part, err)) {
         free(part);
         return device;
     }

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "host/base/memory.h"
 #include "host/base/unix_socket.h"
 
 bool keys_wrong(const struct key_reader *reader, int line, const char *fmt, ...)
@@ -68,7 +69,7 @@ static bool read_text(const struct key_reader *reader, const struct key *key,
         !check_socket(reader, setting, text + 5)) {
         return false;
     }
-    *(char **)key->to = strdup(text);
+    *(char **)key->to = xstrdup(text);
     return true;
 }
 
@@ -187,10 +188,7 @@ struct key *keys_join(const struct key *keys, const struct cluster_key *more, vo
     while (more != NULL && more[n_more].name != NULL) {
         n_more++;
     }
-    struct key *all = calloc(n + n_more + 1, sizeof(*all));
-    if (all == NULL) {
-        abort();
-    }
+    struct key *all = xcalloc(n + n_more + 1, sizeof(*all));
     all[0] = keys[0];
     for (size_t i = 0; i < n_more; i++) {
         all[at++] =

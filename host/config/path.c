@@ -6,6 +6,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "host/base/memory.h"
+
 /* HOST:PORT[,OPTION]..., where HOST may be an IPv6 address in brackets. */
 static bool split(const char *text, char *host, size_t size, char *port, size_t port_size)
 {
@@ -100,7 +102,7 @@ void path_clear(struct path *path)
 void path_set(struct path *path, const char *listen, const char *connect)
 {
     struct path old = *path; /* an end may be one of those that it had */
-    path->listen = strdup(listen);
-    path->connect = strdup(connect);
+    path->listen = xstrdup(listen);
+    path->connect = xstrdup(connect);
     path_clear(&old);
 }

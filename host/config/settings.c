@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "host/base/memory.h"
 #include "host/config/cluster.h"
 
 static const char *const layer_names[] = {
@@ -124,7 +125,7 @@ bool setting_take(struct setting *setting, const char *text, enum layer layer, c
         return true;
     }
     free(setting->text);
-    setting->text = strdup(setting->info->type == SETTING_FLAG ? number ? "true" : "false" : text);
+    setting->text = xstrdup(setting->info->type == SETTING_FLAG ? number ? "true" : "false" : text);
     setting->number = number;
     setting->layer = layer;
     snprintf(setting->where, sizeof(setting->where), "%s", where);
@@ -135,10 +136,10 @@ bool setting_take(struct setting *setting, const char *text, enum layer layer, c
 
 struct settings *settings_new(const char *program, const struct setting_info *own, size_t n_own)
 {
-    struct settings *settings = calloc(1, sizeof(*settings));
+    struct settings *settings = xcalloc(1, sizeof(*settings));
     settings->program = program;
     settings->n = settings_n_shared + n_own;
-    settings->all = calloc(settings->n, sizeof(*settings->all));
+    settings->all = xcalloc(settings->n, sizeof(*settings->all));
     for (size_t i = 0; i < settings->n; i++) {
         struct setting *setting = &settings->all[i];
         setting->own = i >= settings_n_shared;

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "common/unixsock.h"
+#include "host/base/memory.h"
 #include "host/libvirt/failure.h"
 #include "host/libvirt/host.h"
 #include "host/libvirt/output.h"
@@ -204,12 +205,7 @@ static bool set_up(struct channel *channel, struct request *request, struct ninj
 void channel_open(struct request *request)
 {
     struct ninja_error err = NINJA_ERROR_INIT;
-    struct channel *channel = calloc(1, sizeof(*channel));
-    if (channel == NULL) {
-        ninja_error_set(&err, ERR_NO_MEMORY, "there is no memory for a channel");
-        request_fail(request, &err);
-        return;
-    }
+    struct channel *channel = xcalloc(1, sizeof(*channel));
     channel->host = request->host;
     channel->client = channel->sock.fd = channel->watch = -1;
     if (set_up(channel, request, &err)) {

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "host/base/memory.h"
 #include "host/libvirt/events.h"
 #include "host/libvirt/failure.h"
 #include "host/libvirt/output.h"
@@ -116,13 +117,11 @@ struct host *host_make(const char *name, struct ninja_error *err)
                         HOST_MAX);
         return NULL;
     }
-    host = calloc(1, sizeof(*host));
-    if (host != NULL) {
-        snprintf(host->name, sizeof(host->name), "%s", name);
-        host->worker = worker_new(idle, RECONNECT_MS, host);
-    }
-    if (host == NULL || host->worker == NULL) {
-        ninja_error_set(err, ERR_NO_MEMORY, "%s: there is no memory or thread for this host", name);
+    host = xcalloc(1, sizeof(*host));
+    snprintf(host->name, sizeof(host->name), "%s", name);
+    host->worker = worker_new(idle, RECONNECT_MS, host);
+    if (host->worker == NULL) {
+        ninja_error_set(err, ERR_NO_MEMORY, "%s: there is no thread for this host", name);
         free(host);
         return NULL;
     }

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "host/base/memory.h"
 #include "host/libvirt/failure.h"
 #include "host/libvirt/host.h"
 #include "host/libvirt/output.h"
@@ -170,7 +171,7 @@ static void migrate(void *arg)
 void job_migrate(struct request *request)
 {
     struct ninja_error err = NINJA_ERROR_INIT;
-    struct job *job = host_ready(request->host, &err) ? calloc(1, sizeof(*job)) : NULL;
+    struct job *job = host_ready(request->host, &err) ? xcalloc(1, sizeof(*job)) : NULL;
     if (job != NULL) {
         job->request = request;
         job->users = 1;

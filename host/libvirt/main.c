@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "common/jsonline.h"
+#include "host/base/memory.h"
 #include "host/libvirt/channel.h"
 #include "host/libvirt/check.h"
 #include "host/libvirt/domain.h"
@@ -151,6 +152,7 @@ static void serve(struct jsonline *lines)
 
 int main(void)
 {
+    json_set_alloc_funcs(xmalloc, free);
     struct jsonline *lines = jsonline_new(MAX_LINE, on_line, NULL);
     signal(SIGPIPE, SIG_IGN);
     leave_terminal();

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/clock.h"
+#include "host/base/memory.h"
 #include "host/libvirt/output.h"
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -55,11 +56,7 @@ struct request *request_new(json_t *id, json_t *arguments, struct ninja_error *e
         ninja_error_set(err, ERR_BUSY, "%d requests are being done: wait for their answers", count);
         return NULL;
     }
-    request = calloc(1, sizeof(*request));
-    if (request == NULL) {
-        ninja_error_set(err, ERR_NO_MEMORY, "there is no memory for a request");
-        return NULL;
-    }
+    request = xcalloc(1, sizeof(*request));
     request->id = id == NULL ? NULL : json_deep_copy(id);
     request->arguments = json_deep_copy(arguments);
     request->deadline = now_us() + ms * 1000;

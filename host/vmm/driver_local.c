@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "host/base/memory.h"
 #include "host/base/timer.h"
 #include "host/vmm/vm_sockets.h"
 
@@ -40,7 +41,7 @@ static const struct ninja_error no_error = NINJA_ERROR_INIT;
 
 static struct vmm *local_open(struct event_base *base, const struct cluster *cluster, int vm)
 {
-    struct local *local = calloc(1, sizeof(*local));
+    struct local *local = xcalloc(1, sizeof(*local));
     vmm_init(&local->vmm, &driver_local, base, cluster, vm);
     return &local->vmm;
 }

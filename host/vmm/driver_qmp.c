@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "host/base/memory.h"
 #include "host/config/device.h"
 
 static struct qmp_vm *of(struct vmm *vmm)
@@ -405,9 +406,9 @@ void qmp_vm_goes_to(struct qmp_vm *v, int site)
 
 static struct vmm *qmp_vm_open(struct event_base *base, const struct cluster *cluster, int vm)
 {
-    struct qmp_vm *v = calloc(1, sizeof(*v));
+    struct qmp_vm *v = xcalloc(1, sizeof(*v));
     vmm_init(&v->vmm, &driver_qmp, base, cluster, vm);
-    v->peers = calloc((size_t)cluster->n_sites, sizeof(*v->peers));
+    v->peers = xcalloc((size_t)cluster->n_sites, sizeof(*v->peers));
     for (int s = 0; s < cluster->n_sites; s++) {
         v->peers[s].owner = v;
         v->peers[s].site = s;

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "host/base/json_text.h"
+#include "host/base/memory.h"
 #include "host/config/device.h"
 #include "host/vmm/driver_qmp.h"
 
@@ -245,10 +246,7 @@ struct looker *qmp_vm_look(struct event_base *base, const struct cluster *cluste
                            struct look *look, void (*done)(void *arg), void *arg)
 {
     struct ninja_error err = NINJA_ERROR_INIT;
-    struct qmp_looker *looker = calloc(1, sizeof(*looker));
-    if (looker == NULL) {
-        abort();
-    }
+    struct qmp_looker *looker = xcalloc(1, sizeof(*looker));
     *looker = (struct qmp_looker){.looker = {close_looker},
                                   .device = cluster->sites[site].vms[vm].device,
                                   .timeout_ms = cluster->timeouts[TIMEOUT_COMMAND],

@@ -13,6 +13,7 @@
 
 #include "common/log.h"
 #include "common/process.h"
+#include "host/base/memory.h"
 #include "host/vmm/vm_sockets.h"
 
 struct host_command {
@@ -50,7 +51,7 @@ static char *text_of(const struct cluster *cluster, const char *text, int vm, in
 {
     char *result = NULL;
     size_t size = 0;
-    FILE *out = open_memstream(&result, &size);
+    FILE *out = xopen_stream(&result, &size);
     while (*text != '\0') {
         char name[16];
         const char *close = *text == '{' ? strchr(text, '}') : NULL;
@@ -83,7 +84,7 @@ static char **environment(const struct cluster *cluster, int vm, int site, int f
         values[i][0] = names[i][1];
         values[i][1] = value_of(cluster, vm, site, from, names[i][0]);
     }
-    return process_environment(values, sizeof(names) / sizeof(names[0]));
+    return xchecked(process_environment(values, sizeof(names) / sizeof(names[0])));
 }
 
 /* The last line that the command wrote, for its error. */
@@ -125,7 +126,7 @@ struct host_command *host_command_start(struct event_base *base, const struct cl
                                         const char *text, int vm, int site, int from,
                                         int timeout_ms, host_command_done done, void *arg)
 {
-    struct host_command *command = calloc(1, sizeof(*command));
+    struct host_command *command = xcalloc(1, sizeof(*command));
     command->text = text_of(cluster, text, vm, site, from);
     command->done = done;
     command->arg = arg;

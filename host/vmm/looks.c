@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "host/base/memory.h"
 #include "host/base/timer.h"
 #include "host/vmm/driver.h"
 
@@ -60,11 +61,9 @@ static void begin(struct looks *looks, struct event_base *base, int vm, int site
 struct looks *looks_start(struct event_base *base, const struct vmm_driver *driver,
                           const struct cluster *cluster, void (*done)(void *arg), void *arg)
 {
-    struct looks *looks = calloc(1, sizeof(*looks));
+    struct looks *looks = xcalloc(1, sizeof(*looks));
     size_t n = (size_t)(cluster->n_vms * cluster->n_sites);
-    if (looks == NULL || (looks->places = calloc(n, sizeof(*looks->places))) == NULL) {
-        abort();
-    }
+    looks->places = xcalloc(n, sizeof(*looks->places));
     looks->cluster = cluster;
     looks->driver = driver;
     looks->done = done;

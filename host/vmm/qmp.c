@@ -6,6 +6,7 @@
 
 #include "common/log.h"
 #include "host/base/json_lines.h"
+#include "host/base/memory.h"
 #include "host/base/timer.h"
 #include "host/base/unix_socket.h"
 
@@ -184,12 +185,8 @@ static const struct json_lines_handler lines_handler = {
 struct qmp *qmp_connect(struct event_base *base, const char *path, int timeout_ms,
                         const struct qmp_handler *handler, void *arg, struct ninja_error *err)
 {
-    struct qmp *qmp = calloc(1, sizeof(*qmp));
-    if (qmp == NULL || (qmp->path = strdup(path)) == NULL) {
-        free(qmp);
-        ninja_error_set(err, ERR_NO_MEMORY, "out of memory");
-        return NULL;
-    }
+    struct qmp *qmp = xcalloc(1, sizeof(*qmp));
+    qmp->path = xstrdup(path);
     TAILQ_INIT(&qmp->commands);
     qmp->base = base;
     qmp->handler = handler;
@@ -217,10 +214,7 @@ static void on_already_ended(evutil_socket_t fd, short what, void *arg)
 static void execute(struct qmp *qmp, const char *how, const char *name, json_t *arguments,
                     int timeout_ms, qmp_reply reply, void *arg)
 {
-    struct command *command = calloc(1, sizeof(*command));
-    if (command == NULL) {
-        abort();
-    }
+    struct command *command = xcalloc(1, sizeof(*command));
     command->qmp = qmp;
     command->id = ++qmp->last_id;
     snprintf(command->name, sizeof(command->name), "%s", name);

@@ -3,6 +3,7 @@
 #include <jansson.h>
 #include <string.h>
 
+#include "host/base/memory.h"
 #include "host/base/unix_socket.h"
 #include "host/config/device.h"
 
@@ -43,8 +44,8 @@ bool vm_sockets_finish(struct cluster_entry *entry, const char **key, struct nin
         *key = "device";
         return ninja_error_set(err, why.class, "device \"%s\": %s", own->device, why.message);
     }
-    entry->device = strdup(own->device);
-    entry->device_id = strdup(json_string_value(json_object_get(device, "id")));
+    entry->device = xstrdup(own->device);
+    entry->device_id = xstrdup(json_string_value(json_object_get(device, "id")));
     json_decref(device);
     return true;
 }
