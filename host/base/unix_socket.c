@@ -57,15 +57,6 @@ int unix_socket_connect(const char *path, struct ninja_error *err)
     return fd;
 }
 
-bool unix_socket_answers(const char *path, struct ninja_error *err)
-{
-    int fd = unix_socket_connect(path, err);
-    if (fd >= 0) {
-        close(fd);
-    }
-    return fd >= 0;
-}
-
 /* ---- as a channel ---- */
 
 struct opening {
@@ -108,14 +99,18 @@ static struct channel *open_way(const struct channel_way *way, const struct chan
     return &opening->channel;
 }
 
-static bool way_answers(const struct channel_way *way, struct ninja_error *err)
+static bool answers(const struct channel_way *way, struct ninja_error *err)
 {
-    return unix_socket_answers(way->name, err);
+    int fd = unix_socket_connect(way->name, err);
+    if (fd >= 0) {
+        close(fd);
+    }
+    return fd >= 0;
 }
 
 struct channel_way unix_socket_way(struct event_base *base, const char *path)
 {
-    struct channel_way way = {.open = open_way, .answers = way_answers, .owner = base};
+    struct channel_way way = {.open = open_way, .answers = answers, .owner = base};
     snprintf(way.name, sizeof(way.name), "%s", path);
     return way;
 }

@@ -5,7 +5,6 @@
 #define NINJA_UNIX_SOCKET_H
 
 #include <event2/event.h>
-#include <stdbool.h>
 #include <sys/un.h>
 
 #include "common/error.h"
@@ -24,10 +23,7 @@
  */
 int unix_socket_connect(const char *path, struct ninja_error *err);
 
-/** Whether someone listens there now; otherwise err, as above. */
-bool unix_socket_answers(const char *path, struct ninja_error *err);
-
-/** The way that leads to a socket; the path is copied. */
+/** The way that leads to a socket, with errors as above; the path is copied. */
 struct channel_way unix_socket_way(struct event_base *base, const char *path);
 
 #endif

@@ -17,6 +17,12 @@
 
 #define OTHER_USER 65534
 
+static bool answers(const char *path, struct ninja_error *err)
+{
+    struct channel_way way = unix_socket_way(NULL, path);
+    return way.answers(&way, err);
+}
+
 static int teardown(void **state)
 {
     fake_dir_remove();
@@ -42,7 +48,7 @@ static void expect(const char *path, const char *class, const char *words)
     struct ninja_error err = NINJA_ERROR_INIT;
     char expected[500];
     snprintf(expected, sizeof(expected), "%s: %s", path, words);
-    assert_false(unix_socket_answers(path, &err));
+    assert_false(answers(path, &err));
     assert_string_equal(err.message, expected);
     assert_string_equal(ninja_error_class_name(err.class), class);
 }
@@ -55,7 +61,7 @@ static void nobody_is_there(void **state)
     int fd = make_socket(path, SOCK_STREAM);
     expect(path, "Absent", "nobody listens at this socket");
     assert_int_equal(listen(fd, 0), 0);
-    assert_true(unix_socket_answers(path, NULL));
+    assert_true(answers(path, NULL));
     expect(path, "Busy", "others wait already to be connected to it");
     close(fd);
     expect(path, "Absent", "nobody listens at this socket");
@@ -106,7 +112,7 @@ static void it_may_not_be_allowed(void **state)
         }
         snprintf(words, sizeof(words), "user %u has no permission to connect to it",
                  (unsigned)geteuid());
-        bool ok = unix_socket_answers(path, &err);
+        bool ok = answers(path, &err);
         _exit(ok || err.class != ERR_CONNECT || strstr(err.message, words) == NULL ||
               strstr(err.message, path) == NULL);
     }
