@@ -1,8 +1,8 @@
 /*
  * Small machines of states. Each has an enum, a table of what may follow what, and one setter,
- * which is the only one who changes the state and asks here before. A change is logged as `old ->
- * new`. One that the table does not have ends the program: whoever is wrong about where it is does
- * less harm if another one takes on from the journal.
+ * which alone changes the state, and asks here before. A change is logged as `old -> new`. A change
+ * that the table does not have ends the program: whoever is wrong about where it is does less harm
+ * if another one takes on from the journal.
  */
 #ifndef NINJA_MACHINE_H
 #define NINJA_MACHINE_H

@@ -2,17 +2,14 @@
 
 #include <string.h>
 
-#define NUMBER(key, member, min, max, may_be_unset)                                                \
-    {                                                                                              \
-        key, offsetof(struct transfer, member), min, max, may_be_unset                             \
-    }
-
 const struct transfer_number transfer_numbers[] = {
-    NUMBER("bandwidth", bandwidth_mib, 0, TRANSFER_MAX_BANDWIDTH, false),
-    NUMBER("downtime-limit", downtime_limit_ms, 1, TRANSFER_MAX_DOWNTIME, false),
-    NUMBER("post-copy", post_copy_after, 0, 1000, true),
-    NUMBER("post-copy-bandwidth", post_copy_bandwidth_mib, 0, TRANSFER_MAX_BANDWIDTH, false),
-    NUMBER("parallel", parallel, 0, TRANSFER_MAX_PARALLEL, false),
+    {"bandwidth", offsetof(struct transfer, bandwidth_mib), 0, TRANSFER_MAX_BANDWIDTH, false},
+    {"downtime-limit", offsetof(struct transfer, downtime_limit_ms), 1, TRANSFER_MAX_DOWNTIME,
+     false},
+    {"post-copy", offsetof(struct transfer, post_copy_after), 0, 1000, true},
+    {"post-copy-bandwidth", offsetof(struct transfer, post_copy_bandwidth_mib), 0,
+     TRANSFER_MAX_BANDWIDTH, false},
+    {"parallel", offsetof(struct transfer, parallel), 0, TRANSFER_MAX_PARALLEL, false},
     {0},
 };
 
