@@ -10,8 +10,8 @@ LIBS = $(shell pkg-config --libs $(PACKAGES))
 
 COMMON = $(wildcard $(TOP)/common/*.c)
 AGENT = $(filter-out %/main.c,$(wildcard $(TOP)/guest-agent/*.c))
-# The library, without what is only in the command ninjactl.
-HOST = $(filter-out $(TOP)/host/ctl/%,$(wildcard $(TOP)/host/*/*.c)) $(TOP)/host/report/report_css.c
+# The library, without what is only in a program.
+HOST = $(filter-out $(TOP)/host/ctl/% $(TOP)/host/libvirt/%,$(wildcard $(TOP)/host/*/*.c)) $(TOP)/host/report/report_css.c
 
 # Without what starts processes: the target has its own.
 NINJAD = $(filter-out %/main.c %/service.c %/worker.c,$(wildcard $(TOP)/ninjad/*.c))
