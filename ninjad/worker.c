@@ -15,18 +15,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "common/pipe_reader.h"
 #include "common/process.h"
 #include "host/base/memory.h"
 #include "host/base/timer.h"
 
 extern char **environ;
-
-/* One of its two outputs. */
-struct stream {
-    int fd;
-    struct event *readable;
-    struct evbuffer *text;
-};
 
 struct worker {
     pid_t pid;
@@ -34,7 +28,8 @@ struct worker {
     enum worker_kind kind;
     worker_done done;
     void *arg;
-    struct stream output, error;
+    struct pipe_reader output_pipe, error_pipe;
+    struct evbuffer *output, *error; /* what came */
     struct event *ended, *timer;
     bool runs, late, too_much;
 };
@@ -46,40 +41,31 @@ static void kill_it(struct worker *worker)
     }
 }
 
-/* Returns whether there may be more. */
-static bool read_some(struct stream *stream)
+static bool is_too_much(struct evbuffer *text, size_t max)
 {
-    errno = 0;
-    int n = evbuffer_read(stream->text, stream->fd, 65536);
-    return n > 0 || (n < 0 && errno == EINTR);
+    bool is = evbuffer_get_length(text) > max;
+    if (is) {
+        evbuffer_drain(text, evbuffer_get_length(text));
+    }
+    return is;
 }
 
-static void on_output(evutil_socket_t fd, short what, void *arg)
+static void take_output(void *arg, struct evbuffer *bytes, bool ended)
 {
     struct worker *worker = arg;
-    if (!read_some(&worker->output) && errno != EAGAIN) {
-        event_del(worker->output.readable);
-    }
-    if (evbuffer_get_length(worker->output.text) > WORKER_MAX_OUTPUT) {
+    evbuffer_add_buffer(worker->output, bytes);
+    if (is_too_much(worker->output, WORKER_MAX_OUTPUT)) {
         worker->too_much = true;
-        event_del(worker->output.readable);
         kill_it(worker);
     }
 }
 
-/* Its error is one line. A program that writes more finds that nobody reads it. */
-static void on_error(evutil_socket_t fd, short what, void *arg)
+/* Its error is one line. One that is longer is none, and is forgotten. */
+static void take_error(void *arg, struct evbuffer *bytes, bool ended)
 {
     struct worker *worker = arg;
-    struct stream *error = &worker->error;
-    if (error->fd >= 0 && !read_some(error) && errno != EAGAIN) {
-        event_del(error->readable);
-    }
-    if (error->fd >= 0 && evbuffer_get_length(error->text) > WORKER_MAX_ERROR) {
-        event_del(error->readable);
-        close(error->fd);
-        error->fd = -1;
-    }
+    evbuffer_add_buffer(worker->error, bytes);
+    is_too_much(worker->error, WORKER_MAX_ERROR);
 }
 
 static void on_timeout(evutil_socket_t fd, short what, void *arg)
@@ -94,10 +80,10 @@ static void on_timeout(evutil_socket_t fd, short what, void *arg)
     }
 }
 
-static char *text_of(struct stream *stream)
+static char *text_of(struct evbuffer *text)
 {
-    evbuffer_add(stream->text, "", 1);
-    return (char *)evbuffer_pullup(stream->text, -1);
+    evbuffer_add(text, "", 1);
+    return (char *)evbuffer_pullup(text, -1);
 }
 
 static void on_ended(evutil_socket_t fd, short what, void *arg)
@@ -110,17 +96,15 @@ static void on_ended(evutil_socket_t fd, short what, void *arg)
     worker->runs = false;
     event_del(worker->ended);
     timer_free(&worker->timer);
-    on_error(-1, EV_READ, worker);
-    for (int i = 0; i < 128 && !worker->too_much && read_some(&worker->output); i++) {
-        worker->too_much = evbuffer_get_length(worker->output.text) > WORKER_MAX_OUTPUT;
-    }
+    pipe_reader_end(&worker->error_pipe);
+    pipe_reader_end(&worker->output_pipe);
     struct worker_result result = {
         .code = WIFEXITED(status) ? WEXITSTATUS(status) : -1,
         .late = worker->late,
         .too_much = worker->too_much,
-        .length = evbuffer_get_length(worker->output.text),
-        .output = text_of(&worker->output),
-        .error = text_of(&worker->error),
+        .length = evbuffer_get_length(worker->output),
+        .output = text_of(worker->output),
+        .error = text_of(worker->error),
     };
     worker->done(worker->arg, &result);
 }
@@ -172,45 +156,18 @@ static int spawn(struct worker *worker, char *const argv[], int out, int error)
     return rc;
 }
 
-/* Returns the end that is written to, or -1. */
-static int stream_open(struct stream *stream)
+static bool spawn_with_pipes(struct worker *worker, struct event_base *base, char *const argv[])
 {
-    int ends[2];
-    stream->text = evbuffer_new();
-    if (stream->text == NULL || pipe2(ends, O_CLOEXEC) != 0) {
-        return -1;
-    }
-    stream->fd = ends[0];
-    fcntl(stream->fd, F_SETFL, O_NONBLOCK);
-    return ends[1];
-}
-
-static void stream_close(struct stream *stream)
-{
-    if (stream->readable != NULL) {
-        event_free(stream->readable);
-    }
-    if (stream->text != NULL) {
-        evbuffer_free(stream->text);
-    }
-    if (stream->fd >= 0) {
-        close(stream->fd);
-    }
-}
-
-static bool spawn_with_streams(struct worker *worker, char *const argv[])
-{
-    int out = stream_open(&worker->output), said = stream_open(&worker->error);
+    int out = pipe_reader_start(&worker->output_pipe, base, take_output, worker);
+    int said = out < 0 ? -1 : pipe_reader_start(&worker->error_pipe, base, take_error, worker);
     int rc = errno;
-    if (out >= 0 && said >= 0) {
+    if (said >= 0) {
         rc = spawn(worker, argv, out, said);
         worker->runs = rc == 0;
+        close(said);
     }
     if (out >= 0) {
         close(out);
-    }
-    if (said >= 0) {
-        close(said);
     }
     errno = rc;
     return worker->runs;
@@ -222,15 +179,9 @@ static bool wait_for_it(struct worker *worker, struct event_base *base)
     if (worker->pidfd < 0) {
         return false;
     }
-    worker->ended = event_new(base, worker->pidfd, EV_READ | EV_PERSIST, on_ended, worker);
-    worker->output.readable =
-        event_new(base, worker->output.fd, EV_READ | EV_PERSIST, on_output, worker);
-    worker->error.readable =
-        event_new(base, worker->error.fd, EV_READ | EV_PERSIST, on_error, worker);
-    return worker->ended != NULL && worker->output.readable != NULL &&
-           worker->error.readable != NULL && event_add(worker->ended, NULL) == 0 &&
-           event_add(worker->output.readable, NULL) == 0 &&
-           event_add(worker->error.readable, NULL) == 0;
+    worker->ended =
+        xchecked(event_new(base, worker->pidfd, EV_READ | EV_PERSIST, on_ended, worker));
+    return event_add(worker->ended, NULL) == 0;
 }
 
 struct worker *worker_start(struct event_base *base, char *const argv[], int timeout_ms,
@@ -241,8 +192,10 @@ struct worker *worker_start(struct event_base *base, char *const argv[], int tim
     worker->kind = kind;
     worker->done = done;
     worker->arg = arg;
-    worker->pidfd = worker->output.fd = worker->error.fd = -1;
-    if (!spawn_with_streams(worker, argv) || !wait_for_it(worker, base)) {
+    worker->pidfd = -1;
+    worker->output = xchecked(evbuffer_new());
+    worker->error = xchecked(evbuffer_new());
+    if (!spawn_with_pipes(worker, base, argv) || !wait_for_it(worker, base)) {
         ninja_error_set(err, ERR_FAILED, "%s cannot be started: %m", argv[0]);
         worker->kind = WORKER_LOOKS;
         worker_free(worker);
@@ -261,12 +214,15 @@ void worker_free(struct worker *worker)
         kill_it(worker);
         waitpid(worker->pid, NULL, 0);
     }
+    worker->runs = false; /* one that changes anything goes on */
     if (worker->ended != NULL) {
         event_free(worker->ended);
     }
     timer_free(&worker->timer);
-    stream_close(&worker->output);
-    stream_close(&worker->error);
+    pipe_reader_end(&worker->output_pipe);
+    pipe_reader_end(&worker->error_pipe);
+    evbuffer_free(worker->output);
+    evbuffer_free(worker->error);
     if (worker->pidfd >= 0) {
         close(worker->pidfd);
     }
