@@ -99,13 +99,19 @@ static bool find_driver(struct reader *reader, const config_setting_t *setting)
     const struct cluster_driver *driver;
     char known[200] = "";
     for (size_t i = 0; (driver = reader->drivers(i)) != NULL; i++) {
-        if (strcmp(driver->name, reader->cluster->driver) == 0) {
+        bool is_it = strcmp(driver->name, reader->cluster->driver) == 0;
+        if (is_it && driver->missing != NULL) {
+            return wrong(reader, setting, "driver \"%s\": %s", driver->name, driver->missing);
+        }
+        if (is_it) {
             reader->cluster->kind = driver;
             reader->in.driver = driver->name;
             return true;
         }
         size_t len = strlen(known);
-        snprintf(known + len, sizeof(known) - len, "%s\"%s\"", len ? " or " : "", driver->name);
+        if (driver->missing == NULL) {
+            snprintf(known + len, sizeof(known) - len, "%s\"%s\"", len ? " or " : "", driver->name);
+        }
     }
     return wrong(reader, setting, "unknown driver \"%s\"; expected %s", reader->cluster->driver,
                  known);
@@ -143,13 +149,16 @@ static void entry_clear(const struct cluster *cluster, struct cluster_entry *ent
 }
 
 static bool finish_entry(const struct reader *reader, const config_setting_t *group,
-                         struct cluster_entry *entry)
+                         const struct cluster_site *site, struct cluster_entry *entry)
 {
     struct ninja_error err = NINJA_ERROR_INIT;
     const struct cluster_driver *driver = reader->cluster->kind;
     const char *key = NULL;
-    return driver->finish == NULL || driver->finish(entry, &key, &err) ||
-           wrong(reader, config_setting_get_member(group, key), "%s", err.message);
+    if (driver->finish == NULL || driver->finish(entry, site->own, &key, &err)) {
+        return true;
+    }
+    const config_setting_t *setting = config_setting_get_member(group, key);
+    return wrong(reader, setting != NULL ? setting : group, "%s", err.message);
 }
 
 static bool read_entry(const struct reader *reader, const config_setting_t *group,
@@ -160,7 +169,7 @@ static bool read_entry(const struct reader *reader, const config_setting_t *grou
     const struct key keys[] = {{"name", CLUSTER_NAME, CLUSTER_NEEDS, &name, 0, 0}, {0}};
     bool ok = read_with_own(reader, group, keys, &reader->cluster->kind->entry, &entry.own,
                             "a VM of a site") &&
-              finish_entry(reader, group, &entry);
+              finish_entry(reader, group, site, &entry);
     int i = ok ? find_vm(reader->cluster, name) : -1;
     if (ok && i < 0) {
         ok = wrong(reader, group, "site \"%s\" has a VM \"%s\" that is not in the list \"vms\"",

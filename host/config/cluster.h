@@ -91,9 +91,13 @@ struct cluster_driver {
     /**
      * Fills in what all of the house knows of an entry, from the driver's own part; NULL: nothing.
      *
-     * @param key  which of the keys is wrong, with err
+     * @param site  the driver's part of its site
+     * @param key   which of the keys is wrong, with err; the entry's line stands for one that lacks
      */
-    bool (*finish)(struct cluster_entry *entry, const char **key, struct ninja_error *err);
+    bool (*finish)(struct cluster_entry *entry, const void *site, const char **key,
+                   struct ninja_error *err);
+
+    const char *missing; /* why this build does not have it; NULL: it does */
 };
 
 /** The drivers that there are, from 0 on; NULL after the last one. */

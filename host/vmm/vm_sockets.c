@@ -32,7 +32,8 @@ const struct cluster_key vm_commands_keys[] = {
     {0},
 };
 
-bool vm_sockets_finish(struct cluster_entry *entry, const char **key, struct ninja_error *err)
+bool vm_sockets_finish(struct cluster_entry *entry, const void *site, const char **key,
+                       struct ninja_error *err)
 {
     const struct vm_sockets *own = entry->own;
     struct ninja_error why = NINJA_ERROR_INIT;

@@ -22,7 +22,8 @@ struct vm_commands {
 extern const struct cluster_key vm_sockets_keys[], vm_agent_keys[], vm_commands_keys[];
 
 /** The same: takes the device, as after QEMU's -device. */
-bool vm_sockets_finish(struct cluster_entry *entry, const char **key, struct ninja_error *err);
+bool vm_sockets_finish(struct cluster_entry *entry, const void *site, const char **key,
+                       struct ninja_error *err);
 
 static inline const struct vm_sockets *vm_sockets_at(const struct cluster *cluster, int vm,
                                                      int site)

@@ -107,9 +107,15 @@ static const struct cluster_key tiny_site_keys[] = {
     {0},
 };
 
-static bool tiny_finish(struct cluster_entry *entry, const char **key, struct ninja_error *err)
+static bool tiny_finish(struct cluster_entry *entry, const void *site, const char **key,
+                        struct ninja_error *err)
 {
     const struct tiny_entry *own = entry->own;
+    const struct tiny_site *place = site;
+    if (own->card == NULL && strcmp(place->rack, "empty") == 0) {
+        *key = "card";
+        return ninja_error_set(err, ERR_DEVICE, "expected a card in rack %s", place->rack);
+    }
     if (own->card != NULL && strncmp(own->card, "card-", 5) != 0) {
         *key = "card";
         return ninja_error_set(err, ERR_DEVICE, "\"%s\" is no card", own->card);
@@ -309,10 +315,14 @@ static void a_channel_that_never_opens_is_given_up(void **state)
 
 /* ---- the cluster file ---- */
 
-/* One row more in the table of drivers. */
+/* Two rows more in the table of drivers; one of them another build would have. */
 static const struct cluster_driver *with_tiny(size_t i)
 {
-    return i == 0 ? &driver_tiny.in_file : driver_in_file(i - 1);
+    static const struct cluster_driver gone = {.name = "gone", .missing = "it is not built"};
+    if (i == 0) {
+        return &gone;
+    }
+    return i == 1 ? &driver_tiny.in_file : driver_in_file(i - 2);
 }
 
 static struct cluster *read_text(const char *entry, const char *site, struct ninja_error *err)
@@ -363,6 +373,7 @@ static void mistakes_in_them_are_named(void **state)
         {"slot = 1;", "", ":5: expected the key \"rack\" in a site"},
         {"slot = 10;", "rack = \"r\";", ":6: expected \"slot\" to be a whole number from 1 to 9"},
         {"slot = 1; card = \"disk\";", "rack = \"r\";", ":6: \"disk\" is no card"},
+        {"slot = 1;", "rack = \"empty\";", ":5: expected a card in rack empty"},
         {"slot = 1; socket = \"/run/a\";", "rack = \"r\";",
          ":5: the socket /run/a is used twice: for the tiny thing of VM \"vm1\" at \"a\" (line 3) "
          "and for the tiny thing of VM \"vm1\" at \"b\""},
@@ -373,6 +384,27 @@ static void mistakes_in_them_are_named(void **state)
         assert_null(read_text(mistakes[i].entry, mistakes[i].site, &err));
         snprintf(expected, sizeof(expected), "%s/cluster.conf%s", fake_dir(), mistakes[i].expected);
         assert_string_equal(err.message, expected);
+    }
+}
+
+static void one_that_is_not_built_is_refused(void **state)
+{
+    static const char *const drivers[][2] = {
+        {"gone", "driver \"gone\": it is not built"},
+        {"lost", "unknown driver \"lost\"; expected \"tiny\" or \"qmp\" or \"local\""},
+    };
+    for (size_t i = 0; i < 2; i++) {
+        struct ninja_error err = NINJA_ERROR_INIT;
+        char path[100];
+        snprintf(path, sizeof(path), "%s/cluster.conf", fake_dir());
+        FILE *out = fopen(path, "w");
+        fprintf(out,
+                "driver = \"%s\"; vms = ( { name = \"a\"; } );\n"
+                "sites = ( { name = \"s\"; vms = ( { name = \"a\"; } ); } );\n",
+                drivers[i][0]);
+        fclose(out);
+        assert_null(cluster_read(path, with_tiny, &err));
+        assert_non_null(strstr(err.message, drivers[i][1]));
     }
 }
 
@@ -427,6 +459,7 @@ int main(void)
         TEST(a_channel_that_never_opens_is_given_up),
         cmocka_unit_test_teardown(it_has_keys_of_its_own, remove_dir),
         cmocka_unit_test_teardown(mistakes_in_them_are_named, remove_dir),
+        cmocka_unit_test_teardown(one_that_is_not_built_is_refused, remove_dir),
         cmocka_unit_test_teardown(it_is_asked_what_there_is_of_a_vm, remove_dir),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
