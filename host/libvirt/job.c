@@ -13,6 +13,7 @@
 #define MAX_BANDWIDTH_MIB 1000000
 #define MAX_CONNECTIONS   255
 #define MAX_PROGRESS_MS   60000
+#define MAX_DOWNTIME_MS   2000000 /* QEMU's own limit */
 
 /* Both threads have it; the one that leaves last frees it. */
 struct job {
@@ -20,7 +21,7 @@ struct job {
     virConnectPtr conn;
     virDomainPtr domain;
     char host[REQUEST_MAX_NAME + 1], uri[REQUEST_MAX_URI + 1];
-    int64_t progress_ms;
+    int64_t progress_ms, downtime_ms; /* of the latter 0: as it is */
     virTypedParameterPtr params;
     int count, max;
     unsigned flags;
@@ -64,6 +65,8 @@ static bool numbers(struct job *job, struct ninja_error *err)
     int64_t bandwidth, connections;
     if (!request_number(job->request, "bandwidth_mib", MAX_BANDWIDTH_MIB, 0, &bandwidth, err) ||
         !request_number(job->request, "connections", MAX_CONNECTIONS, 0, &connections, err) ||
+        !request_number(job->request, "downtime_limit_ms", MAX_DOWNTIME_MS, 0, &job->downtime_ms,
+                        err) ||
         !request_number(job->request, "progress_ms", MAX_PROGRESS_MS, 500, &job->progress_ms, err))
         return false;
     if (bandwidth > 0 &&
@@ -127,8 +130,19 @@ static void watch(void *arg)
     leave(job);
 }
 
+/* For how long it may stand still, as QEMU reckons before it stops it. */
+static bool limit_downtime(struct job *job, struct ninja_error *err)
+{
+    return job->downtime_ms == 0 ||
+           virDomainMigrateSetMaxDowntime(job->domain, (unsigned long long)job->downtime_ms, 0) ==
+               0 ||
+           failure_take(err, "the downtime cannot be limited: see the log of libvirtd");
+}
+
 static void move(struct job *job, struct ninja_error *err)
 {
+    if (!limit_downtime(job, err))
+        return;
     job->users++;
     if (job->progress_ms == 0 || !worker_once(watch, job))
         job->users--;
