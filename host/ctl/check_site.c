@@ -129,6 +129,21 @@ static bool check_receiver(const struct destination *to)
     return is_there;
 }
 
+static void check_refusals(const struct destination *to)
+{
+    size_t i;
+    json_t *refusal;
+    json_array_foreach(to->receiver->refusals, i, refusal)
+    {
+        check_miss(to->checks, REQUIRED, "refusal", to->site->name,
+                   "mend that; nothing was touched", "%s cannot come there: %s", to->vm,
+                   json_string_value(refusal));
+    }
+    if (to->receiver->refusals != NULL && json_array_size(to->receiver->refusals) == 0) {
+        check_ok(to->checks, "refusal", to->site->name, "%s would be let in there", to->vm);
+    }
+}
+
 static void check_same_memory(const struct destination *to)
 {
     int64_t here = to->source->memory, there = to->receiver->memory;
@@ -272,6 +287,9 @@ void check_site(struct checks *checks, int site)
         }
         if (!check_receiver(&to)) {
             to.receiver = NULL;
+        }
+        if (to.receiver != NULL) {
+            check_refusals(&to);
         }
         if (to.source != NULL && to.receiver != NULL) {
             check_same_memory(&to);

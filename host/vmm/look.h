@@ -28,6 +28,7 @@ struct look {
     json_t *written_disks; /* those of them that it may write to */
     bool knows_device;     /* it could be given the site's device */
     struct ninja_error device_err; /* why it would refuse that */
+    json_t *refusals;              /* sentences: why a VM that is elsewhere could not come here */
 };
 
 /* A look that goes on; a driver's own struct begins with it. */
@@ -38,6 +39,7 @@ struct looker {
 static inline void look_clear(struct look *look)
 {
     json_decref(look->blockers);
+    json_decref(look->refusals);
     json_decref(look->devices);
     json_decref(look->disks);
     json_decref(look->written_disks);
