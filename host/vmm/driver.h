@@ -150,7 +150,8 @@ struct vmm {
 /* The drivers that there are, a row each; the objects are driver_NAME. */
 #define VMM_DRIVERS(ROW)                                                                           \
     ROW(qmp)                                                                                       \
-    ROW(local)
+    ROW(local)                                                                                     \
+    ROW(libvirt)
 
 #define DECLARE(name) extern const struct vmm_driver driver_##name;
 VMM_DRIVERS(DECLARE)

@@ -1,17 +1,19 @@
 # Builds the libFuzzer targets into the directory OUT, from the sources in TOP, with the config.h of
 # the configured tree CONFIG. Used by tests/fuzz/run.
 CC = clang
-PACKAGES = libevent jansson libconfig libsystemd
+PACKAGES = libevent jansson libconfig libsystemd libxml-2.0
 FLAGS = -std=gnu11 -g -O1 -fno-omit-frame-pointer -Wall -Wextra -Wno-unused-parameter -Werror \
     -fsanitize=address,undefined -fno-sanitize-recover=undefined \
-    -D_GNU_SOURCE -DSCRIPTS_DIR='"/nowhere"' -DHOOKS_DIR='"/nowhere"' -DSYSTEM_CONFIG='"/nowhere"' -I$(TOP) -I$(CONFIG) \
+    -D_GNU_SOURCE -DSCRIPTS_DIR='"/nowhere"' -DHOOKS_DIR='"/nowhere"' -DSYSTEM_CONFIG='"/nowhere"' \
+    -DNINJA_LIBVIRT_PROGRAM='"/nowhere"' -I$(TOP) -I$(CONFIG) \
     $(shell pkg-config --cflags $(PACKAGES))
 LIBS = $(shell pkg-config --libs $(PACKAGES))
 
 COMMON = $(wildcard $(TOP)/common/*.c)
 AGENT = $(filter-out %/main.c,$(wildcard $(TOP)/guest-agent/*.c))
 # The library, without what is only in a program.
-HOST = $(filter-out $(TOP)/host/ctl/% $(TOP)/host/libvirt/%,$(wildcard $(TOP)/host/*/*.c)) $(TOP)/host/report/report_css.c
+HOST = $(filter-out $(TOP)/host/ctl/% $(TOP)/host/libvirt/% %/driver_libvirt_missing.c,$(wildcard $(TOP)/host/*/*.c)) \
+    $(TOP)/host/report/report_css.c
 
 # Without what starts processes: the target has its own.
 NINJAD = $(filter-out %/main.c %/service.c %/worker.c,$(wildcard $(TOP)/ninjad/*.c))

@@ -1,0 +1,415 @@
+/*
+ * Moving a VM between two hosts.
+ *
+ * prepare: asks both hosts what would be in the way; nothing is touched.
+ * migrate: the hosts copy it, and it then waits at the destination, paused. When the source is seen
+ * to be off, we let it run there: the point of no return. What migrate is answered proves nothing,
+ * so both hosts are looked at until they say something final (driver_libvirt_adopt.c); the same for
+ * cancel, which has the source give the copy up. A copy that was all sent cannot be called back,
+ * and goes on.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "common/log.h"
+#include "common/printable.h"
+#include "host/vmm/driver_libvirt.h"
+
+#define SETTLE_MS   500  /* between two looks */
+#define LATE_MS     2000 /* in which a host begins what it was asked for, if it does */
+#define PROGRESS_MS 200
+
+static struct libvirt_vm *of(struct vmm *vmm)
+{
+    return (struct libvirt_vm *)vmm;
+}
+
+static struct domain_seen *source(struct libvirt_vm *v)
+{
+    return libvirt_seen(v, libvirt_from(v));
+}
+
+static struct domain_seen *destination(struct libvirt_vm *v)
+{
+    return libvirt_seen(v, v->vmm.to);
+}
+
+/* ---- prepare ---- */
+
+/* All problems, one sentence after the other. */
+static void tell_problems(json_t *problems, struct ninja_error *err)
+{
+    char text[480] = "";
+    size_t i;
+    json_t *problem;
+    json_array_foreach(problems, i, problem)
+    {
+        size_t len = strlen(text);
+        snprintf(text + len, sizeof(text) - len, "%s%s", len ? "; " : "",
+                 json_string_value(problem));
+    }
+    ninja_error_set(err, ERR_REFUSED, "libvirt would refuse to move it: %s", text);
+}
+
+static void on_checked(void *arg, json_t *result, const struct ninja_error *err)
+{
+    struct libvirt_vm *v = arg;
+    struct ninja_error wrong = NINJA_ERROR_INIT;
+    json_t *problems = json_object_get(result, "problems");
+    if (err == NULL && json_array_size(problems) > 0) {
+        tell_problems(problems, &wrong);
+        err = &wrong;
+    }
+    libvirt_end(v, v->vmm.to, err);
+}
+
+static void check(struct libvirt_vm *v)
+{
+    const struct cluster *cluster = v->vmm.cluster;
+    json_t *arguments = json_pack("{s:s}", "to", libvirt_uri(cluster, v->vmm.vm, v->vmm.to));
+    libvirt_ask(v, v->vmm.site, "migrate-check", arguments, libvirt_timeout(v, TIMEOUT_PREPARE),
+                on_checked);
+}
+
+/* What a coordinator before left there: the VM runs at the source, so it is of no use. */
+static void on_leftover_removed(void *arg, json_t *result, const struct ninja_error *err)
+{
+    struct libvirt_vm *v = arg;
+    if (err != NULL && err->class != ERR_NOT_FOUND) {
+        libvirt_end(v, v->vmm.to, err);
+        return;
+    }
+    check(v);
+}
+
+static void on_looked_before(struct libvirt_vm *v)
+{
+    enum verdict verdict = libvirt_judge(source(v), destination(v), false);
+    if (verdict == VERDICT_LEFTOVER && v->copy.begun) {
+        libvirt_ask(v, v->vmm.to, "domain-remove", NULL, libvirt_timeout(v, TIMEOUT_QUIT),
+                    on_leftover_removed);
+    } else if (source(v)->state == DOMAIN_UNKNOWN) {
+        libvirt_end(v, v->vmm.site, &source(v)->err);
+    } else if (destination(v)->state == DOMAIN_UNKNOWN) {
+        libvirt_end(v, v->vmm.to, &destination(v)->err);
+    } else {
+        check(v);
+    }
+}
+
+static void soon_refused(evutil_socket_t fd, short what, void *arg)
+{
+    struct libvirt_vm *v = arg;
+    libvirt_end(v, v->vmm.to, &v->failure);
+}
+
+void libvirt_prepare(struct vmm *vmm, int site, vmm_done done, void *arg)
+{
+    struct libvirt_vm *v = of(vmm);
+    vmm->to = site;
+    libvirt_begin(v, LV_PREPARE, done, arg);
+    if (vmm->transfer.post_copy_after >= 0) {
+        v->failure = (struct ninja_error)NINJA_ERROR_INIT;
+        ninja_error_set(&v->failure, ERR_REFUSED, LIBVIRT_NO_POST_COPY);
+        libvirt_poll(v, 0, soon_refused);
+        return;
+    }
+    libvirt_wait(v, site,
+                 libvirt_timeout(v, TIMEOUT_PREPARE) + libvirt_timeout(v, TIMEOUT_CONNECT) +
+                     libvirt_timeout(v, TIMEOUT_COMMAND),
+                 "libvirt did not say in time whether the VM can be moved");
+    libvirt_look_at_both(v, on_looked_before);
+}
+
+/* ---- progress ---- */
+
+static int64_t number(json_t *statistics, const char *name)
+{
+    return json_integer_value(json_object_get(statistics, name));
+}
+
+static void take_progress(struct vmm_progress *progress, json_t *statistics)
+{
+    int64_t total = number(statistics, "memory_total");
+    if (total <= 0) {
+        return; /* it has not begun */
+    }
+    progress->total = total;
+    progress->transferred = number(statistics, "memory_processed");
+    progress->remaining = number(statistics, "memory_remaining");
+    progress->bytes_per_s = number(statistics, "memory_bps");
+    progress->dirty_bytes_per_s =
+        number(statistics, "memory_dirty_rate") * number(statistics, "memory_page_size");
+}
+
+/* It stood still until we let it run, which libvirt's own figure leaves out. */
+static void take_downtime(struct libvirt_vm *v)
+{
+    if (v->stopped_at > 0) {
+        v->vmm.progress.downtime_ms = now_ms() - v->stopped_at;
+    }
+}
+
+static void settle_now(evutil_socket_t fd, short what, void *arg);
+
+void libvirt_move_event(struct libvirt_vm *v, const char *name, int site, json_t *data)
+{
+    json_t *statistics = json_object_get(data, "statistics");
+    const char *state = json_string_value(json_object_get(data, "state"));
+    if (vmm_is_there(&v->vmm) || site != v->vmm.site ||
+        (v->op != LV_MIGRATE && v->op != LV_CANCEL)) {
+        return;
+    }
+    if (statistics != NULL) {
+        take_progress(&v->vmm.progress, statistics);
+        if (strcmp(name, "JOB_COMPLETED") == 0 && v->stopped_at == 0) {
+            v->vmm.progress.downtime_ms = number(statistics, "downtime");
+        }
+    } else if (state != NULL && strcmp(state, "suspended") == 0) {
+        v->stopped_at = now_ms();
+    }
+}
+
+/* ---- what both hosts say in the end ---- */
+
+static void arrived(struct libvirt_vm *v)
+{
+    take_downtime(v);
+    v->vmm.from = v->vmm.site;
+    v->vmm.site = v->vmm.to;
+    v->vmm.committed = true;
+    v->vmm.has_device = destination(v)->has_device;
+    vmm_set_move(&v->vmm, VMM_ARRIVED);
+    libvirt_end(v, v->vmm.site, NULL);
+}
+
+static void on_resumed(void *arg, json_t *result, const struct ninja_error *err)
+{
+    struct libvirt_vm *v = arg;
+    if (err != NULL) {
+        ninja_log_vm(NINJA_LOG_DEBUG, vmm_name(&v->vmm), "resuming at %s: %s",
+                     libvirt_site_name(v, v->vmm.to), err->message);
+    }
+    libvirt_poll(v, err == NULL ? 0 : SETTLE_MS, settle_now);
+}
+
+/* For a request whose effect is looked for. */
+static void on_done_anyway(void *arg, json_t *result, const struct ninja_error *err)
+{
+    settle_now(-1, 0, arg);
+}
+
+static void ask_operator(struct libvirt_vm *v)
+{
+    struct ninja_error err = NINJA_ERROR_INIT;
+    char text[360];
+    libvirt_describe(v, libvirt_from(v), v->vmm.to, text, sizeof(text));
+    ninja_error_set(&err, ERR_OPERATOR,
+                    "it cannot be told where %s is to run on (%s); the one that is to run on needs "
+                    "virsh resume, the other one virsh destroy",
+                    vmm_name(&v->vmm), text);
+    libvirt_end(v, -1, &err);
+}
+
+static void rolled_back(struct libvirt_vm *v)
+{
+    vmm_set_move(&v->vmm, VMM_AT_SOURCE);
+    v->copy.begun = v->copy.uncertain = false;
+    v->vmm.has_device = source(v)->has_device;
+    v->vmm.to = -1; /* there is nothing left to cancel a second time */
+    libvirt_end(v, v->vmm.site, NULL);
+}
+
+static void failed(struct libvirt_vm *v)
+{
+    struct ninja_error err = v->failure;
+    vmm_set_move(&v->vmm, VMM_AT_SOURCE);
+    ninja_error_set(&err, ERR_COPY, "the migration did not go through, and it runs where it was");
+    libvirt_end(v, v->vmm.site, &err);
+}
+
+/* It runs at the source, which nothing is at work on any more. */
+static void settled_at_source(struct libvirt_vm *v, enum verdict verdict)
+{
+    if (v->copy.uncertain && !v->asked_again) {
+        v->asked_again = true;
+        libvirt_poll(v, LATE_MS, settle_now);
+    } else if (v->op == LV_MIGRATE) {
+        failed(v);
+    } else if (verdict == VERDICT_LEFTOVER) {
+        libvirt_ask(v, v->vmm.to, "domain-remove", NULL, libvirt_timeout(v, TIMEOUT_QUIT),
+                    on_done_anyway);
+    } else {
+        rolled_back(v);
+    }
+}
+
+static void give_up_copy(struct libvirt_vm *v)
+{
+    libvirt_ask(v, v->vmm.site, "migrate-abort", NULL, libvirt_timeout(v, TIMEOUT_COMMAND), NULL);
+}
+
+/* One who runs and is not at work has not gone, whatever the destination has, as only we let it run
+ * there. */
+static bool never_left(struct libvirt_vm *v)
+{
+    return !v->ran_there && !v->copy.uncertain && source(v)->state == DOMAIN_RUNNING &&
+           !source(v)->job;
+}
+
+static void on_settle_look(struct libvirt_vm *v)
+{
+    enum verdict verdict = libvirt_judge(source(v), destination(v), v->ran_there);
+    if (v->copy.goes_on) {
+        verdict = VERDICT_ON_ITS_WAY;
+    } else if (verdict == VERDICT_UNKNOWN && never_left(v)) {
+        ninja_log_vm(NINJA_LOG_WARNING, vmm_name(&v->vmm),
+                     "%s does not answer; when it does, virsh destroy what it has of this VM",
+                     libvirt_site_name(v, v->vmm.to));
+        verdict = VERDICT_AT_SOURCE;
+    }
+    switch (verdict) {
+    case VERDICT_AT_SOURCE:
+    case VERDICT_LEFTOVER:
+        settled_at_source(v, verdict);
+        return;
+    case VERDICT_SENT:
+        libvirt_ask(v, v->vmm.to, "domain-resume", NULL, libvirt_timeout(v, TIMEOUT_START),
+                    on_resumed);
+        return;
+    case VERDICT_STUCK:
+        libvirt_ask(v, v->vmm.site, "domain-remove", NULL, libvirt_timeout(v, TIMEOUT_QUIT),
+                    on_done_anyway);
+        return;
+    case VERDICT_ARRIVED:
+        arrived(v);
+        return;
+    case VERDICT_OPERATOR:
+        if (v->asked_again) {
+            ask_operator(v);
+            return;
+        }
+        v->asked_again = true;
+        break;
+    case VERDICT_ON_ITS_WAY:
+        if (v->op == LV_CANCEL) {
+            give_up_copy(v);
+        }
+        break;
+    case VERDICT_UNKNOWN:
+        break;
+    }
+    libvirt_poll(v, SETTLE_MS, settle_now);
+}
+
+static void settle_now(evutil_socket_t fd, short what, void *arg)
+{
+    struct libvirt_vm *v = arg;
+    timer_free(&v->poll);
+    libvirt_look_at_both(v, on_settle_look);
+}
+
+/* ---- migrate ---- */
+
+static void wait_for_settling(struct libvirt_vm *v)
+{
+    libvirt_wait(v, v->vmm.to,
+                 libvirt_timeout(v, TIMEOUT_RECONNECT) + libvirt_timeout(v, TIMEOUT_START),
+                 "it was not seen in time whether the VM arrived");
+}
+
+/* The copy ended, or nobody can tell. It may be cancelled by now. */
+static void on_migrated(void *arg, json_t *result, const struct ninja_error *err)
+{
+    struct copy *copy = arg;
+    struct libvirt_vm *v = copy->owner;
+    copy->goes_on = false;
+    copy->uncertain = err != NULL && (err->class == ERR_LOST || err->class == ERR_TIMEOUT);
+    v->failure = err != NULL ? *err : (struct ninja_error)NINJA_ERROR_INIT;
+    if (v->op == LV_MIGRATE) {
+        wait_for_settling(v);
+        settle_now(-1, 0, v);
+    }
+}
+
+static json_t *copy_arguments(const struct libvirt_vm *v)
+{
+    const struct cluster *cluster = v->vmm.cluster;
+    const struct transfer *transfer = &v->vmm.transfer;
+    int vm = v->vmm.vm, to = v->vmm.to;
+    const char *uri = libvirt_migration_uri(cluster, vm, to);
+    json_t *arguments =
+        json_pack("{s:s, s:s, s:i, s:i}", "vm", libvirt_domain(cluster, vm, v->vmm.site), "to",
+                  libvirt_peer_uri(cluster, vm, to), "progress_ms", PROGRESS_MS,
+                  "downtime_limit_ms", transfer->downtime_limit_ms);
+    if (uri != NULL) {
+        json_object_set_new(arguments, "migrate_uri", json_string(uri));
+    }
+    if (transfer->bandwidth_mib > 0) {
+        json_object_set_new(arguments, "bandwidth_mib", json_integer(transfer->bandwidth_mib));
+    }
+    if (transfer->parallel > 0) {
+        json_object_set_new(arguments, "connections", json_integer(transfer->parallel));
+    }
+    if (transfer->compress != COMPRESS_NONE) {
+        json_object_set_new(arguments, "compression",
+                            json_string(compress_name(transfer->compress)));
+    }
+    return arguments;
+}
+
+void libvirt_migrate(struct vmm *vmm, vmm_done done, void *arg)
+{
+    struct libvirt_vm *v = of(vmm);
+    int ms = libvirt_timeout(v, TIMEOUT_COPY);
+    libvirt_begin(v, LV_MIGRATE, done, arg);
+    v->failure = (struct ninja_error)NINJA_ERROR_INIT;
+    if (vmm->move == VMM_ON_ITS_WAY) { /* a coordinator before has begun it */
+        libvirt_wait(v, vmm->to, ms, "the memory was not copied in time");
+        settle_now(-1, 0, v);
+        return;
+    }
+    vmm_set_move(vmm, VMM_ON_ITS_WAY);
+    v->stopped_at = 0;
+    v->copy.begun = v->copy.goes_on = true;
+    libvirt_wait(v, vmm->site,
+                 ms + libvirt_timeout(v, TIMEOUT_CONNECT) + libvirt_timeout(v, TIMEOUT_COMMAND),
+                 "the memory was not copied in time");
+    libvirt_execute(v->client, libvirt_uri(vmm->cluster, vmm->vm, vmm->site), "migrate",
+                    copy_arguments(v), libvirt_timeout(v, TIMEOUT_CONNECT), ms, on_migrated,
+                    &v->copy);
+}
+
+/* ---- cancel ---- */
+
+static void nothing_to_cancel(evutil_socket_t fd, short what, void *arg)
+{
+    struct libvirt_vm *v = arg;
+    if (!v->vmm.committed) {
+        v->vmm.to = -1;
+    }
+    libvirt_end(v, v->vmm.site, NULL);
+}
+
+void libvirt_cancel(struct vmm *vmm, vmm_done done, void *arg)
+{
+    struct libvirt_vm *v = of(vmm);
+    if (v->op != LV_NONE) {
+        struct ninja_error err = NINJA_ERROR_INIT;
+        ninja_error_set(&err, ERR_CANCELLED, "cancelled");
+        libvirt_end(v, vmm->site, &err);
+    }
+    libvirt_begin(v, LV_CANCEL, done, arg);
+    if (vmm->committed || vmm->to < 0 || !v->copy.begun) {
+        libvirt_poll(v, 0, nothing_to_cancel);
+        return;
+    }
+    libvirt_wait(v, vmm->to,
+                 libvirt_timeout(v, TIMEOUT_RECONNECT) + libvirt_timeout(v, TIMEOUT_QUIT),
+                 "the migration could not be cancelled in time; look at the VM at both hosts: the "
+                 "one that is to run on needs virsh resume, the other one virsh destroy");
+    if (v->copy.goes_on) {
+        give_up_copy(v);
+    }
+    settle_now(-1, 0, v);
+}
