@@ -2,6 +2,7 @@
 
 #include <libxml/parser.h>
 #include <libxml/xpath.h>
+#include <stdbool.h>
 #include <string.h>
 
 xmlDocPtr domain_xml_parse(const char *xml)
@@ -56,4 +57,57 @@ json_t *domain_xml_aliases(const char *xml)
     xmlXPathFreeObject(found);
     xmlFreeDoc(doc);
     return list;
+}
+
+static bool has_alias(xmlNodePtr device, const char *alias)
+{
+    for (xmlNodePtr node = device->children; node != NULL; node = node->next) {
+        xmlChar *name = node->type == XML_ELEMENT_NODE && xmlStrEqual(node->name, BAD_CAST "alias")
+                            ? xmlGetProp(node, BAD_CAST "name")
+                            : NULL;
+        bool is_it = name != NULL && xmlStrEqual(name, BAD_CAST alias);
+        xmlFree(name);
+        if (is_it)
+            return true;
+    }
+    return false;
+}
+
+static void remove_device(xmlNodePtr devices, const char *alias)
+{
+    for (xmlNodePtr node = devices->children, next; node != NULL; node = next) {
+        next = node->next;
+        if (node->type == XML_ELEMENT_NODE && has_alias(node, alias)) {
+            xmlUnlinkNode(node);
+            xmlFreeNode(node);
+        }
+    }
+}
+
+static bool add_device(xmlNodePtr devices, const char *device)
+{
+    xmlDocPtr doc = domain_xml_parse(device);
+    xmlNodePtr root = doc == NULL ? NULL : xmlDocGetRootElement(doc);
+    xmlNodePtr copy = root == NULL ? NULL : xmlDocCopyNode(root, devices->doc, 1);
+    bool well = copy != NULL && xmlAddChild(devices, copy) != NULL;
+    xmlFreeDoc(doc);
+    return well;
+}
+
+xmlChar *domain_xml_exchange(const char *xml, const char *alias, const char *device)
+{
+    xmlDocPtr doc = domain_xml_parse(xml);
+    xmlXPathObjectPtr found = doc == NULL ? NULL : find(doc, "/domain/devices");
+    xmlChar *text = NULL;
+    int len;
+    if (found != NULL) {
+        xmlNodePtr devices = found->nodesetval->nodeTab[0];
+        if (alias != NULL)
+            remove_device(devices, alias);
+        if (device == NULL || add_device(devices, device))
+            xmlDocDumpMemory(doc, &text, &len);
+    }
+    xmlXPathFreeObject(found);
+    xmlFreeDoc(doc);
+    return text;
 }

@@ -17,4 +17,13 @@ xmlBufferPtr domain_xml_element(xmlDocPtr doc, const char *path);
 /** The aliases that users gave to devices, which begin with "ua-". A new array. */
 json_t *domain_xml_aliases(const char *xml);
 
+/**
+ * A domain's XML with another device.
+ *
+ * @param alias   of the device that goes; NULL: none does
+ * @param device  XML of the one that comes; NULL: none does
+ * @return freed with xmlFree(); NULL: one of the two is no XML
+ */
+xmlChar *domain_xml_exchange(const char *xml, const char *alias, const char *device);
+
 #endif

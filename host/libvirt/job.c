@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "host/base/memory.h"
+#include "host/libvirt/domain_xml.h"
 #include "host/libvirt/failure.h"
 #include "host/libvirt/host.h"
 #include "host/libvirt/output.h"
@@ -82,6 +83,31 @@ static bool numbers(struct job *job, struct ninja_error *err)
     return true;
 }
 
+/* The VM's configuration at the destination, with the device of that host. */
+static bool exchange_device(struct job *job, struct ninja_error *err)
+{
+    const char *alias, *device;
+    char *xml = NULL;
+    xmlChar *other = NULL;
+    if (!request_text_if(job->request, "alias", REQUEST_MAX_NAME, &alias, err) ||
+        !request_text_if(job->request, "device", REQUEST_MAX_XML, &device, err))
+        return false;
+    if (alias == NULL && device == NULL)
+        return true;
+    xml = virDomainGetXMLDesc(job->domain, VIR_DOMAIN_XML_INACTIVE | VIR_DOMAIN_XML_SECURE |
+                                               VIR_DOMAIN_XML_MIGRATABLE);
+    if (xml == NULL)
+        return failure_take(err, "see what virsh dumpxml --inactive shows");
+    other = domain_xml_exchange(xml, alias, device);
+    free(xml);
+    if (other == NULL)
+        return ninja_error_set(err, ERR_BAD_ARGUMENT, "the device is no XML");
+    bool well = virTypedParamsAddString(&job->params, &job->count, &job->max,
+                                        VIR_MIGRATE_PARAM_PERSIST_XML, (const char *)other) == 0;
+    xmlFree(other);
+    return well || failure_take(err, "the request is to be mended");
+}
+
 /* What the request wants, as libvirt's parameters. */
 static bool read_request(struct job *job, struct ninja_error *err)
 {
@@ -95,9 +121,7 @@ static bool read_request(struct job *job, struct ninja_error *err)
            text_parameter(job, "migrate_uri", REQUEST_MAX_URI, VIR_MIGRATE_PARAM_URI, err) &&
            text_parameter(job, "compression", REQUEST_MAX_NAME, VIR_MIGRATE_PARAM_COMPRESSION,
                           err) &&
-           text_parameter(job, "xml", REQUEST_MAX_XML, VIR_MIGRATE_PARAM_DEST_XML, err) &&
-           text_parameter(job, "persistent_xml", REQUEST_MAX_XML, VIR_MIGRATE_PARAM_PERSIST_XML,
-                          err);
+           text_parameter(job, "xml", REQUEST_MAX_XML, VIR_MIGRATE_PARAM_DEST_XML, err);
 }
 
 /* Waits for the end, for the time between two reports. @return whether it is over */
@@ -171,7 +195,8 @@ static void migrate(void *arg)
     struct job *job = arg;
     struct request *request = job->request;
     struct ninja_error err = NINJA_ERROR_INIT;
-    if (read_request(job, &err) && connect_domain(job, &err) && !request_is_over(request))
+    if (read_request(job, &err) && connect_domain(job, &err) && exchange_device(job, &err) &&
+        !request_is_over(request))
         move(job, &err);
     leave(job);
     if (ninja_error_is_set(&err)) {

@@ -128,6 +128,7 @@ struct libvirt_vm {
         struct libvirt_vm *owner;
         bool begun;     /* by us, or a coordinator before: what waits at the destination is ours */
         bool goes_on;   /* "migrate" has no answer yet */
+        int64_t until;  /* ms */
         bool uncertain; /* its answer was lost: the host may begin it late */
     } copy;
     bool ran_there;             /* as the journal says */

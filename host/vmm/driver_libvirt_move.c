@@ -18,6 +18,7 @@
 #define SETTLE_MS   500  /* between two looks */
 #define LATE_MS     2000 /* in which a host begins what it was asked for, if it does */
 #define PROGRESS_MS 200
+#define LATE_COPY   "the memory was not copied in time"
 
 static struct libvirt_vm *of(struct vmm *vmm)
 {
@@ -257,6 +258,26 @@ static bool never_left(struct libvirt_vm *v)
            !source(v)->job;
 }
 
+static void wait_for_settling(struct libvirt_vm *v)
+{
+    libvirt_wait(v, v->vmm.to,
+                 libvirt_timeout(v, TIMEOUT_RECONNECT) + libvirt_timeout(v, TIMEOUT_START),
+                 "it was not seen in time whether the VM arrived");
+}
+
+/* A copy that is seen to go on may take its time, whoever it is that does not tell its end. */
+static bool has_time(struct libvirt_vm *v)
+{
+    struct ninja_error err = NINJA_ERROR_INIT;
+    if (now_ms() < v->copy.until) {
+        wait_for_settling(v);
+        return true;
+    }
+    ninja_error_set(&err, ERR_TIMEOUT, LATE_COPY);
+    libvirt_end(v, v->vmm.site, &err);
+    return false;
+}
+
 static void on_settle_look(struct libvirt_vm *v)
 {
     enum verdict verdict = libvirt_judge(source(v), destination(v), v->ran_there);
@@ -294,6 +315,8 @@ static void on_settle_look(struct libvirt_vm *v)
     case VERDICT_ON_ITS_WAY:
         if (v->op == LV_CANCEL) {
             give_up_copy(v);
+        } else if (!has_time(v)) {
+            return;
         }
         break;
     case VERDICT_UNKNOWN:
@@ -310,13 +333,6 @@ static void settle_now(evutil_socket_t fd, short what, void *arg)
 }
 
 /* ---- migrate ---- */
-
-static void wait_for_settling(struct libvirt_vm *v)
-{
-    libvirt_wait(v, v->vmm.to,
-                 libvirt_timeout(v, TIMEOUT_RECONNECT) + libvirt_timeout(v, TIMEOUT_START),
-                 "it was not seen in time whether the VM arrived");
-}
 
 /* The copy ended, or nobody can tell. It may be cancelled by now. */
 static void on_migrated(void *arg, json_t *result, const struct ninja_error *err)
@@ -338,12 +354,19 @@ static json_t *copy_arguments(const struct libvirt_vm *v)
     const struct transfer *transfer = &v->vmm.transfer;
     int vm = v->vmm.vm, to = v->vmm.to;
     const char *uri = libvirt_migration_uri(cluster, vm, to);
+    const char *alias = vmm_entry(&v->vmm)->device_id, *device = libvirt_device(cluster, vm, to);
     json_t *arguments =
         json_pack("{s:s, s:s, s:i, s:i}", "vm", libvirt_domain(cluster, vm, v->vmm.site), "to",
                   libvirt_peer_uri(cluster, vm, to), "progress_ms", PROGRESS_MS,
                   "downtime_limit_ms", transfer->downtime_limit_ms);
     if (uri != NULL) {
         json_object_set_new(arguments, "migrate_uri", json_string(uri));
+    }
+    if (alias != NULL) {
+        json_object_set_new(arguments, "alias", json_string(alias));
+    }
+    if (device != NULL) {
+        json_object_set_new(arguments, "device", json_string(device));
     }
     if (transfer->bandwidth_mib > 0) {
         json_object_set_new(arguments, "bandwidth_mib", json_integer(transfer->bandwidth_mib));
@@ -364,8 +387,9 @@ void libvirt_migrate(struct vmm *vmm, vmm_done done, void *arg)
     int ms = libvirt_timeout(v, TIMEOUT_COPY);
     libvirt_begin(v, LV_MIGRATE, done, arg);
     v->failure = (struct ninja_error)NINJA_ERROR_INIT;
+    v->copy.until = now_ms() + ms;
     if (vmm->move == VMM_ON_ITS_WAY) { /* a coordinator before has begun it */
-        libvirt_wait(v, vmm->to, ms, "the memory was not copied in time");
+        wait_for_settling(v);
         settle_now(-1, 0, v);
         return;
     }
@@ -374,7 +398,7 @@ void libvirt_migrate(struct vmm *vmm, vmm_done done, void *arg)
     v->copy.begun = v->copy.goes_on = true;
     libvirt_wait(v, vmm->site,
                  ms + libvirt_timeout(v, TIMEOUT_CONNECT) + libvirt_timeout(v, TIMEOUT_COMMAND),
-                 "the memory was not copied in time");
+                 "%s", LATE_COPY);
     libvirt_execute(v->client, libvirt_uri(vmm->cluster, vmm->vm, vmm->site), "migrate",
                     copy_arguments(v), libvirt_timeout(v, TIMEOUT_CONNECT), ms, on_migrated,
                     &v->copy);

@@ -1,5 +1,5 @@
 # What the tests of the driver "libvirt" share: VMs with a job, ninjactl where the coordinator is, and its cluster
-# file. Each host is a site; both have the device.
+# file. Each host is a site; both have a device, on bridges of different names.
 # shellcheck shell=bash disable=SC2034
 
 cd "$(dirname "${BASH_SOURCE[0]}")/../.." || exit
@@ -18,9 +18,13 @@ net_exec() {
 # site_of N: its name.
 site_of() { printf 'host%s' "$1"; }
 
+bypass_of() { if [[ $1 == 1 ]]; then echo bypass; else echo "bypass$1"; fi; }
+
+# cluster_entry N VM
 cluster_entry() {
-    libvirt_device_xml "$1" >"$RUN/$1.device.xml"
-    printf '{ name = "%s"; device = "%s"; }' "$1" "$RUN/$1.device.xml"
+    local file=$RUN/$2.device-$1.xml
+    libvirt_device_xml "$2" | sed "s/bridge='bypass'/bridge='$(bypass_of "$1")'/" >"$file"
+    printf '{ name = "%s"; device = "%s"; }' "$2" "$file"
 }
 
 cluster_hosts() {
@@ -30,7 +34,7 @@ cluster_hosts() {
         separator=
         for vm in "${VMS[@]}"; do
             printf '%s\n    ' "$separator"
-            cluster_entry "$vm"
+            cluster_entry "$n" "$vm"
             separator=,
         done
         printf ' ); }'
@@ -65,7 +69,7 @@ ninjactl() {
         "$INSTALLED/usr/bin/ninjactl" "$command" "$@" --cluster "$CLUSTER" --state-dir "$RUN/state"
 }
 
-# runs_only_at N: all VMs, by what libvirt itself says.
+# runs_only_at N: all VMs, by what libvirt itself says; with the device of that host in their configuration.
 runs_only_at() {
     local vm n state
     for vm in "${VMS[@]}"; do
@@ -73,6 +77,10 @@ runs_only_at() {
             state=$(libvirt_virsh "$n" domstate "$vm" 2>/dev/null | head -1) || true
             if [[ $n == "$1" ]]; then
                 [[ $state == running ]] || die "$vm is \"$state\" at host $n"
+                libvirt_virsh "$n" dumpxml --inactive "$vm" >"$RUN/inactive.xml"
+                [[ $(grep -c "bridge='$(bypass_of "$n")'" "$RUN/inactive.xml") == 1 &&
+                    $(grep -c "ua-bypass" "$RUN/inactive.xml") == 1 ]] ||
+                    { cat "$RUN/inactive.xml"; die "the configuration of $vm is not that of host $n"; }
             else
                 [[ -z $state ]] || die "$vm is \"$state\" at host $n, too"
             fi
@@ -90,6 +98,11 @@ all_at() {
 
 # cluster_up: the hosts with the VMs at the first one, and the cluster file.
 cluster_up() {
+    local n
     testbed_libvirt_up "${VMS[@]}"
+    for n in "${LIBVIRT_HOSTS[@]:1}"; do
+        ip -n "$(libvirt_namespace "$n")" link add "$(bypass_of "$n")" type bridge
+        ip -n "$(libvirt_namespace "$n")" link set "$(bypass_of "$n")" up
+    done
     cluster_write_libvirt
 }
