@@ -163,6 +163,15 @@ static bool limit_downtime(struct job *job, struct ninja_error *err)
            failure_take(err, "the downtime cannot be limited: see the log of libvirtd");
 }
 
+/* Whether our connection was lost, or that of the source to the destination, makes a difference:
+ * the source has ended the migration then, and says so. */
+static void take_failure(struct job *job, struct ninja_error *err)
+{
+    failure_take(err, "look at the VM on both hosts, as this does not prove that it is not there");
+    if (err->class == ERR_LOST && virConnectIsAlive(job->conn) == 1)
+        err->class = ERR_COPY;
+}
+
 static void move(struct job *job, struct ninja_error *err)
 {
     if (!limit_downtime(job, err))
@@ -172,8 +181,7 @@ static void move(struct job *job, struct ninja_error *err)
         job->users--;
     if (virDomainMigrateToURI3(job->domain, job->uri, job->params, (unsigned)job->count,
                                job->flags) < 0)
-        failure_take(err,
-                     "look at the VM on both hosts, as this does not prove that it is not there");
+        take_failure(job, err);
     pthread_mutex_lock(&job->lock);
     job->over = true;
     pthread_cond_signal(&job->ended);
