@@ -81,8 +81,8 @@ static char *device_alias(const char *xml, struct ninja_error *err)
     if (!is_lasting(alias)) {
         ninja_error_set(err, ERR_DEVICE,
                         "the device's XML is to have an alias that begins with \"ua-\", as in "
-                        "<alias name='ua-bypass'/>; found %s%s",
-                        alias != NULL ? "\"" : "none", alias != NULL ? alias : "");
+                        "<alias name='ua-bypass'/>; found \"%s\"",
+                        alias != NULL ? alias : "");
         free(alias);
         return NULL;
     }
