@@ -1,0 +1,106 @@
+#!/usr/bin/env bash
+# What happens in the middle of migrations between two hosts with libvirt. Afterwards the VMs run at one host only,
+# by what libvirt itself says, with their devices, and the job goes on.
+#   post-copy is asked for                       refused, nothing is touched
+#   the operator aborts in the copy              rolled back
+#   ninjactl is killed in the copy               ninjactl resume: done
+#   ninjactl is killed in the copy               ninjactl abort: rolled back, or done if it was too late
+#   ninja-libvirt is killed in the copy          done
+#   libvirtd of the destination dies             rolled back
+#   libvirtd of the source dies, and is back     rolled back
+set -euo pipefail
+# shellcheck source=tests/libvirt/cluster.sh
+. "$(dirname "$0")/cluster.sh"
+ITERATIONS=1000000
+# It does not end while anybody waits for it; and one that does, in which nothing is copied while the VM runs.
+SLOWLY=(--bandwidth 4 --downtime-limit 1)
+QUITE_SLOWLY=(--bandwidth 8)
+
+copy_begun() {
+    kill -0 "$COORDINATOR" 2>/dev/null || return 0
+    local journal
+    journal=$(find "$RUN/state" -name journal -newer "$RUN/before" | head -1)
+    [[ -n $journal ]] && grep -q '"step":"copy"' "$journal"
+}
+
+# begin_copy OPTION...: begins a migration to host 2; returns in the middle of the copy.
+begin_copy() {
+    touch "$RUN/before"
+    sleep 0.02
+    NINJA_LIBVIRT=$INSTALLED/usr/libexec/ninja-migration/ninja-libvirt \
+        ip netns exec "$(libvirt_namespace 0)" "$INSTALLED/usr/bin/ninjactl" migrate "$(site_of 2)" "$@" \
+        --cluster "$CLUSTER" --state-dir "$RUN/state" >"$RUN/output" 2>&1 &
+    COORDINATOR=$!
+    wait_for 300 "the copy to begin" copy_begun
+    sleep 2
+    kill -0 "$COORDINATOR" 2>/dev/null || { cat "$RUN/output"; die "the migration ended before its time"; }
+}
+
+# ended STATUS...: the migration, with one of these.
+ended() {
+    local status=0
+    wait "$COORDINATOR" || status=$?
+    [[ " $* " == *" $status "* ]] || { cat "$RUN/output"; die "exit status $status, not $*"; }
+}
+
+back_if_there() {
+    [[ $1 == 3 ]] || { all_at 2; ninjactl migrate "$(site_of 1)" >"$RUN/output" 2>&1 || { cat "$RUN/output"; die "not back"; }; }
+}
+
+all_well() {
+    all_at 1
+    job_advance 10
+    ! pgrep -f "^$INSTALLED/usr/libexec" >/dev/null || die "a ninja-libvirt is left behind"
+    say "$1"
+}
+
+cluster_up
+job_start "$ITERATIONS" --mca crcp ninja --mca btl openib,tcp,vader,self
+job_advance 10
+
+status=0
+ninjactl migrate "$(site_of 2)" --postcopy >"$RUN/output" 2>&1 || status=$?
+((status == 2 || status == 3)) && grep -q 'cannot move a VM by post-copy' "$RUN/output" ||
+    { cat "$RUN/output"; die "post-copy is not refused: $status"; }
+all_well "post-copy is refused"
+
+begin_copy "${SLOWLY[@]}"
+kill -INT "$COORDINATOR"
+ended 3
+all_well "aborted in the copy: rolled back"
+
+begin_copy "${QUITE_SLOWLY[@]}"
+kill -KILL "$COORDINATOR"
+wait "$COORDINATOR" 2>/dev/null || true
+ninjactl resume >"$RUN/output" 2>&1 || { cat "$RUN/output"; die "resume: exit status $?"; }
+back_if_there 0
+all_well "ninjactl was killed in the copy: resumed"
+
+begin_copy "${SLOWLY[@]}"
+kill -KILL "$COORDINATOR"
+wait "$COORDINATOR" 2>/dev/null || true
+status=0
+ninjactl abort >"$RUN/output" 2>&1 || status=$?
+((status == 3 || status == 0)) || { cat "$RUN/output"; die "abort: exit status $status"; }
+back_if_there "$status"
+all_well "ninjactl was killed in the copy: aborted, exit status $status"
+
+begin_copy "${QUITE_SLOWLY[@]}"
+kill -KILL "$(pgrep -P "$COORDINATOR")"
+ended 0
+back_if_there 0
+all_well "ninja-libvirt was killed in the copy: done"
+
+begin_copy "${SLOWLY[@]}"
+libvirt_kill_daemon 2
+ended 3
+libvirt_start_daemon 2
+all_well "libvirtd of the destination died in the copy: rolled back"
+
+begin_copy "${SLOWLY[@]}"
+libvirt_kill_daemon 1
+sleep 3
+libvirt_start_daemon 1
+ended 3
+all_well "libvirtd of the source died in the copy: rolled back"
+say "all as expected"
