@@ -33,7 +33,7 @@ struct json_lines_handler {
 };
 
 /**
- * Begins on a stream that is open. Aborts if out of memory.
+ * Begins on a stream that is open.
  *
  * @param fd       a stream socket that does not block; taken over
  * @param handler  borrowed for the life of the connection
