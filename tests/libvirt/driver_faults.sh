@@ -5,9 +5,12 @@
 #   the operator aborts in the copy              rolled back
 #   ninjactl is killed in the copy               ninjactl resume: done
 #   ninjactl is killed in the copy               ninjactl abort: rolled back, or done if it was too late
+#   ninjactl is killed, and all is sent then     ninjactl abort: done, as it was too late
 #   ninja-libvirt is killed in the copy          done
 #   libvirtd of the destination dies             rolled back
 #   libvirtd of the source dies, and is back     rolled back
+#   the same while the VMs stand still           rolled back, or done
+#   the destination loses its power              rolled back
 set -euo pipefail
 # shellcheck source=tests/libvirt/cluster.sh
 . "$(dirname "$0")/cluster.sh"
@@ -41,6 +44,15 @@ ended() {
     local status=0
     wait "$COORDINATOR" || status=$?
     [[ " $* " == *" $status "* ]] || { cat "$RUN/output"; die "exit status $status, not $*"; }
+    STATUS=$status
+}
+
+# Nobody lets them run: they wait at host 2.
+all_sent() {
+    local vm
+    for vm in "${VMS[@]}"; do
+        [[ $(libvirt_virsh 1 domstate "$vm") == "shut off" && $(libvirt_virsh 2 domstate "$vm") == paused ]] || return 1
+    done
 }
 
 back_if_there() {
@@ -86,6 +98,17 @@ back_if_there "$status"
 all_well "ninjactl was killed in the copy: aborted, exit status $status"
 
 begin_copy "${QUITE_SLOWLY[@]}"
+kill -KILL "$COORDINATOR"
+wait "$COORDINATOR" 2>/dev/null || true
+wait_for 300 "all to be sent" all_sent
+status=0
+ninjactl migrate "$(site_of 2)" >"$RUN/output" 2>&1 || status=$?
+((status == 2)) || { cat "$RUN/output"; die "another migration is not refused: $status"; }
+ninjactl abort >"$RUN/output" 2>&1 || { cat "$RUN/output"; die "abort: exit status $?"; }
+back_if_there 0
+all_well "ninjactl was killed, and all was sent then: done"
+
+begin_copy "${QUITE_SLOWLY[@]}"
 kill -KILL "$(pgrep -P "$COORDINATOR")"
 ended 0
 back_if_there 0
@@ -103,4 +126,18 @@ sleep 3
 libvirt_start_daemon 1
 ended 3
 all_well "libvirtd of the source died in the copy: rolled back"
+
+begin_copy "${QUITE_SLOWLY[@]}"
+libvirt_kill_daemon 1
+sleep 3
+libvirt_start_daemon 1
+ended 3 0
+back_if_there "$STATUS"
+all_well "libvirtd of the source died while the VMs stood still: exit status $STATUS"
+
+begin_copy "${SLOWLY[@]}"
+libvirt_crash 2
+ended 3
+libvirt_power_on 2
+all_well "the destination lost its power: rolled back"
 say "all as expected"
