@@ -56,11 +56,22 @@ static void on_no_dir(evutil_socket_t fd, short what, void *arg)
     channel->events->failed(channel->arg, &channel->err);
 }
 
+/* A service's own, or a user's. */
+static const char *runtime_dir(void)
+{
+    static const char *const variables[] = {"RUNTIME_DIRECTORY", "XDG_RUNTIME_DIR"};
+    for (size_t i = 0; i < sizeof(variables) / sizeof(variables[0]); i++) {
+        const char *dir = getenv(variables[i]);
+        if (dir != NULL && dir[0] == '/') {
+            return dir;
+        }
+    }
+    return "/tmp";
+}
+
 static bool make_dir(struct libvirt_channel *channel)
 {
-    const char *runtime = getenv("XDG_RUNTIME_DIR");
-    snprintf(channel->dir, sizeof(channel->dir), "%s/ninja-XXXXXX",
-             runtime != NULL && runtime[0] == '/' ? runtime : "/tmp");
+    snprintf(channel->dir, sizeof(channel->dir), "%s/ninja-XXXXXX", runtime_dir());
     if (mkdtemp(channel->dir) == NULL) {
         ninja_error_set(&channel->err, ERR_IO, "no directory for a socket can be made, as %s: %m",
                         channel->dir);
