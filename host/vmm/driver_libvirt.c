@@ -203,10 +203,44 @@ static void on_located(struct libvirt_vm *v)
     libvirt_end(v, -1, &err);
 }
 
+/* Two sites that are one would both be where it runs. */
+static bool sites_differ(const struct vmm *vmm, struct ninja_error *err)
+{
+    const struct cluster *cluster = vmm->cluster;
+    for (int s = 0; s < cluster->n_sites; s++) {
+        for (int other = 0; other < s; other++) {
+            if (strcmp(libvirt_uri(cluster, vmm->vm, s), libvirt_uri(cluster, vmm->vm, other)) ==
+                    0 &&
+                strcmp(libvirt_domain(cluster, vmm->vm, s),
+                       libvirt_domain(cluster, vmm->vm, other)) == 0) {
+                return ninja_error_set(err, ERR_CLUSTER_FILE,
+                                       "%s:%d: %s is the same domain of the same host (%s) at the "
+                                       "sites \"%s\" and \"%s\"; correct \"uri\"",
+                                       cluster->file, cluster->sites[s].vms[vmm->vm].line,
+                                       vmm_name(vmm), libvirt_uri(cluster, vmm->vm, s),
+                                       cluster->sites[other].name, cluster->sites[s].name);
+            }
+        }
+    }
+    return true;
+}
+
+static void soon_refused(evutil_socket_t fd, short what, void *arg)
+{
+    struct libvirt_vm *v = arg;
+    libvirt_end(v, -1, &v->failure);
+}
+
 static void lv_locate(struct vmm *vmm, vmm_done done, void *arg)
 {
-    libvirt_begin(of(vmm), LV_LOCATE, done, arg);
-    look_at_all(of(vmm), on_located);
+    struct libvirt_vm *v = of(vmm);
+    libvirt_begin(v, LV_LOCATE, done, arg);
+    v->failure = (struct ninja_error)NINJA_ERROR_INIT;
+    if (sites_differ(vmm, &v->failure)) {
+        look_at_all(v, on_located);
+    } else {
+        libvirt_poll(v, 0, soon_refused);
+    }
 }
 
 /* ---- unplug ---- */

@@ -40,6 +40,10 @@ const char *libvirt_migration_uri(const struct cluster *cluster, int vm, int sit
 const char *libvirt_domain(const struct cluster *cluster, int vm, int site);
 const char *libvirt_device(const struct cluster *cluster, int vm, int site); /* or NULL */
 
+/** Whether a VM may be moved to a site, as far as the cluster file and the command line say. */
+bool libvirt_may_move(const struct cluster *cluster, const struct transfer *transfer, int vm,
+                      int to, struct ninja_error *err);
+
 /* ---- what a host says of a VM ---- */
 
 enum domain_state {
@@ -179,11 +183,6 @@ void libvirt_describe(struct libvirt_vm *v, int from, int to, char *text, size_t
 
 /** For an event of the VM's that came while it moved. */
 void libvirt_move_event(struct libvirt_vm *v, const char *name, int site, json_t *data);
-
-/* Said by check, too. */
-#define LIBVIRT_NO_POST_COPY                                                                       \
-    "the driver \"libvirt\" cannot move a VM by post-copy so far; leave \"post-copy\" out of the " \
-    "cluster file and of the command line"
 
 struct channel_way libvirt_way_to_agent(const struct vmm *vmm, int site);
 struct looker *libvirt_look(struct event_base *base, const struct cluster *cluster, int vm,

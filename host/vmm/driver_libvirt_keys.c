@@ -188,3 +188,25 @@ const char *libvirt_device(const struct cluster *cluster, int vm, int site)
 {
     return entry_at(cluster, vm, site)->device;
 }
+
+/* "qemu:///system" is another host for each host. */
+static bool is_local(const char *uri)
+{
+    return strstr(uri, ":///") != NULL;
+}
+
+bool libvirt_may_move(const struct cluster *cluster, const struct transfer *transfer, int vm,
+                      int to, struct ninja_error *err)
+{
+    const char *uri = libvirt_peer_uri(cluster, vm, to);
+    if (transfer->post_copy_after >= 0) {
+        return ninja_error_set(err, ERR_REFUSED,
+                               "the driver \"libvirt\" cannot move a VM by post-copy so far; leave "
+                               "\"post-copy\" out of the cluster file and of the command line");
+    }
+    return !is_local(uri) ||
+           ninja_error_set(err, ERR_REFUSED,
+                           "by %s no other host can connect to the one of site \"%s\"; say in "
+                           "\"peer-uri\" how they can",
+                           uri, cluster->sites[to].name);
+}

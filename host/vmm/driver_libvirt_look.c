@@ -106,6 +106,7 @@ static void on_seen(void *arg, json_t *result, const struct ninja_error *err)
 {
     struct libvirt_looker *looker = arg;
     struct look *look = looker->look;
+    struct ninja_error refusal = NINJA_ERROR_INIT;
     const char *state = json_string_value(json_object_get(result, "state"));
     if (err != NULL) {
         look->err = *err;
@@ -122,8 +123,9 @@ static void on_seen(void *arg, json_t *result, const struct ninja_error *err)
         return;
     }
     look->refusals = json_array();
-    if (looker->cluster->transfer.post_copy_after >= 0) {
-        refuse(look, LIBVIRT_NO_POST_COPY);
+    if (!libvirt_may_move(looker->cluster, &looker->cluster->transfer, looker->vm, looker->site,
+                          &refusal)) {
+        refuse(look, refusal.message);
     }
     look_elsewhere(looker);
 }

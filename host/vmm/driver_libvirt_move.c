@@ -109,9 +109,8 @@ void libvirt_prepare(struct vmm *vmm, int site, vmm_done done, void *arg)
     struct libvirt_vm *v = of(vmm);
     vmm->to = site;
     libvirt_begin(v, LV_PREPARE, done, arg);
-    if (vmm->transfer.post_copy_after >= 0) {
-        v->failure = (struct ninja_error)NINJA_ERROR_INIT;
-        ninja_error_set(&v->failure, ERR_REFUSED, LIBVIRT_NO_POST_COPY);
+    v->failure = (struct ninja_error)NINJA_ERROR_INIT;
+    if (!libvirt_may_move(vmm->cluster, &vmm->transfer, vmm->vm, site, &v->failure)) {
         libvirt_poll(v, 0, soon_refused);
         return;
     }

@@ -115,6 +115,53 @@ static void a_uri_is_not_too_long(void **state)
     free(entry);
 }
 
+static void what_cannot_be_moved_is_refused(void **state)
+{
+    struct ninja_error err = NINJA_ERROR_INIT;
+    struct transfer transfer = TRANSFER_DEFAULT;
+    struct cluster *cluster =
+        read_text("uri = \"qemu+ssh://b/system\";", "domain = \"guest\";", &err);
+    assert_string_equal(err.message, "");
+    assert_true(libvirt_may_move(cluster, &transfer, 0, 1, &err));
+    assert_false(libvirt_may_move(cluster, &transfer, 0, 0, &err));
+    assert_string_equal(err.message,
+                        "by qemu:///system no other host can connect to the one of site \"a\"; say "
+                        "in \"peer-uri\" how they can");
+    err = (struct ninja_error)NINJA_ERROR_INIT;
+    transfer.post_copy_after = 1;
+    assert_false(libvirt_may_move(cluster, &transfer, 0, 1, &err));
+    assert_int_equal(err.class, ERR_REFUSED);
+    cluster_free(cluster);
+}
+
+struct located {
+    struct event_base *base;
+    struct ninja_error err;
+};
+
+static void on_located(void *arg, const struct ninja_error *err)
+{
+    struct located *located = arg;
+    located->err = err != NULL ? *err : (struct ninja_error)NINJA_ERROR_INIT;
+    event_base_loopbreak(located->base);
+}
+
+static void one_host_at_two_sites_is_refused(void **state)
+{
+    struct located located = {.base = event_base_new()};
+    struct cluster *cluster = read_text("", "uri = \"qemu:///system\";", &located.err);
+    struct vmm *vmm = driver_libvirt.open(located.base, cluster, 0);
+    driver_libvirt.locate(vmm, on_located, &located);
+    event_base_dispatch(located.base);
+    assert_int_equal(located.err.class, ERR_CLUSTER_FILE);
+    assert_non_null(strstr(located.err.message,
+                           "cluster.conf:5: vm1 is the same domain of the same "
+                           "host (qemu:///system) at the sites \"a\" and \"b\""));
+    driver_libvirt.close(vmm);
+    cluster_free(cluster);
+    event_base_free(located.base);
+}
+
 static int remove_dir(void **state)
 {
     fake_dir_remove();
@@ -128,6 +175,8 @@ int main(void)
         cmocka_unit_test_teardown(a_device_may_be_in_a_file, remove_dir),
         cmocka_unit_test_teardown(mistakes_are_named, remove_dir),
         cmocka_unit_test_teardown(a_uri_is_not_too_long, remove_dir),
+        cmocka_unit_test_teardown(what_cannot_be_moved_is_refused, remove_dir),
+        cmocka_unit_test_teardown(one_host_at_two_sites_is_refused, remove_dir),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
