@@ -20,6 +20,8 @@ moved() {
 
 cluster_up
 ninjactl check || die "check finds fault with it"
+ninjactl plan "$(site_of 2)" || die "no plan"
+ninjactl devices | grep -q ua-bypass || die "the device is not among the devices"
 job_start "$ITERATIONS" --mca crcp ninja --mca btl openib,tcp,vader,self
 job_advance 10
 moved 2 live
