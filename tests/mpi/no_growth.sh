@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# After 600 switches a rank has as many descriptors as after 200, and hardly more memory: Open MPI registers
-# the classes of a component whenever it is loaded, and forgets none, which is half a kilobyte a switch.
+# After 800 switches a rank has as many descriptors as after 200, and hardly more memory: Open MPI registers
+# the classes of a component whenever it is loaded, and forgets none, which is half a kilobyte a switch. What messages
+# that arrive unexpectedly once took stays allocated, too, but does not grow each time: the smallest growth counts.
 # shellcheck source=tests/mpi/lib.sh
 . "$(dirname "$0")/lib.sh"
 LIMIT_KB_PER_SWITCH=2
@@ -23,9 +24,14 @@ kilobytes() {
 }
 
 switches 200
-fd=$(descriptors) kb=$(kilobytes)
-switches 400
-echo "descriptors $fd -> $(descriptors), resident $kb -> $(kilobytes) kB in 400 switches"
+fd=$(descriptors) least=
+for _ in 1 2 3; do
+    kb=$(kilobytes)
+    switches 200
+    growth=$(($(kilobytes) - kb))
+    echo "descriptors $fd -> $(descriptors), resident $kb + $growth kB in 200 switches"
+    [[ -n $least && $least -le $growth ]] || least=$growth
+done
 [ "$(descriptors)" -le $((fd + 2)) ] || die "descriptors grow"
-[ $(($(kilobytes) - kb)) -le $((400 * LIMIT_KB_PER_SWITCH)) ] || die "memory grows"
+[ "$least" -le $((200 * LIMIT_KB_PER_SWITCH)) ] || die "memory grows"
 kill "$JOB"
