@@ -98,10 +98,11 @@ static void on_looked_before(struct libvirt_vm *v)
     }
 }
 
-static void soon_refused(evutil_socket_t fd, short what, void *arg)
+/* Refused, or there is nothing to prepare. */
+static void end_prepare(evutil_socket_t fd, short what, void *arg)
 {
     struct libvirt_vm *v = arg;
-    libvirt_end(v, v->vmm.to, &v->failure);
+    libvirt_end(v, v->vmm.to, ninja_error_is_set(&v->failure) ? &v->failure : NULL);
 }
 
 void libvirt_prepare(struct vmm *vmm, int site, vmm_done done, void *arg)
@@ -110,8 +111,9 @@ void libvirt_prepare(struct vmm *vmm, int site, vmm_done done, void *arg)
     vmm->to = site;
     libvirt_begin(v, LV_PREPARE, done, arg);
     v->failure = (struct ninja_error)NINJA_ERROR_INIT;
-    if (!libvirt_may_move(vmm->cluster, &vmm->transfer, vmm->vm, site, &v->failure)) {
-        libvirt_poll(v, 0, soon_refused);
+    if (vmm->move == VMM_ON_ITS_WAY || /* a coordinator before has begun it */
+        !libvirt_may_move(vmm->cluster, &vmm->transfer, vmm->vm, site, &v->failure)) {
+        libvirt_poll(v, 0, end_prepare);
         return;
     }
     libvirt_wait(v, site,

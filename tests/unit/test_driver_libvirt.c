@@ -163,7 +163,9 @@ static void serve_one(void *arg, json_t *line, const char *wrong)
     } else if (strcmp(command, "device-attach") == 0) {
         hosts->device[at] = true;
     } else if (strcmp(command, "migrate-check") == 0) {
-        result = json_pack("{s:[]}", "problems");
+        result = hosts->job || hosts->domain[HERE] != RUNNING
+                     ? json_pack("{s:[s]}", "problems", "libvirt is at work on it")
+                     : json_pack("{s:[]}", "problems");
     } else if (strcmp(command, "migrate") == 0 && hosts->copy == GOES_ON) {
         hosts->job = true;
         hosts->domain[THERE] = MIGRATING;
@@ -486,6 +488,26 @@ static void all_that_was_sent_goes_on(void **state)
     has_arrived(world);
 }
 
+/* A coordinator that takes it on prepares and migrates all that has not arrived. */
+static void what_is_on_its_way_is_taken_on(void **state)
+{
+    struct world *world = *state;
+    hosts->job = true;
+    hosts->domain[THERE] = MIGRATING;
+    driver_libvirt.adopt(world->vmm, HERE, THERE, false, on_done, world);
+    assert_int_equal(ended(world), ERR_NONE);
+    driver_libvirt.prepare(world->vmm, THERE, on_done, world);
+    assert_int_equal(ended(world), ERR_NONE);
+    driver_libvirt.migrate(world->vmm, on_done, world);
+    run_for(world, 600); /* looks */
+    assert_int_equal(world->done, 2);
+    hosts->job = false;
+    hosts->domain[THERE] = PAUSED;
+    hosts->domain[HERE] = OFF;
+    assert_int_equal(ended(world), ERR_NONE);
+    has_arrived(world);
+}
+
 static void a_copy_that_is_left_is_removed(void **state)
 {
     struct world *world = *state;
@@ -554,6 +576,7 @@ int main(void)
         TEST(a_copy_is_called_back),
         TEST(a_copy_outlives_the_program),
         TEST(all_that_was_sent_goes_on),
+        TEST(what_is_on_its_way_is_taken_on),
         TEST(a_copy_that_is_left_is_removed),
         TEST(nothing_is_adopted_without_both_hosts),
         TEST(a_dead_destination_does_not_keep_it),
