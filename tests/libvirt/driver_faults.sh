@@ -9,15 +9,14 @@
 #   ninja-libvirt is killed in the copy          done
 #   libvirtd of the destination dies             rolled back
 #   libvirtd of the source dies, and is back     rolled back
-#   the same while the VMs stand still           rolled back, or done
+#   the same while the destination hangs         rolled back, or done
 #   the destination loses its power              rolled back
 set -euo pipefail
 # shellcheck source=tests/libvirt/cluster.sh
 . "$(dirname "$0")/cluster.sh"
 ITERATIONS=1000000
-# It does not end while anybody waits for it; and one that does, in which nothing is copied while the VM runs.
+# It does not end while anybody waits for it.
 SLOWLY=(--bandwidth 4 --downtime-limit 1)
-QUITE_SLOWLY=(--bandwidth 8)
 
 copy_begun() {
     kill -0 "$COORDINATOR" 2>/dev/null || return 0
@@ -26,8 +25,8 @@ copy_begun() {
     [[ -n $journal ]] && grep -q '"step":"copy"' "$journal"
 }
 
-# begin_copy OPTION...: begins a migration to host 2; returns in the middle of the copy.
-begin_copy() {
+# begin_migration OPTION...: to host 2.
+begin_migration() {
     touch "$RUN/before"
     sleep 0.02
     NINJA_LIBVIRT=$INSTALLED/usr/libexec/ninja-migration/ninja-libvirt \
@@ -35,9 +34,42 @@ begin_copy() {
         --cluster "$CLUSTER" --state-dir "$RUN/state" >"$RUN/output" 2>&1 &
     COORDINATOR=$!
     wait_for 300 "the copy to begin" copy_begun
-    sleep 2
-    kill -0 "$COORDINATOR" 2>/dev/null || { cat "$RUN/output"; die "the migration ended before its time"; }
 }
+
+still_goes_on() {
+    kill -0 "$COORDINATOR" 2>/dev/null || { cat "$RUN/output"; die "the migration ended before its time"; }
+    ! grep -q 'COPYING -> ' "$RUN/output" || { cat "$RUN/output"; die "the copy ended before its time"; }
+}
+
+# begin_copy OPTION...: the same; returns in the middle of the copy.
+begin_copy() {
+    begin_migration "$@"
+    sleep 2
+    still_goes_on
+}
+
+# receivers SIGNAL: to the QEMUs that receive at host 2.
+receivers() {
+    local vm
+    for vm in "${VMS[@]}"; do libvirt_exec 2 bash -c "kill -$1 \$(</run/libvirt/qemu/$vm.pid)"; done
+}
+
+receivers_there() {
+    local vm
+    for vm in "${VMS[@]}"; do [[ -s $(libvirt_dir 2)/run/libvirt/qemu/$vm.pid ]] || return 1; done
+}
+
+# begin_held: the same, of a migration that cannot end before release, and ends then. Nothing is copied while a VM
+# runs (cluster_copy_at_rest), so that nothing but the receivers can hold it up.
+begin_held() {
+    begin_migration
+    wait_for 300 "QEMUs to receive" receivers_there
+    receivers STOP
+    sleep 2
+    still_goes_on
+}
+
+release() { receivers CONT; }
 
 # ended STATUS...: the migration, with one of these.
 ended() {
@@ -81,9 +113,10 @@ kill -INT "$COORDINATOR"
 ended 3
 all_well "aborted in the copy: rolled back"
 
-begin_copy "${QUITE_SLOWLY[@]}"
+begin_held
 kill -KILL "$COORDINATOR"
 wait "$COORDINATOR" 2>/dev/null || true
+{ sleep 4; release; } &
 ninjactl resume >"$RUN/output" 2>&1 || { cat "$RUN/output"; die "resume: exit status $?"; }
 back_if_there 0
 all_well "ninjactl was killed in the copy: resumed"
@@ -97,9 +130,10 @@ ninjactl abort >"$RUN/output" 2>&1 || status=$?
 back_if_there "$status"
 all_well "ninjactl was killed in the copy: aborted, exit status $status"
 
-begin_copy "${QUITE_SLOWLY[@]}"
+begin_held
 kill -KILL "$COORDINATOR"
 wait "$COORDINATOR" 2>/dev/null || true
+release
 wait_for 300 "all to be sent" all_sent
 status=0
 ninjactl migrate "$(site_of 2)" >"$RUN/output" 2>&1 || status=$?
@@ -108,8 +142,11 @@ ninjactl abort >"$RUN/output" 2>&1 || { cat "$RUN/output"; die "abort: exit stat
 back_if_there 0
 all_well "ninjactl was killed, and all was sent then: done"
 
-begin_copy "${QUITE_SLOWLY[@]}"
+begin_held
 kill -KILL "$(pgrep -P "$COORDINATOR")"
+sleep 2
+still_goes_on
+release
 ended 0
 back_if_there 0
 all_well "ninja-libvirt was killed in the copy: done"
@@ -127,13 +164,14 @@ libvirt_start_daemon 1
 ended 3
 all_well "libvirtd of the source died in the copy: rolled back"
 
-begin_copy "${QUITE_SLOWLY[@]}"
+begin_held
 libvirt_kill_daemon 1
 sleep 3
 libvirt_start_daemon 1
+release 2>/dev/null || true # libvirt may have ended them by now
 ended 3 0
 back_if_there "$STATUS"
-all_well "libvirtd of the source died while the VMs stood still: exit status $STATUS"
+all_well "libvirtd of the source died while the destination hung: exit status $STATUS"
 
 begin_copy "${SLOWLY[@]}"
 libvirt_crash 2
