@@ -1,5 +1,7 @@
 #include "common/json_scan.h"
 
+#include <stdio.h>
+
 static enum json_scanned opens(struct json_scan *scan, char c, int max_depth)
 {
     scan->objects += c == '{';
@@ -39,4 +41,21 @@ enum json_scanned json_scan(struct json_scan *scan, char c, int max_depth)
     default:
         return JSON_GOES_ON;
     }
+}
+
+json_t *json_parse_line(const char *text, size_t len, size_t flags, char *wrong)
+{
+    json_error_t error;
+    json_t *value = json_loadb(text, len, flags, &error);
+    if (json_is_object(value)) {
+        return value;
+    }
+    if (value == NULL) {
+        snprintf(wrong, JSON_WRONG_BYTES, "invalid JSON at byte %d: %s", error.position,
+                 error.text);
+    } else {
+        snprintf(wrong, JSON_WRONG_BYTES, "expected a JSON object");
+    }
+    json_decref(value);
+    return NULL;
 }

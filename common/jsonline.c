@@ -82,24 +82,15 @@ static bool append(struct jsonline *j, char c)
 
 static void complete(struct jsonline *j)
 {
-    json_error_t error;
-    json_t *value = json_loadb(j->buf, j->len, JSON_REJECT_DUPLICATES, &error);
-
-    if (!json_is_object(value)) {
-        char wrong[sizeof(error.text) + 64];
-        if (value == NULL) {
-            snprintf(wrong, sizeof(wrong), "invalid JSON at byte %d: %s", error.position,
-                     error.text);
-        } else {
-            snprintf(wrong, sizeof(wrong), "expected a JSON object");
-        }
-        json_decref(value);
+    char wrong[JSON_WRONG_BYTES];
+    json_t *object = json_parse_line(j->buf, j->len, JSON_REJECT_DUPLICATES, wrong);
+    if (object == NULL) {
         refuse(j, wrong);
         return;
     }
     forget(j);
-    j->fn(j->ctx, value, NULL);
-    json_decref(value);
+    j->fn(j->ctx, object, NULL);
+    json_decref(object);
 }
 
 static void scan(struct jsonline *j, char c)

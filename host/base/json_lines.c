@@ -76,10 +76,9 @@ static void one_line(struct json_lines *lines, const char *text, size_t len)
         end(lines, ERR_PROTOCOL, "it sent JSON that is nested too deeply, or of too many objects");
         return;
     }
-    json_error_t error;
-    json_t *object = json_loadb(text, len, 0, &error);
-    if (!json_is_object(object)) {
-        json_decref(object);
+    char wrong[JSON_WRONG_BYTES]; /* it has the peer's bytes: not for a terminal */
+    json_t *object = json_parse_line(text, len, 0, wrong);
+    if (object == NULL) {
         end(lines, ERR_PROTOCOL, "it sent a line that is not a JSON object");
         return;
     }

@@ -243,6 +243,27 @@ static void it_tells_whether_a_line_is_open(void **state)
     jsonline_free(j);
 }
 
+/* What the agent's lines and the host's are parsed by. They differ in repeated keys alone. */
+static void one_parser_takes_both_sides_lines(void **state)
+{
+    static const char *const none[] = {"",         "[1]",         "1",
+                                       "{\"a\":1", "{\"a\":1} x", "{\"a\":\"\xfe\"}"};
+    static const char twice[] = "{\"a\":1,\"a\":2}";
+    char wrong[JSON_WRONG_BYTES];
+    for (size_t i = 0; i < sizeof(none) / sizeof(none[0]); i++) {
+        for (size_t flags = 0; flags <= JSON_REJECT_DUPLICATES; flags += JSON_REJECT_DUPLICATES) {
+            wrong[0] = '\0';
+            assert_null(json_parse_line(none[i], strlen(none[i]), flags, wrong));
+            assert_int_not_equal(wrong[0], '\0');
+        }
+    }
+    assert_null(json_parse_line(twice, strlen(twice), JSON_REJECT_DUPLICATES, wrong));
+    assert_non_null(strstr(wrong, "duplicate"));
+    json_t *object = json_parse_line(twice, strlen(twice), 0, wrong);
+    assert_int_equal(json_integer_value(json_object_get(object, "a")), 2);
+    json_decref(object);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -257,6 +278,7 @@ int main(void)
         cmocka_unit_test(objects_of_a_line_are_bounded),
         cmocka_unit_test(a_line_ends_at_4_mib),
         cmocka_unit_test(it_tells_whether_a_line_is_open),
+        cmocka_unit_test(one_parser_takes_both_sides_lines),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
