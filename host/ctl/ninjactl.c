@@ -31,78 +31,120 @@ static bool number(const char *option, const char *text, int min, int max, int *
     return true;
 }
 
-/* How memory is sent: with the limits that its key in the cluster file has. */
-static bool transfer_option(const char *option, const char *key, const char *text, int *value)
+/* ---- where the value of an option goes ---- */
+
+enum option_kind {
+    IS_FLAG, /* given or not: to a bool */
+    IS_TEXT,
+    IS_NUMBER, /* to an int, within limits */
+    IS_KEY,    /* a text that the journal takes for one */
+    IS_TIMEOUT,
+};
+
+/* Those of commands that are no settings. */
+struct option_target {
+    enum option_id id;
+    enum option_kind kind;
+    size_t offset;        /* in struct args */
+    int max;              /* of a number; the least is 0, unless ... */
+    const char *transfer; /* ... the limits are those of this number of struct transfer */
+};
+
+#define TARGET(member) offsetof(struct args, member)
+
+static const struct option_target targets[] = {
+    {OPT_JSON, IS_FLAG, TARGET(json), 0, NULL},
+    {OPT_POSTCOPY, IS_FLAG, TARGET(postcopy), 0, NULL},
+    {OPT_POSTCOPY_AFTER_PRECOPY, IS_FLAG, TARGET(postcopy), 0, NULL},
+    {OPT_POSTCOPY_BANDWIDTH, IS_NUMBER, TARGET(postcopy_bandwidth), 0, "post-copy-bandwidth"},
+    {OPT_PARALLEL, IS_NUMBER, TARGET(parallel), 0, "parallel"},
+    {OPT_COMPRESS, IS_TEXT, TARGET(compress), 0, NULL},
+    {OPT_DETACH, IS_FLAG, TARGET(detach), 0, NULL},
+    {OPT_DRY_RUN, IS_FLAG, TARGET(dry_run), 0, NULL},
+    {OPT_DUMP_CONFIG, IS_FLAG, TARGET(dump_config), 0, NULL},
+    {OPT_KEY, IS_KEY, TARGET(key), 0, NULL},
+    {OPT_BTL, IS_TEXT, TARGET(btl), 0, NULL},
+    {OPT_RELEASE, IS_TEXT, TARGET(release), 0, NULL},
+    {OPT_BANDWIDTH, IS_NUMBER, TARGET(bandwidth), 0, "bandwidth"},
+    {OPT_DOWNTIME_LIMIT, IS_NUMBER, TARGET(downtime_limit), 0, "downtime-limit"},
+    {OPT_WAIT_TIMEOUT, IS_NUMBER, TARGET(wait_seconds), 7 * 24 * 3600, NULL},
+    {OPT_HTML, IS_FLAG, TARGET(html), 0, NULL},
+    {OPT_HTML, IS_TEXT, TARGET(html_file), 0, NULL},
+    {OPT_COMPARE, IS_TEXT, TARGET(compare), 0, NULL},
+    {OPT_LAST, IS_NUMBER, TARGET(last), 1000000, NULL},
+    {OPT_TIMEOUT, IS_TIMEOUT, 0, 0, NULL},
+};
+
+static const char *name_of(enum option_id id)
 {
-    const struct transfer_number *limits = transfer_number(key);
-    return number(option, text, limits->min, limits->max, value);
+    const struct option_info *option = ninjactl_options;
+    while (option->id != id) {
+        option++;
+    }
+    return option->name;
+}
+
+static bool set_number(const struct option_target *to, const char *text, int *value)
+{
+    int min = 0, max = to->max;
+    if (to->transfer != NULL) {
+        const struct transfer_number *limits = transfer_number(to->transfer);
+        min = limits->min;
+        max = limits->max;
+    }
+    return number(name_of(to->id), text, min, max, value);
+}
+
+static bool set_key(const char *text, const char **key)
+{
+    *key = text;
+    if (!journal_key_is_valid(text)) {
+        complain_of("--key: expected 1 to %d letters, digits and \"._:/@+-\"", JOURNAL_MAX_KEY);
+        return false;
+    }
+    return true;
+}
+
+static bool add_timeout(struct args *args, const char *text)
+{
+    if (args->n_timeouts == MAX_TIMEOUT_OPTIONS) {
+        complain_of("at most %d times --timeout", MAX_TIMEOUT_OPTIONS);
+        return false;
+    }
+    args->timeouts[args->n_timeouts++] = text;
+    return true;
+}
+
+static bool set_target(struct args *args, const struct option_target *to, const char *text)
+{
+    void *target = (char *)args + to->offset;
+    switch (to->kind) {
+    case IS_FLAG:
+        *(bool *)target = true;
+        return true;
+    case IS_TEXT:
+        *(const char **)target = text;
+        return true;
+    case IS_NUMBER:
+        return set_number(to, text, target);
+    case IS_KEY:
+        return set_key(text, target);
+    case IS_TIMEOUT:
+        return add_timeout(args, text);
+    }
+    return false;
 }
 
 static bool set_option(struct args *args, enum option_id id, const char *value)
 {
-    switch (id) {
-    case OPT_JSON:
-        args->json = true;
-        return true;
-    case OPT_POSTCOPY:
-    case OPT_POSTCOPY_AFTER_PRECOPY:
-        args->postcopy = true;
-        return true;
-    case OPT_POSTCOPY_BANDWIDTH:
-        return transfer_option("postcopy-bandwidth", "post-copy-bandwidth", value,
-                               &args->postcopy_bandwidth);
-    case OPT_PARALLEL:
-        return transfer_option("parallel", "parallel", value, &args->parallel);
-    case OPT_COMPRESS:
-        args->compress = value;
-        return true;
-    case OPT_DETACH:
-        args->detach = true;
-        return true;
-    case OPT_DRY_RUN:
-        args->dry_run = true;
-        return true;
-    case OPT_DUMP_CONFIG:
-        args->dump_config = true;
-        return true;
-    case OPT_KEY:
-        args->key = value;
-        if (!journal_key_is_valid(value)) {
-            complain_of("--key: expected 1 to %d letters, digits and \"._:/@+-\"", JOURNAL_MAX_KEY);
-            return false;
+    bool known = false, ok = true;
+    for (size_t i = 0; i < sizeof(targets) / sizeof(targets[0]) && ok; i++) {
+        if (targets[i].id == id) {
+            known = true;
+            ok = set_target(args, &targets[i], value);
         }
-        return true;
-    case OPT_BTL:
-        args->btl = value;
-        return true;
-    case OPT_RELEASE:
-        args->release = value;
-        return true;
-    case OPT_BANDWIDTH:
-        return transfer_option("bandwidth", "bandwidth", value, &args->bandwidth);
-    case OPT_DOWNTIME_LIMIT:
-        return transfer_option("downtime-limit", "downtime-limit", value, &args->downtime_limit);
-    case OPT_WAIT_TIMEOUT:
-        return number("timeout", value, 0, 7 * 24 * 3600, &args->wait_seconds);
-    case OPT_HTML:
-        args->html = true;
-        args->html_file = value;
-        return true;
-    case OPT_COMPARE:
-        args->compare = value;
-        return true;
-    case OPT_LAST:
-        return number("last", value, 0, 1000000, &args->last);
-    case OPT_TIMEOUT:
-        if (args->n_timeouts == MAX_TIMEOUT_OPTIONS) {
-            complain_of("at most %d times --timeout", MAX_TIMEOUT_OPTIONS);
-            return false;
-        }
-        args->timeouts[args->n_timeouts++] = value;
-        return true;
-    default:
-        return false;
     }
+    return known && ok;
 }
 
 /* Options that are settings. */
