@@ -78,6 +78,16 @@ static void allreduce(int n, int size)
     }
 }
 
+/* Each rank to itself. */
+static void to_itself(int n, int size)
+{
+    for (int i = 0; i < n; i++) {
+        MPI_Irecv(in, size, MPI_BYTE, rank, 0, MPI_COMM_WORLD, &requests[0]);
+        MPI_Send(out, size, MPI_BYTE, rank, 0, MPI_COMM_WORLD);
+        MPI_Wait(&requests[0], MPI_STATUS_IGNORE);
+    }
+}
+
 static const struct point {
     const char *test;
     void (*work)(int n, int size);
@@ -94,6 +104,7 @@ static const struct point {
     {"bandwidth", stream, 65536},
     {"bandwidth", stream, 1 << 20},
     {"rate", stream, 8},
+    {"self", to_itself, 8},
     {"allreduce", allreduce, 8},
     {"allreduce", allreduce, 4096},
     {"allreduce", allreduce, 65536},

@@ -1,7 +1,7 @@
 /*
  * A job in a chosen condition, which waits inside MPI until it is told to end:
  *
- *     scale PATTERN COMMUNICATORS OUTSTANDING
+ *     scale PATTERN COMMUNICATORS OUTSTANDING [PAUSE]
  *
  *   PATTERN        whom each rank has exchanged messages with: ring (two neighbours) or all
  *   COMMUNICATORS  how many there are besides MPI_COMM_WORLD
@@ -9,8 +9,8 @@
  *                  receive is posted while switches come
  *
  * Rank 0 says "ready" on its standard output, and ends the job when its standard input ends. While
- * they wait, ranks look for a message and sleep for 200 us in turn, so that the figures are not
- * those of ranks that compete for the processors.
+ * they wait, ranks look for a message and sleep for PAUSE us (200) in turn, so that the figures are
+ * not those of ranks that compete for the processors.
  */
 #include <mpi.h>
 #include <poll.h>
@@ -23,6 +23,7 @@
 #define TAG_END  2
 
 static int rank, size;
+static useconds_t pause_us = 200;
 
 static void exchange(MPI_Comm comm, int distance)
 {
@@ -46,7 +47,7 @@ static void wait_for_the_end(void)
         if (rank == 0 && poll(&input, 1, 0) > 0 && read(STDIN_FILENO, &byte, 1) <= 0) {
             break;
         }
-        usleep(200);
+        usleep(pause_us);
     }
     /* along a tree, so that no rank is reached by more than it would be anyway */
     if (rank > 0) {
@@ -59,10 +60,11 @@ static void wait_for_the_end(void)
 
 int main(int argc, char **argv)
 {
-    if (argc != 4) {
-        fprintf(stderr, "usage: scale ring|all COMMUNICATORS OUTSTANDING\n");
+    if (argc != 4 && argc != 5) {
+        fprintf(stderr, "usage: scale ring|all COMMUNICATORS OUTSTANDING [PAUSE]\n");
         return 64;
     }
+    pause_us = argc == 5 ? (useconds_t)atoi(argv[4]) : pause_us;
     int n_comms = atoi(argv[2]), outstanding = atoi(argv[3]);
     MPI_Init(&argc, &argv);
     MPI_Comm_rank(MPI_COMM_WORLD, &rank);

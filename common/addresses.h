@@ -9,8 +9,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define NINJA_ADDRESSES_MAX_RANK (64u * 1024)       /* bytes of one rank */
-#define NINJA_ADDRESSES_MAX      (8u * 1024 * 1024) /* bytes of the file */
+#define NINJA_ADDRESSES_MAX_RANK (64u * 1024)        /* bytes of one rank */
+#define NINJA_ADDRESSES_MAX      (64u * 1024 * 1024) /* bytes of the file */
 
 struct ninja_addresses {
     const void *map; /* NULL: none */

@@ -7,7 +7,7 @@
 
 /* Its number. Host and agent may be of two versions, and an agent refuses another number: raise it
  * when one of them could not understand the other. */
-#define NINJA_AGENT_PROTOCOL 4
+#define NINJA_AGENT_PROTOCOL 6
 
 #define NINJA_AS_TEXT(number)     #number
 #define NINJA_NUMBER_TEXT(number) NINJA_AS_TEXT(number)

@@ -18,6 +18,7 @@
     X(ERR_BAD_STEP, "BadStep")                                                                     \
     X(ERR_BUSY, "Busy")                                                                            \
     X(ERR_CANCELLED, "Cancelled")                                                                  \
+    X(ERR_CHANGED, "Changed")                                                                      \
     X(ERR_CLOSED, "Closed")                                                                        \
     X(ERR_CLUSTER_FILE, "ClusterFile")                                                             \
     X(ERR_COMMAND, "Command")                                                                      \
@@ -29,12 +30,14 @@
     X(ERR_DEVICE, "Device")                                                                        \
     X(ERR_DEVICE_NOT_FOUND, "DeviceNotFound")                                                      \
     X(ERR_ENDED, "Ended")                                                                          \
+    X(ERR_EXISTS, "Exists")                                                                        \
     X(ERR_FAILED, "Failed")                                                                        \
     X(ERR_FAULT, "Fault")                                                                          \
     X(ERR_FORBIDDEN, "Forbidden")                                                                  \
     X(ERR_GENERIC, "GenericError")                                                                 \
     X(ERR_HELD, "Held")                                                                            \
     X(ERR_HOOK, "Hook")                                                                            \
+    X(ERR_INCOMPLETE, "Incomplete")                                                                \
     X(ERR_INTERRUPTED, "Interrupted")                                                              \
     X(ERR_IN_USE, "InUse")                                                                         \
     X(ERR_IO, "Io")                                                                                \
@@ -45,8 +48,10 @@
     X(ERR_NOT_FOUND, "NotFound")                                                                   \
     X(ERR_NOT_READY, "NotReady")                                                                   \
     X(ERR_NO_MEMORY, "NoMemory")                                                                   \
+    X(ERR_NO_ROOM, "NoRoom")                                                                       \
     X(ERR_NO_SUCH_JOB, "NoSuchJob")                                                                \
     X(ERR_NO_SUCH_SITE, "NoSuchSite")                                                              \
+    X(ERR_NO_SUCH_VM, "NoSuchVM")                                                                  \
     X(ERR_OPERATOR, "Operator")                                                                    \
     X(ERR_PROTOCOL, "Protocol")                                                                    \
     X(ERR_PROTOCOL_MISMATCH, "ProtocolMismatch")                                                   \

@@ -13,8 +13,10 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#define JSON_MAX_LINE  (4u * 1024 * 1024) /* without its end; docs/protocol.md */
-#define JSON_MAX_DEPTH 16                 /* docs/protocol.md */
+#define JSON_MAX_LINE (4u * 1024 * 1024) /* without its end; docs/protocol.md */
+/* Of the host to an agent, which may have the addresses of all ranks of a job. */
+#define JSON_MAX_REQUEST (16u * 1024 * 1024)
+#define JSON_MAX_DEPTH   16 /* docs/protocol.md */
 /* QEMU's answer to query-block has each image of a chain of snapshots inside of the next one. */
 #define JSON_MAX_DEPTH_QEMU 32
 /* Of one line: an empty object takes 3 bytes of it and 300 of memory. Any honest line has fewer. */

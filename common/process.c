@@ -226,6 +226,12 @@ static bool is_given(const char *const (*values)[2], size_t n, const char *varia
     return false;
 }
 
+const char *process_program(const char *variable, const char *installed)
+{
+    const char *named = getenv(variable);
+    return named != NULL && named[0] != '\0' ? named : installed;
+}
+
 char **process_environment(const char *const (*values)[2], size_t n)
 {
     char **env = calloc(MAX_ENV + n + 1, sizeof(*env));

@@ -55,6 +55,9 @@ void process_stop(struct process *process);
 /** Kills it if it still runs; `done` is not called any more. NULL is allowed. */
 void process_free(struct process *process);
 
+/** The program that this variable of the environment names, or the one that was installed. */
+const char *process_program(const char *variable, const char *installed);
+
 /**
  * The environment of this process, with other values for some names.
  *

@@ -42,6 +42,7 @@
 #define NINJA_RANK_MAX_MESSAGE (192u * 1024)
 #define NINJA_RANK_MAX_TEXT    4096u
 #define NINJA_RANK_MAX_PAIRS   20000u
+#define NINJA_RANK_MAX_SIZE    100000u               /* ranks of a job */
 #define NINJA_RANK_MAX_EPOCH   (UINT32_MAX - 65536u) /* of a rank: there are higher ones */
 
 #define NINJA_STEP_TYPE(step, name) NINJA_RANK_##step,

@@ -11,9 +11,9 @@
 
 #include <stdbool.h>
 
-/* Of each message between rank and agent: "NJR3", where the 3 is the version of their protocol. The
+/* Of each message between rank and agent: "NJR4", where the 4 is the version of their protocol. The
  * numbers of steps and states are on the wire, so another order of them needs another version. */
-#define NINJA_RANK_MAGIC 0x33524a4eu
+#define NINJA_RANK_MAGIC 0x34524a4eu
 
 /* In the order of a switch, which is also that of their numbers in messages of ranks. */
 #define NINJA_EACH_RANK_STATE(X)                                                                   \
@@ -55,7 +55,8 @@ enum ninja_step_carries {
     NINJA_CARRIES_NOTHING,
     NINJA_CARRIES_LEASE,     /* arg: a lease in ms (see docs/protocol.md); text: the lists that
                                 RELEASE and OPEN are going to bring, "RELEASE\nOPEN", or empty: not
-                                known yet */
+                                known yet; a: the ranks that leave, pairs of (first of them, how
+                                many); none: all leave */
     NINJA_CARRIES_SENT,      /* a: messages that each peer has sent to this rank, modulo 2^16 */
     NINJA_CARRIES_HELD,      /* b: unmatched rendezvous that each peer holds from this rank */
     NINJA_CARRIES_LIST,      /* text: a list of transports, see rank_proto.h */

@@ -186,7 +186,7 @@ struct channel *channel_new(struct event_base *base, int fd, enum channel_kind k
     ch->writable = event_new(base, fd, EV_WRITE, on_writable, ch);
     ch->timer = evtimer_new(base, on_timer, ch);
     ch->out = evbuffer_new();
-    ch->in = jsonline_new(CHANNEL_MAX_LINE, on_line, ch);
+    ch->in = jsonline_new(CHANNEL_MAX_REQUEST, on_line, ch);
     if (ch->readable == NULL || ch->writable == NULL || ch->timer == NULL || ch->out == NULL ||
         ch->in == NULL || event_add(ch->readable, NULL) != 0) {
         ch->fd = -1;

@@ -10,7 +10,8 @@
 
 #include "common/json_scan.h"
 
-#define CHANNEL_MAX_LINE JSON_MAX_LINE
+#define CHANNEL_MAX_LINE    JSON_MAX_LINE    /* to the host */
+#define CHANNEL_MAX_REQUEST JSON_MAX_REQUEST /* from it */
 
 struct channel;
 

@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "common/agent_proto.h"
@@ -46,6 +47,32 @@ static json_t *guest_sync(struct agent *agent, struct channel *ch, json_t *args,
 static json_t *guest_ping(struct agent *agent, struct channel *ch, json_t *args,
                           struct ninja_error *err)
 {
+    return json_object();
+}
+
+#define NS_A_SECOND 1000000000
+
+/* Without a time QEMU's agent would read the hardware's clock, which this one does not know. */
+static json_t *guest_set_time(struct agent *agent, struct channel *ch, json_t *args,
+                              struct ninja_error *err)
+{
+    json_t *time = json_object_get(args, "time");
+    if (agent->config->listen != NULL) { /* by a socket anybody may come, and it may be no VM */
+        ninja_error_set(err, ERR_GENERIC, "the clock is only set by who comes by the virtio port");
+        return NULL;
+    }
+    if (!json_is_integer(time) || json_integer_value(time) < 0) {
+        ninja_error_set(err, ERR_GENERIC,
+                        "Parameter 'time' is missing or not a number of nanoseconds from 0");
+        return NULL;
+    }
+    struct timespec now = {.tv_sec = json_integer_value(time) / NS_A_SECOND,
+                           .tv_nsec = json_integer_value(time) % NS_A_SECOND};
+    if (clock_settime(CLOCK_REALTIME, &now) < 0) {
+        ninja_error_set(err, ERR_GENERIC, "the clock cannot be set: %m");
+        return NULL;
+    }
+    ninja_log_info("the host set the clock");
     return json_object();
 }
 
@@ -136,12 +163,14 @@ static const struct command table[] = {
     {"guest-sync-delimited", guest_sync, BEFORE_HELLO | DELIMITED, " id "},
     {"guest-ping", guest_ping, BEFORE_HELLO, ""},
     {"guest-info", guest_info, BEFORE_HELLO, ""},
+    {"guest-set-time", guest_set_time, 0, " time "},
     {"ninja-hello", ninja_hello, BEFORE_HELLO, " protocol version "},
     {"ninja-events", ninja_events, 0, " after "},
     {"ninja-interconnects", ninja_interconnects, 0, ""},
     {"ninja-jobs", ninja_jobs, 0, ""},
     {"ninja-step", ninja_step, 0,
-     " job epoch round step timeout-ms lease-ms release open tables transports addresses "},
+     " job epoch round step timeout-ms lease-ms release open leaving tables transports "
+     "addresses "},
     {"ninja-detach", ninja_detach, 0, " token device timeout-ms "},
     {"ninja-attach", ninja_attach, 0, " token device timeout-ms "},
 };

@@ -13,7 +13,7 @@
 
 #include "guest-agent/channel.h"
 
-#define EVENTS_KEPT      256
+#define EVENTS_KEPT      2048 /* more than JOBS_MAX, as each job ends a step with one */
 #define EVENTS_MAX_BYTES (CHANNEL_MAX_LINE - 64u * 1024)
 #define EVENTS_MAX_DATA  (EVENTS_MAX_BYTES - 1024u) /* of one event, as compact JSON */
 

@@ -343,9 +343,9 @@ static bool hello_fits(const struct jobs *jobs, const struct job *job, uid_t uid
 {
     uint32_t number = msg->a[0].peer, size = msg->a[0].value;
     int own_jobs, own_ranks = ranks_of_user(jobs, uid, &own_jobs);
-    if (size == 0 || size > NINJA_RANK_MAX_PAIRS || number >= size) {
+    if (size == 0 || size > NINJA_RANK_MAX_SIZE || number >= size) {
         snprintf(why, why_size, "rank %u of %u is not possible (at most %u ranks a job)", number,
-                 size, NINJA_RANK_MAX_PAIRS);
+                 size, NINJA_RANK_MAX_SIZE);
     } else if (msg->status >= NINJA_RANK_STATES) {
         snprintf(why, why_size, "%u is not a state of a rank", msg->status);
     } else if (msg->epoch > NINJA_RANK_MAX_EPOCH) {

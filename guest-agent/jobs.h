@@ -18,14 +18,17 @@
 #include "guest-agent/events.h"
 
 /* How many there may be in all, and of one user, so that no user takes the room of all others. */
-#define JOBS_MAX            64
-#define JOBS_MAX_USER       48
+#define JOBS_MAX            1024
+#define JOBS_MAX_USER       768
 #define JOBS_MAX_RANKS      3072
-#define JOBS_MAX_RANKS_USER 1024
+#define JOBS_MAX_RANKS_USER 2304
 #define JOB_NAME_MAX        256
 /* Bytes of the reports that are kept as JSON. More would not fit into a line by far. */
-#define JOBS_MAX_REPORTS    (128u * 1024 * 1024)
-#define JOBS_MAX_TRANSPORTS 16 /* of a rank */
+#define JOBS_MAX_REPORTS (128u * 1024 * 1024)
+/* Of a rank, and bytes of their names: what all ranks say has to fit into the answer to ninja-jobs.
+ */
+#define JOBS_MAX_TRANSPORTS      16
+#define JOBS_MAX_TRANSPORT_NAMES 512
 
 struct jobs;
 struct rank_conn;
@@ -51,8 +54,11 @@ struct rank {
     pid_t pid;
     char version[RANK_VERSION_MAX]; /* of its component; empty: it did not say */
     enum ninja_rank_state state;
-    uint32_t epoch;     /* the last one that it took part in */
-    json_t *transports; /* of its last connect, or NULL */
+    uint32_t epoch;      /* the last one that it took part in */
+    json_t *transports;  /* of its last connect, or NULL */
+    uint64_t told;       /* a digest of the counts that its last report had */
+    uint32_t told_epoch; /* ... in this epoch */
+    bool has_told;
     int64_t stopped_ms; /* when it was seen to be at rest; 0: it is not, or nobody saw it */
     bool member;        /* takes part in the epoch in progress */
     bool owes;          /* a report for the step in progress */

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/base64.h"
+#include "common/address_list.h"
 
 #define MAX_LIST (NINJA_RANK_MAX_TEXT / 2 - 1)
 
@@ -77,6 +77,11 @@ static bool take_lease(json_t *json, struct step_args *args, struct ninja_error 
     if (!take_number(json, "lease-ms", 1, STEP_MAX_MS, &args->lease_ms, err)) {
         return false;
     }
+    args->leaving = json_object_get(json, "leaving");
+    if (args->leaving != NULL && json_array_size(args->leaving) == 0) {
+        return ninja_error_set(err, ERR_BAD_STEP,
+                               "'leaving' must be an array of [FIRST RANK, HOW MANY]");
+    }
     if (json_object_get(json, "release") == NULL && json_object_get(json, "open") == NULL) {
         return true;
     }
@@ -105,9 +110,9 @@ bool step_args_parse(json_t *json, struct step_args *args, struct ninja_error *e
     case NINJA_CARRIES_LIST:
         return take_text(json, args, err);
     case NINJA_CARRIES_ADDRESSES:
-        args->addresses = json_object_get(json, "addresses");
-        return json_is_array(args->addresses) ||
-               ninja_error_set(err, ERR_BAD_STEP, "'addresses' must be an array");
+        args->addresses = json_string_value(json_object_get(json, "addresses"));
+        return args->addresses != NULL ||
+               ninja_error_set(err, ERR_BAD_STEP, "'addresses' must be a text");
     case NINJA_CARRIES_LIMIT:
     case NINJA_CARRIES_NOTHING:
         break;
@@ -125,7 +130,7 @@ static bool rank_of_key(const char *key, uint32_t *rank)
     errno = 0;
     unsigned long value = strtoul(key, &end, 10);
     *rank = (uint32_t)value;
-    return errno == 0 && *end == '\0' && value < NINJA_RANK_MAX_PAIRS;
+    return errno == 0 && *end == '\0' && value < NINJA_RANK_MAX_SIZE;
 }
 
 static bool is_pair(json_t *pair, uint32_t size)
@@ -168,55 +173,51 @@ static bool tables_fit(json_t *tables, uint32_t size, struct ninja_error *err)
     return true;
 }
 
-static bool addresses_fit(json_t *addresses, uint32_t size, struct ninja_error *err)
+static bool is_range(json_t *range, uint32_t size)
 {
-    json_t *text;
-    size_t i;
+    json_t *first = json_array_get(range, 0), *n = json_array_get(range, 1);
+    return json_array_size(range) == 2 && json_is_integer(first) && json_is_integer(n) &&
+           json_integer_value(first) >= 0 && json_integer_value(first) < size &&
+           json_integer_value(n) > 0 && json_integer_value(n) <= size - json_integer_value(first);
+}
 
-    if (json_array_size(addresses) != size) {
-        return ninja_error_set(err, ERR_BAD_STEP, "'addresses' has %zu entries, the job %u ranks",
-                               json_array_size(addresses), size);
-    }
-    json_array_foreach(addresses, i, text)
+static bool leaving_fits(json_t *leaving, uint32_t size, struct ninja_error *err)
+{
+    json_t *range;
+    size_t i;
+    bool ok = json_array_size(leaving) <= NINJA_RANK_MAX_PAIRS;
+    json_array_foreach(leaving, i, range)
     {
-        if (!json_is_string(text) ||
-            ninja_base64_decode(json_string_value(text), NULL, NINJA_ADDRESSES_MAX_RANK) <= 0) {
-            return ninja_error_set(err, ERR_BAD_STEP,
-                                   "entry %zu of 'addresses' must be base64 of 1 to %u bytes", i,
-                                   NINJA_ADDRESSES_MAX_RANK);
-        }
+        ok = ok && is_range(range, size);
     }
-    return true;
+    return ok ||
+           ninja_error_set(err, ERR_BAD_STEP,
+                           "'leaving' must be at most %u of [FIRST RANK, HOW MANY], all below "
+                           "%u",
+                           NINJA_RANK_MAX_PAIRS, size);
 }
 
 bool step_args_fit(const struct step_args *args, uint32_t size, struct ninja_error *err)
 {
-    return tables_fit(args->tables, size, err) &&
-           (args->addresses == NULL || addresses_fit(args->addresses, size, err));
+    return tables_fit(args->tables, size, err) && leaving_fits(args->leaving, size, err);
 }
 
-bool step_args_file(const struct step_args *args, int *file, struct ninja_error *err)
+bool step_args_file(const struct step_args *args, uint32_t size, int *file, struct ninja_error *err)
 {
-    size_t n = json_array_size(args->addresses), room = 0, i;
-    uint32_t end = 0;
-    json_t *text;
-    json_array_foreach(args->addresses, i, text)
-    {
-        room += json_string_length(text) / 4 * 3;
-    }
-    uint32_t *ends = calloc(n, sizeof(*ends));
-    char *bytes = malloc(room);
+    uint32_t *ends = calloc(size, sizeof(*ends));
+    void *bytes = NULL;
+    const char *wrong = "out of memory";
     *file = -1;
-    if (ends != NULL && bytes != NULL) {
-        json_array_foreach(args->addresses, i, text)
-        {
-            end += (uint32_t)ninja_base64_decode(json_string_value(text), bytes + end, room - end);
-            ends[i] = end;
-        }
-        *file = ninja_addresses_make(ends, (uint32_t)n, bytes);
+    if (ends != NULL) {
+        wrong = ninja_address_list_decode(args->addresses, size, ends, &bytes);
     }
-    if (*file < 0) {
-        ninja_error_set(err, ERR_GENERIC, "the addresses cannot be passed to the ranks: %m");
+    if (wrong != NULL) {
+        ninja_error_set(err, ERR_BAD_STEP, "'addresses' cannot be read: %s", wrong);
+    } else {
+        *file = ninja_addresses_make(ends, size, bytes);
+        if (*file < 0) {
+            ninja_error_set(err, ERR_GENERIC, "the addresses cannot be passed to the ranks: %m");
+        }
     }
     free(ends);
     free(bytes);
@@ -235,7 +236,8 @@ void step_args_message(const struct step_args *args, uint32_t rank, struct ninja
     enum ninja_step_carries carries = ninja_rank_step_row(args->type)->carries;
     char key[16];
     snprintf(key, sizeof(key), "%u", rank);
-    json_t *table = json_object_get(args->tables, key);
+    json_t *table =
+        carries == NINJA_CARRIES_LEASE ? args->leaving : json_object_get(args->tables, key);
     uint32_t n = (uint32_t)json_array_size(table);
     for (uint32_t i = 0; i < n; i++) {
         json_t *pair = json_array_get(table, i);
@@ -249,7 +251,7 @@ void step_args_message(const struct step_args *args, uint32_t rank, struct ninja
         .arg = carries == NINJA_CARRIES_LIMIT ? limit_ms(args->timeout_ms) : args->lease_ms,
         .text = (char *)args->text,
     };
-    if (carries == NINJA_CARRIES_SENT) {
+    if (carries == NINJA_CARRIES_SENT || carries == NINJA_CARRIES_LEASE) {
         msg->a = pairs;
         msg->n_a = n;
     } else if (carries == NINJA_CARRIES_HELD) {

@@ -21,9 +21,10 @@ struct step_args {
     uint32_t timeout_ms;
     /* what the step carries, see common/switch_steps.h */
     uint32_t lease_ms;
+    json_t *leaving;                    /* ranges of ranks; NULL: all leave */
     char text[NINJA_RANK_MAX_TEXT + 1]; /* one list of transports, or two, a line each */
     json_t *tables;                     /* of messages sent, or held */
-    json_t *addresses;
+    const char *addresses;              /* see common/address_list.h */
 };
 
 /**
@@ -34,8 +35,7 @@ struct step_args {
 bool step_args_parse(json_t *json, struct step_args *args, struct ninja_error *err);
 
 /**
- * Checks what depends on the job's size: every rank and peer of the tables is below it, and there
- * are addresses of each rank.
+ * Checks what depends on the job's size: every rank and peer of the tables is below it.
  */
 bool step_args_fit(const struct step_args *args, uint32_t size, struct ninja_error *err);
 
@@ -48,11 +48,13 @@ void step_args_message(const struct step_args *args, uint32_t rank, struct ninja
                        struct ninja_rank_msg *msg);
 
 /**
- * Puts the addresses into a file for the ranks, see common/addresses.h; only after
- * step_args_fit().
+ * Puts the addresses into a file for the ranks, see common/addresses.h.
  *
+ * @param size  ranks of the job
  * @param file  out: its descriptor
+ * @return false with an error: of class BadStep, they are not those of so many ranks
  */
-bool step_args_file(const struct step_args *args, int *file, struct ninja_error *err);
+bool step_args_file(const struct step_args *args, uint32_t size, int *file,
+                    struct ninja_error *err);
 
 #endif

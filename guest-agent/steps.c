@@ -57,17 +57,16 @@ static void put_own_report(struct job *job, const struct rank *rank, const char 
                            const char *text)
 {
     put_report(job, rank->number,
-               json_pack("{s:I, s:s, s:i, s:s, s:[], s:[]}", "rank", (json_int_t)rank->number,
-                         "status", status, "micros", 0, "text", text, "a", "b"));
+               json_pack("{s:I, s:s, s:i, s:s}", "rank", (json_int_t)rank->number, "status", status,
+                         "micros", 0, "text", text));
 }
 
 /* Puts a report for a rank that was told to run again, and never stopped. */
 static void put_never_stopped(struct job *job, const struct rank *rank)
 {
     put_report(job, rank->number,
-               json_pack("{s:I, s:s, s:i, s:s, s:[], s:[], s:i}", "rank", (json_int_t)rank->number,
-                         "status", "ok", "micros", 0, "text", "has not stopped", "a", "b",
-                         "stood-ms", 0));
+               json_pack("{s:I, s:s, s:i, s:s, s:i}", "rank", (json_int_t)rank->number, "status",
+                         "ok", "micros", 0, "text", "has not stopped", "stood-ms", 0));
 }
 
 /* Cuts reports that are too long for a line: they keep who reported, and say why that is no use. */
@@ -80,8 +79,8 @@ static void cut_reports(json_t *reports)
         json_object_set_new(report, "status", json_string("failed"));
         json_object_set_new(report, "text",
                             json_string("the reports of this VM are too long for one line"));
-        json_object_set_new(report, "a", json_array());
-        json_object_set_new(report, "b", json_array());
+        json_object_del(report, "a");
+        json_object_del(report, "b");
         json_object_del(report, "addresses");
     }
 }
@@ -200,6 +199,9 @@ static json_t *transports_json(const struct ninja_rank_msg *msg)
     for (uint32_t i = 0; i < msg->n_a && i < JOBS_MAX_TRANSPORTS && *name != '\0'; i++) {
         size_t len = strcspn(name, ",");
         char key[64];
+        if ((size_t)(name - msg->text) + len > JOBS_MAX_TRANSPORT_NAMES) {
+            break;
+        }
         if (len > 0 && len < sizeof(key)) {
             memcpy(key, name, len);
             key[len] = '\0';
@@ -210,13 +212,60 @@ static json_t *transports_json(const struct ninja_rank_msg *msg)
     return map;
 }
 
-static json_t *report_json(const struct rank *rank, const struct ninja_rank_msg *msg)
+/* FNV-1a. That two tables of a rank look the same and are not is as likely as 1 to 2^64. */
+static uint64_t digest(const struct ninja_rank_pair *pairs, uint32_t n)
+{
+    uint64_t sum = 14695981039346656037u;
+    for (uint32_t i = 0; i < n; i++) {
+        sum = (sum ^ pairs[i].peer) * 1099511628211u;
+        sum = (sum ^ pairs[i].value) * 1099511628211u;
+    }
+    return sum;
+}
+
+/*
+ * Whether the host has the counts of this report from the one before. It gives the next step of an
+ * epoch only when it has the reports of the last one, and begins an epoch with `stop` or without
+ * counts.
+ */
+static bool is_told_already(struct rank *rank, const struct ninja_rank_msg *msg)
+{
+    if ((ninja_rank_step_row(msg->arg)->reports & NINJA_REPORTS_SENT) == 0 ||
+        msg->status != NINJA_RANK_OK) {
+        return false;
+    }
+    uint64_t sum = digest(msg->a, msg->n_a);
+    bool same = msg->arg != NINJA_RANK_STOP && rank->has_told && rank->told_epoch == msg->epoch &&
+                rank->told == sum;
+    rank->told = sum;
+    rank->told_epoch = msg->epoch;
+    rank->has_told = true;
+    return same;
+}
+
+static void add_pairs(json_t *report, const char *key, const struct ninja_rank_pair *pairs,
+                      uint32_t n)
+{
+    if (n > 0) {
+        json_object_set_new(report, key, pairs_json(pairs, n));
+    }
+}
+
+/* What is empty is left out: most of it is, and there are many ranks. */
+static json_t *report_json(struct rank *rank, const struct ninja_rank_msg *msg)
 {
     json_t *report =
-        json_pack("{s:I, s:s, s:I, s:o, s:o, s:o}", "rank", (json_int_t)rank->number, "status",
-                  ninja_rank_status_name(msg->status), "micros", (json_int_t)msg->micros, "text",
-                  text_json(msg->text, strlen(msg->text)), "a", pairs_json(msg->a, msg->n_a), "b",
-                  pairs_json(msg->b, msg->n_b));
+        json_pack("{s:I, s:s, s:I}", "rank", (json_int_t)rank->number, "status",
+                  ninja_rank_status_name(msg->status), "micros", (json_int_t)msg->micros);
+    if (msg->text[0] != '\0') {
+        json_object_set_new(report, "text", text_json(msg->text, strlen(msg->text)));
+    }
+    if (is_told_already(rank, msg)) {
+        json_object_set_new(report, "same", json_true());
+    } else {
+        add_pairs(report, "a", msg->a, msg->n_a);
+    }
+    add_pairs(report, "b", msg->b, msg->n_b);
     if (msg->n_addresses > 0) {
         char *text = ninja_base64_encode(msg->addresses, msg->n_addresses);
         if (text == NULL) {
@@ -488,7 +537,7 @@ static bool try_to_begin(struct job *job, const struct step_args *args, struct n
     json_t *reports = json_array();
     int file = -1;
     bool ok = pairs != NULL && reports != NULL
-                  ? args->addresses == NULL || step_args_file(args, &file, err)
+                  ? args->addresses == NULL || step_args_file(args, job->size, &file, err)
                   : ninja_error_set(err, ERR_GENERIC, "out of memory");
     if (ok) {
         begin(job, args, pairs, reports, file);

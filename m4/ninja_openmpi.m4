@@ -19,8 +19,6 @@ AC_DEFUN([NINJA_CHECK_OPENMPI], [
     ])
     AC_CHECK_HEADERS([infiniband/verbs.h], [],
         [NINJA_MISSING([libibverbs headers (Debian: libibverbs-dev)])])
-    PKG_CHECK_MODULES([ZLIB], [zlib], [],
-        [NINJA_MISSING([zlib (Debian: zlib1g-dev)])])
     PKG_CHECK_MODULES([PMIX], [pmix >= 3], [],
         [NINJA_MISSING([PMIx 3 or later headers (Debian: libpmix-dev)])])
     AC_SUBST([OMPI_VERSION])

@@ -25,9 +25,18 @@
     {                                                                                              \
         "downtime-limit", ARGUMENT_NUMBER, "--downtime-limit", TRANSFER_MAX_DOWNTIME, NULL, false  \
     }
+#define PLACES                                                                                     \
+    {"site", ARGUMENT_NAME, NULL, 0, NULL, false},                                                 \
+    {                                                                                              \
+        "vms", ARGUMENT_PLACES, NULL, 0, NULL, false                                               \
+    }
+#define HOST(required)                                                                             \
+    {"host", ARGUMENT_NAME, NULL, 0, NULL, required},                                              \
+    {                                                                                              \
+        "to", ARGUMENT_NAMES, "--to", 64, NULL, false                                              \
+    }
 #define MIGRATION                                                                                  \
-    CLUSTER, LIMITS, {"site", ARGUMENT_NAME, NULL, 0, NULL, true},                                 \
-        {"mode", ARGUMENT_CHOICE, "--mode", 0, " live paused ", false},                            \
+    CLUSTER, LIMITS, {"mode", ARGUMENT_CHOICE, "--mode", 0, " live paused ", false},               \
         {"parallel", ARGUMENT_NUMBER, "--parallel", TRANSFER_MAX_PARALLEL, NULL, false},           \
         {"compress", ARGUMENT_CHOICE, "--compress", 0, " none zlib zstd ", false},                 \
         {"postcopy-bandwidth",                                                                     \
@@ -36,8 +45,14 @@
          TRANSFER_MAX_BANDWIDTH,                                                                   \
          NULL,                                                                                     \
          false},                                                                                   \
+        {"auto", ARGUMENT_FLAG, "--auto", 0, NULL, false},                                         \
+        {"max-downtime", ARGUMENT_NUMBER, "--max-downtime", TRANSFER_MAX_DOWNTIME, NULL, false},   \
+        {"max-total", ARGUMENT_NUMBER, "--max-total", 7 * 24 * 3600, NULL, false},                 \
+        {"max-bytes", ARGUMENT_NUMBER, "--max-bytes", 1000000000, NULL, false},                       \
+        {"priority", ARGUMENT_CHOICE, "--priority", 0, " latency throughput network ", false},     \
+        {"postcopy", ARGUMENT_FLAG, "--postcopy", 0, NULL, false},                                 \
     {                                                                                              \
-        "postcopy", ARGUMENT_FLAG, "--postcopy", 0, NULL, false                                    \
+        "postcopy-if-stuck", ARGUMENT_FLAG, "--postcopy-if-stuck", 0, NULL, false                  \
     }
 
 static const struct argument no_arguments[] = {{0}};
@@ -45,14 +60,18 @@ static const struct argument of_cluster[] = {CLUSTER, {0}};
 static const struct argument of_survey[] = {CLUSTER, TIMEOUTS, {0}};
 static const struct argument of_check[] = {
     CLUSTER, LIMITS, {"site", ARGUMENT_NAME, NULL, 0, NULL, false}, {0}};
-static const struct argument of_plan[] = {MIGRATION, {0}};
+static const struct argument of_plan[] = {MIGRATION, PLACES, HOST(false), {0}};
 static const struct argument of_migrate[] = {
-    MIGRATION, {"key", ARGUMENT_KEY, "--key", 0, NULL, false}, {0}};
-static const struct argument of_switch[] = {CLUSTER,
-                                            TIMEOUTS,
-                                            {"btl", ARGUMENT_LIST, "--btl", 0, NULL, false},
-                                            {"release", ARGUMENT_LIST, "--release", 0, NULL, false},
-                                            {0}};
+    MIGRATION, PLACES, {"key", ARGUMENT_KEY, "--key", 0, NULL, false}, {0}};
+static const struct argument of_evacuate[] = {
+    MIGRATION, HOST(true), {"key", ARGUMENT_KEY, "--key", 0, NULL, false}, {0}};
+static const struct argument of_switch[] = {
+    CLUSTER,
+    TIMEOUTS,
+    {"btl", ARGUMENT_LIST, "--btl", 0, NULL, false},
+    {"release", ARGUMENT_LIST, "--release", 0, NULL, false},
+    {"vms", ARGUMENT_NAMES, NULL, CLUSTER_MAX_VMS, NULL, false},
+    {0}};
 static const struct argument of_list[] = {
     CLUSTER, {"last", ARGUMENT_NUMBER, NULL, 1000, NULL, false}, {0}};
 static const struct argument of_migration[] = {CLUSTER, ID, {0}};
@@ -69,9 +88,10 @@ const struct command api_commands[] = {
     {"sites", tell_sites, 0, of_cluster, 0, 0},
     {"check", work_look, TRUSTED | WORKS, of_check, WORKER_LOOKS, SURVEY_S},
     {"devices", work_look, TRUSTED | WORKS, of_survey, WORKER_LOOKS, SURVEY_S},
-    {"plan", work_look, TRUSTED | WORKS, of_plan, WORKER_LOOKS, SURVEY_S},
+    {"plan", work_plan, TRUSTED | WORKS, of_plan, WORKER_LOOKS, SURVEY_S},
     {"status", work_look, TRUSTED | WORKS, of_survey, WORKER_LOOKS, SURVEY_S},
     {"migrate", work_migrate, TRUSTED | WORKS | DETACHES, of_migrate, WORKER_BEGINS, SURVEY_S},
+    {"evacuate", work_migrate, TRUSTED | WORKS | DETACHES, of_evacuate, WORKER_BEGINS, SURVEY_S},
     {"switch", work_switch, TRUSTED | WORKS, of_switch, WORKER_CHANGES, 3600},
     {"list", tell_list, 0, of_list, 0, 0},
     {"show", tell_show, 0, of_migration, 0, 0},

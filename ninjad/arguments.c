@@ -74,6 +74,32 @@ static bool check_timeouts(json_t *value, const char *name, struct ninja_error *
     return true;
 }
 
+static bool check_names(json_t *value, const char *name, int max, struct ninja_error *err)
+{
+    char expected[64];
+    size_t i;
+    json_t *one;
+    bool ok = json_array_size(value) > 0 && json_array_size(value) <= (size_t)max;
+    json_array_foreach(value, i, one)
+    {
+        ok = ok && is_name(json_string_value(one));
+    }
+    snprintf(expected, sizeof(expected), "a list of 1 to %d names", max);
+    return ok || wrong(err, name, expected);
+}
+
+static bool check_places(json_t *value, const char *name, struct ninja_error *err)
+{
+    const char *vm;
+    json_t *place;
+    bool ok = json_object_size(value) > 0 && json_object_size(value) <= CLUSTER_MAX_VMS;
+    json_object_foreach(value, vm, place)
+    {
+        ok = ok && is_name(vm) && is_name(json_string_value(place));
+    }
+    return ok || wrong(err, name, "an object of names of sites and hosts by the names of VMs");
+}
+
 static bool check(json_t *value, const struct argument *argument, struct ninja_error *err)
 {
     const char *text = json_string_value(value);
@@ -84,6 +110,10 @@ static bool check(json_t *value, const struct argument *argument, struct ninja_e
                wrong(err, argument->name,
                      "a name: letters, digits, \".\", \"_\" and \"-\", not beginning with \".\" or "
                      "\"-\"");
+    case ARGUMENT_NAMES:
+        return check_names(value, argument->name, argument->max, err);
+    case ARGUMENT_PLACES:
+        return check_places(value, argument->name, err);
     case ARGUMENT_ID:
         return is_of(text, DIGITS "-", JOURNAL_ID_SIZE - 1) ||
                wrong(err, argument->name, "the ID of a migration, as list shows it");
@@ -161,6 +191,31 @@ void command_line_add(struct command_line *line, const char *fmt, ...)
     va_end(ap);
 }
 
+void command_line_add_words(struct command_line *line, json_t *words)
+{
+    size_t i;
+    json_t *word;
+    json_array_foreach(words, i, word)
+    {
+        command_line_add(line, "%s", json_string_value(word));
+    }
+}
+
+static void add_names(struct command_line *line, json_t *names, const char *option)
+{
+    char *text = NULL;
+    size_t size = 0, i;
+    json_t *name;
+    FILE *out = xopen_stream(&text, &size);
+    json_array_foreach(names, i, name)
+    {
+        fprintf(out, "%s%s", i > 0 ? "," : "", json_string_value(name));
+    }
+    fclose(out);
+    command_line_add(line, "%s=%s", option, text);
+    free(text);
+}
+
 static void add_option(struct command_line *line, json_t *value, const struct argument *argument)
 {
     const char *name;
@@ -173,6 +228,9 @@ static void add_option(struct command_line *line, json_t *value, const struct ar
         if (json_is_true(value)) {
             command_line_add(line, "%s", argument->option);
         }
+        break;
+    case ARGUMENT_NAMES:
+        add_names(line, value, argument->option);
         break;
     case ARGUMENT_TIMEOUTS:
         json_object_foreach(value, name, ms)

@@ -113,7 +113,7 @@ void calls_forget(struct calls *calls, const struct client *client);
 
 command_fn tell_version, tell_clusters, tell_sites, tell_list, tell_show, tell_report;
 command_fn follow_watch, follow_wait;
-command_fn work_look, work_migrate, work_switch, work_recover;
+command_fn work_look, work_plan, work_migrate, work_switch, work_recover;
 
 /** What a new client is told first, and `version` answers. A new object. */
 json_t *tell_greeting(bool may_act);

@@ -44,15 +44,7 @@ json_t *tell_sites(struct call *call, struct ninja_error *err)
     if (cluster == NULL) {
         return NULL;
     }
-    json_t *vms = json_array(), *sites = json_array();
-    for (int i = 0; i < cluster->n_vms; i++) {
-        json_array_append_new(vms, json_string(cluster->vms[i]));
-    }
-    for (int i = 0; i < cluster->n_sites; i++) {
-        json_array_append_new(sites, json_string(cluster->sites[i].name));
-    }
-    json_t *all = json_pack("{s:s, s:s, s:o, s:o}", "cluster", cluster->name, "driver",
-                            cluster->driver, "vms", vms, "sites", sites);
+    json_t *all = cluster_to_json(cluster);
     cluster_free(cluster);
     return all;
 }

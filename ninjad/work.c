@@ -20,6 +20,7 @@
 #include "host/base/json_text.h"
 #include "host/base/timer.h"
 #include "ninjad/api.h"
+#include "ninjad/asked.h"
 #include "ninjad/clusters.h"
 #include "ninjad/past.h"
 
@@ -85,19 +86,27 @@ static json_t *read_result(struct call *call, const struct worker_result *result
 
 /* ---- the key of a migration ---- */
 
-static bool is_same(const struct call *a, const char *cluster, const char *site)
+/* A migration that an older ninjactl began says only where it went to. */
+static bool is_same(const struct call *call, const char *cluster, json_t *entry)
 {
-    return strcmp(a->cluster->name, cluster) == 0 && strcmp(call_text(a, "site"), site) == 0;
+    const char *asked = json_text_in(entry, "asked"), *site = call_text(call, "site");
+    bool same_cluster = strcmp(call->cluster->name, cluster) == 0;
+    if (asked[0] == '\0') {
+        return same_cluster && site != NULL && strcmp(site, json_text_in(entry, "to")) == 0;
+    }
+    char *text = asked_text(call);
+    bool same = same_cluster && strcmp(text, asked) == 0;
+    free(text);
+    return same;
 }
 
-static bool key_conflict(const struct call *call, const char *cluster, const char *site,
+static bool key_conflict(const struct call *call, const char *cluster, const char *asked,
                          struct ninja_error *err)
 {
-    return ninja_error_set(
-        err, ERR_CONFLICT,
-        "the key \"%s\" is that of a migration of \"%.63s\" to \"%.63s\"; choose "
-        "another",
-        call_text(call, "key"), cluster, site);
+    return ninja_error_set(err, ERR_CONFLICT,
+                           "the key \"%s\" is that of a migration of \"%.63s\" (%.200s); choose "
+                           "another",
+                           call_text(call, "key"), cluster, asked);
 }
 
 /* The answer if a migration has the key already; otherwise NULL, maybe with err. */
@@ -111,9 +120,9 @@ static json_t *find_key(const struct call *call, struct ninja_error *err)
     if (entry == NULL) {
         return NULL;
     }
-    const char *cluster = json_text_in(entry, "cluster"), *site = json_text_in(entry, "to");
-    if (!is_same(call, cluster, site)) {
-        key_conflict(call, cluster, site, err);
+    const char *cluster = json_text_in(entry, "cluster"), *asked = json_text_in(entry, "asked");
+    if (!is_same(call, cluster, entry)) {
+        key_conflict(call, cluster, asked[0] != '\0' ? asked : json_text_in(entry, "to"), err);
         return NULL;
     }
     return json_pack("{s:s, s:b}", "id", json_text_in(entry, "id"), "repeated", true);
@@ -189,9 +198,13 @@ static void on_done(void *arg, const struct worker_result *result)
 static void make_command_line(const struct call *call, struct command_line *line)
 {
     const struct options *options = call->ninjad->options;
+    bool places = call->command->run == work_migrate || call->command->run == work_plan;
     const char *site = call_text(call, "site");
     command_line_add(line, "%s", options->ninjactl);
-    command_line_add(line, "%s", call->command->name);
+    command_line_add(line, "%s", places ? asked_command(call) : call->command->name);
+    if (call->command->run == work_plan && strcmp(asked_command(call), "plan") != 0) {
+        command_line_add(line, "--dry-run");
+    }
     command_line_add(line, "--cluster=%s", call->cluster->file);
     command_line_add(line, "--state-dir=%s", options->state_dir);
     command_line_add(line, "--json");
@@ -200,7 +213,11 @@ static void make_command_line(const struct call *call, struct command_line *line
     }
     command_line_add_options(line, call->args, call->command->arguments);
     command_line_add(line, "--");
-    if (site != NULL || call->migration[0] != '\0') {
+    if (places) {
+        asked_add_words(call, line);
+    } else if (call->command->run == work_switch) {
+        command_line_add_words(line, json_object_get(call->args, "vms"));
+    } else if (site != NULL || call->migration[0] != '\0') {
         command_line_add(line, "%s", site != NULL ? site : call->migration);
     }
 }
@@ -275,19 +292,28 @@ static void queue(struct call *call)
 
 static bool open_cluster(struct call *call, const char *name, struct ninja_error *err)
 {
-    struct ninja_error unknown = NINJA_ERROR_INIT;
-    const char *site = call_text(call, "site");
     call->cluster = clusters_open(call->ninjad->clusters, name, err);
-    if (call->cluster != NULL && site != NULL &&
-        cluster_find_site(call->cluster, site, &unknown) < 0) {
-        return ninja_error_set(err, ERR_NOT_FOUND, "%s", unknown.message);
-    }
     return call->cluster != NULL;
 }
 
 json_t *work_look(struct call *call, struct ninja_error *err)
 {
-    if (open_cluster(call, call_text(call, "cluster"), err)) {
+    struct ninja_error unknown = NINJA_ERROR_INIT;
+    const char *site = call_text(call, "site");
+    if (!open_cluster(call, call_text(call, "cluster"), err)) {
+        return NULL;
+    }
+    if (site != NULL && !cluster_has_site(call->cluster, site, &unknown)) {
+        ninja_error_set(err, ERR_NOT_FOUND, "%s", unknown.message);
+        return NULL;
+    }
+    queue(call);
+    return NULL;
+}
+
+json_t *work_plan(struct call *call, struct ninja_error *err)
+{
+    if (open_cluster(call, call_text(call, "cluster"), err) && asked_check(call, err)) {
         queue(call);
     }
     return NULL;
@@ -298,20 +324,31 @@ json_t *work_switch(struct call *call, struct ninja_error *err)
     return work_look(call, err);
 }
 
+/* With a migration that has the same key and is being begun. */
+static void join(struct call *call, const struct call *pending, struct ninja_error *err)
+{
+    char *asked = asked_text(call), *its = asked_text(pending);
+    if (strcmp(call->cluster->name, pending->cluster->name) == 0 && strcmp(asked, its) == 0) {
+        call_set_state(call, CALL_JOINED);
+    } else {
+        key_conflict(call, pending->cluster->name, its, err);
+    }
+    free(asked);
+    free(its);
+}
+
 json_t *work_migrate(struct call *call, struct ninja_error *err)
 {
-    if (!open_cluster(call, call_text(call, "cluster"), err)) {
+    if (!open_cluster(call, call_text(call, "cluster"), err) || !asked_check(call, err)) {
         return NULL;
     }
     json_t *known = find_key(call, err);
-    struct call *pending = find_pending_key(call);
+    const struct call *pending = find_pending_key(call);
     if (known != NULL || ninja_error_is_set(err)) {
         return known;
     }
-    if (pending != NULL && !is_same(call, pending->cluster->name, call_text(pending, "site"))) {
-        key_conflict(call, pending->cluster->name, call_text(pending, "site"), err);
-    } else if (pending != NULL) {
-        call_set_state(call, CALL_JOINED);
+    if (pending != NULL) {
+        join(call, pending, err);
     } else {
         queue(call);
     }

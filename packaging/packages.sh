@@ -17,7 +17,7 @@ declare -gA PACKAGES=(
     [build]="build-essential autoconf automake libtool $(build_depends | tr '\n' ' ')"
     [demo]="qemu-system-x86 busybox-static cpio zstd xz-utils kmod iproute2 ibverbs-providers
         libhwloc-dev librdmacm-dev libnl-3-dev libnl-route-3-dev"
-    [libvirt]="jq libvirt-clients libvirt-daemon libvirt-daemon-driver-qemu libvirt-daemon-system"
+    [libvirt]="iptables jq libvirt-clients libvirt-daemon libvirt-daemon-driver-qemu libvirt-daemon-system openssl"
     [static]="git libvirt-clients libxml2-utils mandoc python3 shellcheck"
     [unit]="tmux"
     [browser]="chromium libxml2-utils"
@@ -44,6 +44,17 @@ packages_missing() {
             [[ $(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null) == installed ]] || echo "$package"
         done
     done
+}
+
+# need_packages GROUP...: installs nothing; fails if one is missing, and says how to install it.
+need_packages() {
+    local missing
+    missing=$(packages_missing "$@") || return 1
+    [[ -n $missing ]] || return 0
+    missing=${missing//$'\n'/ }
+    printf 'these packages are missing: %s\ninstall them, and try again: apt-get install --no-install-recommends %s\n' \
+        "$missing" "$missing" >&2
+    return 1
 }
 
 # apt_get ARGUMENT...: waits up to ten minutes for the locks of another apt, as a machine that has just booted

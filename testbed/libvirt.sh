@@ -9,6 +9,7 @@
 LIBVIRT_HOSTS=(1 2)
 LIBVIRT_PREFIX=10.79.0
 LIBVIRT_SECONDS=120
+LIBVIRT_DEVICES= # further devices of each VM, as XML
 
 libvirt_dir() { printf '%s/host-%s' "$RUN" "$1"; }
 libvirt_name() { printf 'ninja-host-%s' "$1"; }
@@ -78,7 +79,8 @@ libvirt_network() {
         ns=$(libvirt_namespace "$n")
         ip netns add "$ns"
         ip -n "$ns" link set lo up
-        ip -n "$ns" link add mgmt type bridge
+        # else it has the lowest address of its ports, which may be that of a VM's tap, and changes as VMs come and go
+        ip -n "$ns" link add mgmt address "02:00:00:00:00:0$n" type bridge
         ip -n "$ns" addr add "$(libvirt_address "$n")/24" dev mgmt
         ip -n "$ns" link set mgmt up
         ip -n "$ns" link add bypass type bridge
@@ -144,6 +146,33 @@ libvirt_crash() {
     rm -f "$dir/init"
 }
 
+# libvirt_memory N MIB FREE [PAGES]: host N says that it has so much memory, so much of it free, and besides so many free
+# huge pages of 2 MiB.
+libvirt_memory() {
+    local dir
+    dir=$(libvirt_dir "$1")/memory
+    mkdir -p "$dir"
+    printf '%d\n' "${4:-0}" >"$dir/pages"
+    printf 'MemTotal: %d kB\nMemFree: %d kB\nBuffers: 0 kB\nCached: 0 kB\n' $(($2 * 1024)) $(($3 * 1024)) >"$dir/all"
+    printf 'Node 0 MemTotal: %d kB\nNode 0 MemFree: %d kB\n' $(($2 * 1024)) $(($3 * 1024)) >"$dir/node0"
+    printf 'Node 1 MemTotal: 0 kB\nNode 1 MemFree: 0 kB\n' >"$dir/others"
+    libvirt_exec "$1" bash -c "$(declare -f libvirt_says_memory); libvirt_says_memory '$dir'"
+}
+
+# For the processes of this host.
+libvirt_says_memory() {
+    local node file
+    mount --bind "$1/all" /proc/meminfo
+    for node in /sys/devices/system/node/node*; do
+        mount --bind "$1/others" "$node/meminfo"
+    done
+    node=/sys/devices/system/node/node0
+    mount --bind "$1/node0" $node/meminfo
+    for file in $node/hugepages/hugepages-2048kB/{nr,free}_hugepages; do
+        [[ ! -e $file ]] || mount --bind "$1/pages" "$file"
+    done
+}
+
 libvirt_up() {
     local n
     say "starting ${#LIBVIRT_HOSTS[@]} hosts with libvirt"
@@ -183,7 +212,7 @@ libvirt_domain_xml() {
     <serial type='file'><source path='$RUN/$1.console' append='on'/></serial>
     <interface type='bridge'><mac address='52:54:00:79:00:0$(vm_number "$1")'/><source bridge='mgmt'/>
       <model type='virtio'/></interface>
-    $(libvirt_device_xml "$1")
+    $(libvirt_device_xml "$1")$LIBVIRT_DEVICES
     <channel type='unix'><target type='virtio' name='org.ninja.agent.0'/></channel>
     <rng model='virtio'><backend model='random'>/dev/urandom</backend></rng>
     <memballoon model='none'/>
@@ -216,5 +245,6 @@ testbed_libvirt_up() {
     fi
     net_down() { libvirt_down; }
     libvirt_up
+    [[ -z $* ]] || say "booting $* at host 1 ($ACCEL)"
     for vm in "$@"; do libvirt_boot 1 "$vm"; done
 }

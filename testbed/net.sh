@@ -5,10 +5,12 @@
 #       mgmt bridge: a tap for each VM --- mgmt bridge: a tap for each VM
 #
 # The management network spans all sites, so a VM keeps its address; an RDMA network is there at a site
-# whose name begins with "ib", and is that site's own. Names of namespaces are this run's own.
+# whose name begins with "ib", and is that site's own, unless NET_RDMA_SPANS says that these are hosts
+# of one site. Names of namespaces are this run's own.
 # shellcheck shell=bash disable=SC2034
 
 NET_SITES=(ib eth) # the first is where VMs boot
+NET_RDMA_SPANS=
 NET_PREFIX=10.77.0
 
 net_namespace() { printf 'ninja-%s-%s' "$1" "$RUN_ID"; }
@@ -44,16 +46,19 @@ net_up() {
         ip -n "$ns" addr add "$(net_host_address "$site")/24" dev mgmt
         ! net_has_rdma "$site" || net_bridge "$ns" rdma
     done
-    for site in "${NET_SITES[@]:1}"; do net_trunk "${NET_SITES[0]}" "$site"; done
+    for site in "${NET_SITES[@]:1}"; do
+        net_trunk "${NET_SITES[0]}" "$site" mgmt trunk
+        [[ -z $NET_RDMA_SPANS ]] || ! net_has_rdma "$site" || net_trunk "${NET_SITES[0]}" "$site" rdma fabric
+    done
 }
 
-# net_trunk FROM SITE: joins their management bridges.
+# net_trunk FROM SITE BRIDGE NAME: joins these bridges of both.
 net_trunk() {
     local from to
     from=$(net_namespace "$1") to=$(net_namespace "$2")
-    ip -n "$from" link add "trunk-$2" type veth peer name trunk netns "$to"
-    ip -n "$from" link set "trunk-$2" master mgmt up
-    ip -n "$to" link set trunk master mgmt up
+    ip -n "$from" link add "$4-$2" type veth peer name "$4" netns "$to"
+    ip -n "$from" link set "$4-$2" master "$3" up
+    ip -n "$to" link set "$4" master "$3" up
 }
 
 net_down() {

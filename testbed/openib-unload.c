@@ -1,5 +1,6 @@
 /*
- * Makes the test bed's openib component safe to unload, which a switch of the transports does.
+ * Makes the test bed's openib component safe to unload, and to end one connection of many, which
+ * switches of the transports do.
  *
  * Contexts: librdmacm opens a verbs context for each device and keeps it for the life of the
  * process, and a component that fails while it starts forgets the one it had opened. A device
@@ -15,9 +16,11 @@
 #include <event2/event.h>
 #include <fcntl.h>
 #include <infiniband/verbs.h>
+#include <rdma/rdma_cma.h>
 #include <pthread.h>
 #include <poll.h>
 #include <stddef.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #define MAX_CONTEXTS 64
@@ -32,6 +35,10 @@ struct ibv_context *__real_ibv_open_device(struct ibv_device *device);
 int __real_ibv_close_device(struct ibv_context *context);
 struct ibv_context *__wrap_ibv_open_device(struct ibv_device *device);
 int __wrap_ibv_close_device(struct ibv_context *context);
+int __real_rdma_accept(struct rdma_cm_id *id, struct rdma_conn_param *parameters);
+int __real_ibv_destroy_qp(struct ibv_qp *qp);
+int __wrap_rdma_accept(struct rdma_cm_id *id, struct rdma_conn_param *parameters);
+int __wrap_ibv_destroy_qp(struct ibv_qp *qp);
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct ibv_context *contexts[MAX_CONTEXTS];
@@ -63,19 +70,15 @@ int __wrap_ibv_close_device(struct ibv_context *context)
     return __real_ibv_close_device(context);
 }
 
-/*
- * The event's callback must not be code of this object either: it is close() itself, which has
- * the pipe's end as its first argument.
- */
-static void wait_for_callbacks(void)
+/* Has a callback get the end of a pipe in the progress thread, and waits until it has closed that. */
+static void in_progress_thread(event_callback_fn callback, void *arg)
 {
     int ends[2];
     struct event_base *base = opal_progress_thread_init(NULL);
 
     if (base == NULL || pipe2(ends, O_CLOEXEC) != 0)
         return;
-    event_callback_fn close_end = (event_callback_fn)(void (*)(void))close;
-    struct event *event = event_new(base, ends[1], EV_WRITE, close_end, NULL);
+    struct event *event = event_new(base, ends[1], EV_WRITE, callback, arg);
     if (event != NULL && event_add(event, NULL) == 0) {
         struct pollfd other = {.fd = ends[0], .events = POLLIN};
 
@@ -84,6 +87,69 @@ static void wait_for_callbacks(void)
     }
     close(ends[0]);
     opal_progress_thread_finalize(NULL);
+}
+
+/*
+ * The event's callback must not be code of this object either: it is close() itself, which has
+ * the pipe's end as its first argument.
+ */
+static void wait_for_callbacks(void)
+{
+    in_progress_thread((event_callback_fn)(void (*)(void))close, NULL);
+}
+
+struct accepted {
+    struct accepted *next;
+    struct rdma_cm_id *id;
+};
+static struct accepted *accepted;
+
+int __wrap_rdma_accept(struct rdma_cm_id *id, struct rdma_conn_param *parameters)
+{
+    int rc = __real_rdma_accept(id, parameters);
+    struct accepted *new = rc == 0 ? malloc(sizeof(*new)) : NULL;
+
+    if (new != NULL) {
+        pthread_mutex_lock(&lock);
+        *new = (struct accepted){accepted, id};
+        accepted = new;
+        pthread_mutex_unlock(&lock);
+    }
+    return rc;
+}
+
+static struct rdma_cm_id *take_accepted(const struct ibv_qp *qp)
+{
+    struct rdma_cm_id *id = NULL;
+
+    pthread_mutex_lock(&lock);
+    for (struct accepted **at = &accepted; id == NULL && *at != NULL;) {
+        struct accepted *one = *at;
+        if (one->id->qp == qp) {
+            id = one->id;
+            *at = one->next;
+            free(one);
+        } else {
+            at = &one->next;
+        }
+    }
+    pthread_mutex_unlock(&lock);
+    return id;
+}
+
+static void destroy_id(int end, short what, void *id)
+{
+    rdma_destroy_id(id);
+    close(end);
+}
+
+int __wrap_ibv_destroy_qp(struct ibv_qp *qp)
+{
+    struct rdma_cm_id *id = take_accepted(qp);
+
+    if (id != NULL)
+        in_progress_thread(destroy_id, id);
+    return __real_ibv_destroy_qp(qp);
 }
 
 static void close_contexts(void)

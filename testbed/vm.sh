@@ -75,7 +75,7 @@ vms_boot() {
 # connection or the time ended before the command did.
 vm_command() {
     local line status=255 fd talker
-    exec {fd}< <(printf '%s\n' "$4" | net_exec ib timeout --foreground "$3" socat -t "$3" - \
+    exec {fd}< <(printf '%s\n' "$4" | net_exec "${NET_SITES[0]}" timeout --foreground "$3" socat -t "$3" - \
         "TCP:$(vm_address "$1"):$2,connect-timeout=10" 2>&1)
     talker=$!
     while IFS= read -r -u "$fd" line; do

@@ -10,6 +10,11 @@ export NINJA_CONFIG='' NINJA_HOOKS=false
 # shellcheck source=packaging/packages.sh
 . "$TOP/packaging/packages.sh"
 
+# components_of BUILD: where the components for Open MPI are in it, for mca_base_component_path.
+components_of() {
+    printf '%s' "$1/ompi/mca/crcp/ninja/.libs:$1/ompi/mca/hook/ninja/.libs:$1/ompi/mca/pml/ninja_ucx/.libs"
+}
+
 # build DIR CONFIGURE-OPTION...: configures and builds the tree in DIR.
 build() {
     local dir=$1

@@ -1,16 +1,22 @@
 # shellcheck shell=bash
 # Checks names of transports before a job is touched. Needs usage_error, and MCA's component path.
 
-COMPONENTS=" $(ompi_info --parsable | sed -n 's/^mca:\(btl\|crcp\):\([^:]*\):version:.*/\1:\2/p' | sort -u | tr '\n' ' ')" ||
+COMPONENTS=" $(ompi_info --parsable | sed -n 's/^mca:\(btl\|crcp\|pml\):\([^:]*\):version:.*/\1:\2/p' | sort -u | tr '\n' ' ')" ||
     usage_error "ompi_info does not run: is Open MPI installed?"
 [[ $COMPONENTS == *" crcp:ninja "* ]] ||
     usage_error "Open MPI does not find the component crcp/ninja in ${OMPI_MCA_mca_base_component_path:-}"
+
+# is_of_ucx NAME: a transport of UCX, for a job on it.
+is_of_ucx() {
+    [[ $COMPONENTS == *" pml:ninja_ucx "* ]] && [[ " $UCX_TRANSPORTS " == *" $1 "* ]]
+}
+UCX_TRANSPORTS='sm posix sysv rc_verbs ud_verbs rc_mlx5 ud_mlx5 dc_mlx5 rc ud dc ib'
 
 # check_transport NAME: a component that is installed, perhaps with the interfaces that it is to use, as ninjactl takes them.
 check_transport() {
     local name=${1%%:*} interface interfaces=${1#*:}
     [ -n "$name" ] || usage_error "there is an empty name in a set of transports"
-    [[ $name =~ ^[a-z0-9_]+$ && $COMPONENTS == *" btl:$name "* ]] ||
+    [[ $name =~ ^[a-z0-9_]+$ && $COMPONENTS == *" btl:$name "* ]] || is_of_ucx "$name" ||
         usage_error "transport \"$name\" is not installed; there are: $(grep -o 'btl:[^ ]*' <<<"$COMPONENTS" | sed s/btl:// | paste -sd ' ')"
     [ "$interfaces" != "$1" ] || return 0
     IFS=+ read -ra interfaces <<<"$interfaces+"

@@ -173,7 +173,8 @@ static void on_events(struct agent *agent, json_t *result)
 {
     size_t i;
     json_t *event;
-    if (json_is_true(json_object_get(result, "lost")) && may_warn(agent)) {
+    bool lost = json_is_true(json_object_get(result, "lost"));
+    if (lost && may_warn(agent)) {
         ninja_log_vm(NINJA_LOG_WARNING, agent->vm,
                      "the agent no longer has all events that were missed");
     }
@@ -183,6 +184,9 @@ static void on_events(struct agent *agent, json_t *result)
         on_event(agent, event);
     }
     json_decref(result);
+    if (lost) {
+        tell_listeners(agent, AGENT_EVENTS_LOST, NULL);
+    }
 }
 
 static void on_gap_filled(void *arg, json_t *result, const struct ninja_error *err)

@@ -58,6 +58,9 @@ void agent_forget(struct agent *agent, const void *arg);
  * one before it had accepted. No data. */
 #define AGENT_RESTARTED "AGENT_RESTARTED"
 
+/* Another one: the agent no longer has all events that were missed. Those that it has were told. */
+#define AGENT_EVENTS_LOST "AGENT_EVENTS_LOST"
+
 /** Calls back for each event; at most 4 listeners. */
 void agent_listen(struct agent *agent, agent_event callback, void *arg);
 void agent_unlisten(struct agent *agent, agent_event callback, void *arg);

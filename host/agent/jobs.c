@@ -14,6 +14,14 @@
  */
 #define MAX_EPOCH (UINT32_MAX - 4096u)
 
+static void job_clear(struct job *job)
+{
+    for (int r = 0; r < job->size; r++) {
+        json_decref(job->ranks[r].transports);
+    }
+    free(job->ranks);
+}
+
 /* ---- what one agent said ---- */
 
 static bool integer_between(json_t *object, const char *key, json_int_t min, json_int_t max,
@@ -42,6 +50,7 @@ static struct job *add_job(struct jobs *jobs, const char *name, int size)
 {
     jobs->jobs = xrealloc(jobs->jobs, ((size_t)jobs->n + 1) * sizeof(*jobs->jobs));
     struct job *job = &jobs->jobs[jobs->n++];
+    jobs->n_ranks += size;
     *job = (struct job){.size = size};
     ninja_printable_copy(job->name, sizeof(job->name), name);
     job->ranks = xcalloc((size_t)size, sizeof(*job->ranks));
@@ -116,6 +125,10 @@ static bool add_one_job(struct jobs *jobs, int vm, json_t *json, struct ninja_er
     if (job == NULL && jobs->n >= JOBS_MAX) {
         return ninja_error_set(err, ERR_REFUSED, "there are more than %d jobs", JOBS_MAX);
     }
+    if (job == NULL && size > JOBS_MAX_ALL_RANKS - jobs->n_ranks) {
+        return ninja_error_set(err, ERR_REFUSED, "the jobs have more than %d ranks together",
+                               JOBS_MAX_ALL_RANKS);
+    }
     if (job == NULL) {
         job = add_job(jobs, name, (int)size);
     }
@@ -141,7 +154,8 @@ static bool add_one_job(struct jobs *jobs, int vm, json_t *json, struct ninja_er
 static void add_unmanaged(struct jobs *jobs, int vm, json_t *json)
 {
     json_int_t pid = 0;
-    if (jobs->n_unmanaged >= JOBS_MAX_RANKS || !integer_between(json, "pid", 1, INT32_MAX, &pid)) {
+    if (jobs->n_unmanaged >= JOBS_MAX_UNMANAGED ||
+        !integer_between(json, "pid", 1, INT32_MAX, &pid)) {
         return;
     }
     jobs->unmanaged =
@@ -182,10 +196,7 @@ void jobs_free(struct jobs *jobs)
         return;
     }
     for (int i = 0; i < jobs->n; i++) {
-        for (int r = 0; r < jobs->jobs[i].size; r++) {
-            json_decref(jobs->jobs[i].ranks[r].transports);
-        }
-        free(jobs->jobs[i].ranks);
+        job_clear(&jobs->jobs[i]);
     }
     free(jobs->jobs);
     free(jobs->unmanaged);
@@ -250,6 +261,31 @@ bool job_has_released(const struct job *job)
         }
     }
     return false;
+}
+
+/* A rank that no agent knows may be in any VM. */
+static bool is_concerned(const struct job *job, const bool *of_vms)
+{
+    for (int r = 0; r < job->size; r++) {
+        if (job->ranks[r].vm < 0 || of_vms[job->ranks[r].vm]) {
+            return true;
+        }
+    }
+    return !job_is_running(job);
+}
+
+static void leave_out_unconcerned(struct jobs *jobs, const bool *of_vms)
+{
+    int n = 0;
+    for (int i = 0; i < jobs->n; i++) {
+        if (is_concerned(&jobs->jobs[i], of_vms)) {
+            jobs->jobs[n++] = jobs->jobs[i];
+        } else {
+            jobs->n_ranks -= jobs->jobs[i].size;
+            job_clear(&jobs->jobs[i]);
+        }
+    }
+    jobs->n = n;
 }
 
 static bool job_is_complete(const struct job *job, struct ninja_error *err)
@@ -376,6 +412,9 @@ static void on_all_answered(void *arg, const struct ninja_error *error)
     if (error != NULL) {
         err = *error;
     } else {
+        if (query->options.of_vms != NULL) {
+            leave_out_unconcerned(query->jobs, query->options.of_vms);
+        }
         wait_ms = patience(query, &err);
     }
     if (wait_ms > 0 && now_ms() - query->began < wait_ms) {

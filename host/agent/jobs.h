@@ -11,9 +11,11 @@
 #include "common/error.h"
 #include "host/agent/agent_client.h"
 
-#define JOBS_MAX       64
-#define JOBS_MAX_RANKS 20000
-#define JOBS_MAX_NAME  255
+#define JOBS_MAX           1024
+#define JOBS_MAX_RANKS     100000 /* of a job */
+#define JOBS_MAX_ALL_RANKS 200000 /* of all jobs: room is made for what an agent says of a size */
+#define JOBS_MAX_NAME      255
+#define JOBS_MAX_UNMANAGED 20000
 
 struct job_rank {
     int vm; /* index of its agent; -1: no agent knows it */
@@ -42,7 +44,7 @@ struct unmanaged {
 
 struct jobs {
     struct job *jobs;
-    int n;
+    int n, n_ranks; /* n_ranks: of all jobs, whether or not an agent knows them */
     struct unmanaged *unmanaged;
     int n_unmanaged;
     bool returning; /* an agent was started again, and its ranks may not be back */
@@ -88,6 +90,7 @@ struct jobs_query_options {
     int command_ms;           /* for one answer */
     int wait_ms;              /* until every job is complete; 0: take them as they are */
     const bool *unmanaged_in; /* as in_vm of jobs_none_unmanaged(); NULL: do not care. Borrowed. */
+    const bool *of_vms;       /* leave out jobs that run, and have no ranks there; NULL: none */
 };
 
 /** @param jobs  taken over by the callee; NULL with err set */

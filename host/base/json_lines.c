@@ -5,6 +5,7 @@
 #include <event2/bufferevent.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "host/base/memory.h"
 
@@ -48,11 +49,12 @@ static bool too_deep_or_many(const struct json_lines *lines, const char *text, s
     return false;
 }
 
-static void count(const struct json_lines *lines, size_t bytes)
+static void count(const struct json_lines *lines, size_t bytes, bool sent)
 {
     if (lines->traffic != NULL) {
         lines->traffic->lines++;
         lines->traffic->bytes += (int64_t)bytes;
+        lines->traffic->sent += sent ? (int64_t)bytes : 0;
     }
 }
 
@@ -120,7 +122,7 @@ static void on_read(struct bufferevent *bev, void *arg)
         if (line == NULL) {
             break;
         }
-        count(lines, len + 1);
+        count(lines, len + 1, false);
         if (len > JSON_LINES_MAX_LINE) {
             end(lines, ERR_PROTOCOL, "it sent a line of more than 4 MiB");
         } else {
@@ -173,11 +175,50 @@ void json_lines_send(struct json_lines *lines, const json_t *object, bool sentin
         if (sentinel) {
             bufferevent_write(lines->bev, "\xff", 1);
         }
-        count(lines, strlen(text) + 1);
+        count(lines, strlen(text) + 1, true);
         bufferevent_write(lines->bev, text, strlen(text));
         bufferevent_write(lines->bev, "\n", 1);
     }
     free(text);
+}
+
+/* In one piece, past libevent, which knows no ancillary data. */
+static bool send_with_fd(int socket, const char *text, size_t len, int fd)
+{
+    union {
+        struct cmsghdr header;
+        char room[CMSG_SPACE(sizeof(int))];
+    } control = {0};
+    struct iovec data = {(char *)text, len};
+    struct msghdr message = {.msg_iov = &data,
+                             .msg_iovlen = 1,
+                             .msg_control = control.room,
+                             .msg_controllen = sizeof(control.room)};
+    struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+    header->cmsg_level = SOL_SOCKET;
+    header->cmsg_type = SCM_RIGHTS;
+    header->cmsg_len = CMSG_LEN(sizeof(int));
+    memcpy(CMSG_DATA(header), &fd, sizeof(int));
+    return sendmsg(socket, &message, MSG_NOSIGNAL) == (ssize_t)len;
+}
+
+bool json_lines_send_fd(struct json_lines *lines, const json_t *object, int fd,
+                        struct ninja_error *err)
+{
+    if (lines->ended) {
+        return ninja_error_set(err, ERR_CLOSED, "the connection is closed");
+    }
+    if (evbuffer_get_length(bufferevent_get_output(lines->bev)) > 0) {
+        return ninja_error_set(err, ERR_IO, "the peer does not read what was sent before");
+    }
+    char *text = xchecked(json_dumps(object, JSON_COMPACT));
+    size_t len = strlen(text);
+    text = xrealloc(text, len + 2);
+    memcpy(text + len, "\n", 2);
+    bool ok = send_with_fd(bufferevent_getfd(lines->bev), text, len + 1, fd) ||
+              ninja_error_set(err, ERR_IO, "a descriptor could not be sent: %m");
+    free(text);
+    return ok;
 }
 
 void json_lines_skip_to_sentinel(struct json_lines *lines)

@@ -19,9 +19,9 @@
 
 struct json_lines;
 
-/* Of both directions. */
+/* Of both directions; sent: how many of the bytes went to the peer. */
 struct json_traffic {
-    int64_t lines, bytes;
+    int64_t lines, bytes, sent;
 };
 
 struct json_lines_handler {
@@ -50,6 +50,15 @@ void json_lines_count(struct json_lines *lines, struct json_traffic *traffic);
  * @param sentinel  precede it by a 0xFF byte (the agent protocol's parser reset)
  */
 void json_lines_send(struct json_lines *lines, const json_t *object, bool sentinel);
+
+/**
+ * Sends one object, and a descriptor with it, of which the peer gets a copy. This works only while
+ * nothing that was sent before is left.
+ *
+ * @return false with err, class ERR_CLOSED or ERR_IO: nothing of it was sent
+ */
+bool json_lines_send_fd(struct json_lines *lines, const json_t *object, int fd,
+                        struct ninja_error *err);
 
 /**
  * Drops what comes until a 0xFF byte; lines after it are parsed again. Otherwise 0xFF bytes

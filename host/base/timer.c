@@ -25,6 +25,20 @@ void wall_clock_text(char *text, size_t size)
     snprintf(text, size, "%s.%03ld%s", date, now.tv_nsec / 1000000, zone);
 }
 
+bool wall_clock_read(const char *text, int64_t *us)
+{
+    struct tm tm = {0};
+    int ms, at = 0;
+    const char *rest = strptime(text, "%Y-%m-%dT%H:%M:%S", &tm);
+    if (rest == NULL || sscanf(rest, ".%3d%n", &ms, &at) != 1 || ms < 0) {
+        return false;
+    }
+    rest = strptime(rest + at, "%z", &tm);
+    int64_t zone_s = tm.tm_gmtoff; /* which timegm() changes */
+    *us = ((int64_t)timegm(&tm) - zone_s) * 1000000 + (int64_t)ms * 1000;
+    return rest != NULL && *rest == '\0';
+}
+
 struct event *timer_start(struct event_base *base, int64_t ms, event_callback_fn callback,
                           void *arg)
 {

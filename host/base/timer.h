@@ -17,6 +17,9 @@ int64_t wall_clock_us(void);
 /** The wall clock as ISO 8601 with milliseconds and zone; 40 bytes are enough. */
 void wall_clock_text(char *text, size_t size);
 
+/** Reads such a text, as microseconds since 1970. False: it is none. */
+bool wall_clock_read(const char *text, int64_t *us);
+
 /** Calls back once after ms milliseconds; free it with timer_free(). */
 struct event *timer_start(struct event_base *base, int64_t ms, event_callback_fn callback,
                           void *arg);

@@ -84,16 +84,6 @@ static bool read_vms(const struct reader *reader, const config_setting_t *list)
     return true;
 }
 
-static int find_vm(const struct cluster *cluster, const char *name)
-{
-    for (int i = 0; i < cluster->n_vms; i++) {
-        if (strcmp(cluster->vms[i], name) == 0) {
-            return i;
-        }
-    }
-    return -1;
-}
-
 static bool find_driver(struct reader *reader, const config_setting_t *setting)
 {
     const struct cluster_driver *driver;
@@ -141,24 +131,39 @@ static void free_own(const struct cluster_part *part, void *own)
     free(own);
 }
 
+static void device_clear(struct cluster_device *device)
+{
+    free(device->spec);
+    free(device->text);
+    free(device->id);
+}
+
 static void entry_clear(const struct cluster *cluster, struct cluster_entry *entry)
 {
     free_own(&cluster->kind->entry, entry->own);
-    free(entry->device);
-    free(entry->device_id);
+    device_clear(&entry->device);
 }
 
-static bool finish_entry(const struct reader *reader, const config_setting_t *group,
-                         const struct cluster_site *site, struct cluster_entry *entry)
+static bool read_device(const struct reader *reader, const config_setting_t *setting,
+                        struct cluster_device *device)
+{
+    struct ninja_error err = NINJA_ERROR_INIT;
+    return reader->cluster->kind->read_device(device, &err) ||
+           wrong(reader, setting, "%s", err.message);
+}
+
+static bool check_entry(const struct reader *reader, const config_setting_t *group,
+                        const struct cluster_site *site, struct cluster_entry *entry)
 {
     struct ninja_error err = NINJA_ERROR_INIT;
     const struct cluster_driver *driver = reader->cluster->kind;
     const char *key = NULL;
-    if (driver->finish == NULL || driver->finish(entry, site->own, &key, &err)) {
-        return true;
+    if (driver->check != NULL && !driver->check(entry, site->own, &key, &err)) {
+        const config_setting_t *setting = config_setting_get_member(group, key);
+        return wrong(reader, setting != NULL ? setting : group, "%s", err.message);
     }
-    const config_setting_t *setting = config_setting_get_member(group, key);
-    return wrong(reader, setting != NULL ? setting : group, "%s", err.message);
+    return entry->device.spec == NULL ||
+           read_device(reader, config_setting_get_member(group, "device"), &entry->device);
 }
 
 static bool read_entry(const struct reader *reader, const config_setting_t *group,
@@ -166,11 +171,15 @@ static bool read_entry(const struct reader *reader, const config_setting_t *grou
 {
     struct cluster_entry entry = {.line = (int)config_setting_source_line(group)};
     char *name = NULL;
-    const struct key keys[] = {{"name", CLUSTER_NAME, CLUSTER_NEEDS, &name, 0, 0}, {0}};
+    const struct key keys[] = {
+        {"name", CLUSTER_NAME, CLUSTER_NEEDS, &name, 0, 0},
+        {"device", CLUSTER_TEXT, CLUSTER_MAY_MISS, &entry.device.spec, 0, 0},
+        {0},
+    };
     bool ok = read_with_own(reader, group, keys, &reader->cluster->kind->entry, &entry.own,
                             "a VM of a site") &&
-              finish_entry(reader, group, site, &entry);
-    int i = ok ? find_vm(reader->cluster, name) : -1;
+              check_entry(reader, group, site, &entry);
+    int i = ok ? cluster_find_vm(reader->cluster, name, NULL) : -1;
     if (ok && i < 0) {
         ok = wrong(reader, group, "site \"%s\" has a VM \"%s\" that is not in the list \"vms\"",
                    site->name, name);
@@ -186,20 +195,10 @@ static bool read_entry(const struct reader *reader, const config_setting_t *grou
     return ok;
 }
 
-static bool read_site(const struct reader *reader, const config_setting_t *group,
-                      struct cluster_site *site)
+static bool read_entries(const struct reader *reader, const config_setting_t *group,
+                         const config_setting_t *vms, struct cluster_site *site)
 {
-    struct cluster *cluster = reader->cluster;
-    config_setting_t *vms = NULL;
-    const struct key keys[] = {
-        {"name", CLUSTER_NAME, CLUSTER_NEEDS, &site->name, 0, 0},
-        {"vms", CLUSTER_LIST, CLUSTER_NEEDS, &vms, 0, CLUSTER_MAX_VMS},
-        {0},
-    };
-    if (!read_with_own(reader, group, keys, &cluster->kind->site, &site->own, "a site")) {
-        return false;
-    }
-    site->vms = xcalloc((size_t)cluster->n_vms, sizeof(*site->vms));
+    const struct cluster *cluster = reader->cluster;
     for (int i = 0; i < config_setting_length(vms); i++) {
         if (!read_entry(reader, element(vms, i), site)) {
             return false;
@@ -215,20 +214,205 @@ static bool read_site(const struct reader *reader, const config_setting_t *group
     return true;
 }
 
+/* ---- hosts ---- */
+
+static bool read_devices(const struct reader *reader, config_setting_t *list,
+                         struct cluster_site *host)
+{
+    int n = list != NULL ? config_setting_length(list) : 0;
+    host->devices = xcalloc((size_t)n + 1, sizeof(*host->devices));
+    for (int i = 0; i < n; i++) {
+        struct cluster_device *device = &host->devices[host->n_devices++];
+        device->spec = xstrdup(config_setting_get_string_elem(list, i));
+        if (!read_device(reader, element(list, i), device)) {
+            return false;
+        }
+        for (int other = 0; other < i; other++) {
+            if (strcmp(host->devices[other].id, device->id) == 0) {
+                return wrong(reader, element(list, i),
+                             "host \"%s\" has two devices \"%s\"; each needs a name of its own, as "
+                             "that tells which one a VM has",
+                             host->name, device->id);
+            }
+        }
+    }
+    return true;
+}
+
+/* The keys of a host are those of an entry, for each VM with its names in them. */
+static bool read_host_entry(const struct reader *reader, const config_setting_t *group,
+                            struct cluster_site *host, int vm)
+{
+    char n[16], *name = NULL;
+    config_setting_t *devices = NULL;
+    snprintf(n, sizeof(n), "%02d", vm + 1);
+    const struct key_names names = {reader->cluster->vms[vm], host->name, host->host_of, n};
+    struct reader named = *reader;
+    struct cluster_entry *entry = &host->vms[vm];
+    const struct key keys[] = {
+        {"name", CLUSTER_NAME, CLUSTER_NEEDS, &name, 0, 0},
+        {"devices", CLUSTER_TEXTS, CLUSTER_MAY_MISS, &devices, 0, CLUSTER_MAX_DEVICES},
+        {"memory", CLUSTER_NUMBER, CLUSTER_MAY_MISS, &host->memory_mib, 1, INT_MAX},
+        {"cpus", CLUSTER_NUMBER, CLUSTER_MAY_MISS, &host->cpus, 1, 1000000},
+        {0},
+    };
+    named.in.names = &names;
+    entry->line = (int)config_setting_source_line(group);
+    bool ok = read_with_own(&named, group, keys, &reader->cluster->kind->entry, &entry->own,
+                            "a host of a site") &&
+              check_entry(reader, group, host, entry);
+    free(name);
+    reader->cluster->limits_room |= host->memory_mib > 0 || host->cpus > 0;
+    return ok && (vm > 0 || read_devices(reader, devices, host));
+}
+
+/* The name of a group that is not checked yet. */
+static const char *name_in(const config_setting_t *group)
+{
+    const char *name = NULL;
+    if (group != NULL) {
+        config_setting_lookup_string(group, "name", &name);
+    }
+    return name;
+}
+
+static bool read_host(const struct reader *reader, const config_setting_t *group,
+                      struct cluster_site *host)
+{
+    const char *name = name_in(group);
+    host->name = xstrdup(name != NULL ? name : ""); /* looked at with the other keys */
+    for (int i = 0; i < reader->cluster->n_vms; i++) {
+        if (!read_host_entry(reader, group, host, i)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* ---- sites ---- */
+
+/* The keys of a site itself; each host of it has its own copy. */
+static bool read_site_keys(const struct reader *reader, const config_setting_t *group,
+                           struct cluster_site *place, config_setting_t **vms,
+                           config_setting_t **hosts)
+{
+    const struct key keys[] = {
+        {"name", CLUSTER_NAME, CLUSTER_NEEDS, &place->name, 0, 0},
+        {"vms", CLUSTER_LIST, CLUSTER_MAY_MISS, vms, 0, CLUSTER_MAX_VMS},
+        {"hosts", CLUSTER_LIST, CLUSTER_MAY_MISS, hosts, 0, CLUSTER_MAX_HOSTS},
+        {0},
+    };
+    if (!read_with_own(reader, group, keys, &reader->cluster->kind->site, &place->own, "a site")) {
+        return false;
+    }
+    if ((*vms == NULL) == (*hosts == NULL)) {
+        return wrong(reader, group,
+                     "expected the key \"vms\" in a site, or in its place \"hosts\" of which each "
+                     "can have every VM");
+    }
+    place->vms = xcalloc((size_t)reader->cluster->n_vms, sizeof(*place->vms));
+    return true;
+}
+
+/* How many hosts a site has; 0 also if the list is none, which is found when it is read. */
+static int count_hosts(const config_setting_t *site)
+{
+    const config_setting_t *hosts = config_setting_get_member(site, "hosts");
+    return hosts != NULL ? config_setting_length(hosts) : 0;
+}
+
+/* Adds a site to the places, or a host of it. */
+static bool read_place(const struct reader *reader, const config_setting_t *group, int i)
+{
+    struct cluster *cluster = reader->cluster;
+    struct cluster_site *place = &cluster->sites[cluster->n_sites++];
+    config_setting_t *vms = NULL, *hosts = NULL;
+    const config_setting_t *host =
+        count_hosts(group) > 0 ? element(config_setting_get_member(group, "hosts"), i) : NULL;
+    const struct key_names names = {.host = name_in(host), .site = name_in(group)};
+    struct reader named = *reader;
+    named.in.names = host != NULL ? &names : NULL;
+    if (!read_site_keys(&named, group, place, &vms, &hosts)) {
+        return false;
+    }
+    if (hosts == NULL) {
+        return read_entries(reader, group, vms, place);
+    }
+    place->host_of = place->name;
+    place->name = NULL;
+    return read_host(reader, host, place);
+}
+
+static bool read_site(const struct reader *reader, const config_setting_t *group)
+{
+    int n = count_hosts(group) > 0 ? count_hosts(group) : 1;
+    for (int i = 0; i < n; i++) {
+        if (!read_place(reader, group, i)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static int count_places(const config_setting_t *list)
+{
+    int n = 0;
+    for (int i = 0; i < config_setting_length(list); i++) {
+        n += count_hosts(element(list, i)) > 0 ? count_hosts(element(list, i)) : 1;
+    }
+    return n;
+}
+
+static bool same_name(const char *a, const char *b)
+{
+    return a != NULL && b != NULL && strcmp(a, b) == 0;
+}
+
+/* A name says one place, or all hosts of one site. */
+static bool names_differ(const struct cluster_site *a, const struct cluster_site *b)
+{
+    return !same_name(a->name, b->name) && !same_name(a->name, b->host_of) &&
+           !same_name(a->host_of, b->name);
+}
+
+/* Of the place that was read last, and of those before `first`, which are of other sites. */
+static bool check_names(const struct reader *reader, const config_setting_t *group, int first)
+{
+    const struct cluster *cluster = reader->cluster;
+    for (int i = first; i < cluster->n_sites; i++) {
+        const struct cluster_site *place = &cluster->sites[i];
+        if (same_name(place->name, place->host_of)) {
+            return wrong(reader, group, "site \"%s\" has a host of that name", place->name);
+        }
+        for (int j = 0; j < i; j++) {
+            const struct cluster_site *other = &cluster->sites[j];
+            if (!names_differ(place, other) ||
+                (j < first && same_name(place->host_of, other->host_of))) {
+                return wrong(
+                    reader, group, "there are two %s \"%s\"",
+                    place->host_of != NULL || other->host_of != NULL ? "sites or hosts" : "sites",
+                    same_name(place->name, other->name) ? place->name : cluster_site_name(place));
+            }
+        }
+    }
+    return true;
+}
+
 static bool read_sites(const struct reader *reader, const config_setting_t *list)
 {
     struct cluster *cluster = reader->cluster;
-    cluster->n_sites = config_setting_length(list);
-    cluster->sites = xcalloc((size_t)cluster->n_sites, sizeof(*cluster->sites));
-    for (int i = 0; i < cluster->n_sites; i++) {
-        if (!read_site(reader, element(list, i), &cluster->sites[i])) {
+    int n = count_places(list);
+    if (n > CLUSTER_MAX_HOSTS || n * cluster->n_vms > CLUSTER_MAX_ENTRIES) {
+        return wrong(reader, list,
+                     "expected at most %d sites and hosts, and at most %d of them times VMs, found "
+                     "%d",
+                     CLUSTER_MAX_HOSTS, CLUSTER_MAX_ENTRIES, n);
+    }
+    cluster->sites = xcalloc((size_t)n, sizeof(*cluster->sites));
+    for (int i = 0; i < config_setting_length(list); i++) {
+        int first = cluster->n_sites;
+        if (!read_site(reader, element(list, i)) || !check_names(reader, element(list, i), first)) {
             return false;
-        }
-        for (int j = 0; j < i; j++) {
-            if (strcmp(cluster->sites[i].name, cluster->sites[j].name) == 0) {
-                return wrong(reader, element(list, i), "there are two sites \"%s\"",
-                             cluster->sites[i].name);
-            }
         }
     }
     return true;
@@ -373,8 +557,13 @@ static void site_clear(const struct cluster *cluster, struct cluster_site *site)
     for (int i = 0; site->vms != NULL && i < cluster->n_vms; i++) {
         entry_clear(cluster, &site->vms[i]);
     }
+    for (int i = 0; i < site->n_devices; i++) {
+        device_clear(&site->devices[i]);
+    }
+    free(site->devices);
     free(site->vms);
     free(site->name);
+    free(site->host_of);
     free_own(&cluster->kind->site, site->own);
 }
 
@@ -395,21 +584,6 @@ void cluster_free(struct cluster *cluster)
     free(cluster->name);
     free(cluster->file);
     free(cluster);
-}
-
-int cluster_find_site(const struct cluster *cluster, const char *name, struct ninja_error *err)
-{
-    char known[300] = "";
-    for (int i = 0; i < cluster->n_sites; i++) {
-        if (strcmp(cluster->sites[i].name, name) == 0) {
-            return i;
-        }
-        size_t len = strlen(known);
-        snprintf(known + len, sizeof(known) - len, "%s%s", len ? ", " : "", cluster->sites[i].name);
-    }
-    ninja_error_set(err, ERR_NO_SUCH_SITE, "%s has no site \"%s\"; there are: %s", cluster->file,
-                    name, known);
-    return -1;
 }
 
 const char *cluster_timeout_name(enum timeout timeout)

@@ -51,14 +51,46 @@ static bool check_socket(const struct key_reader *reader, const config_setting_t
                       UNIX_SOCKET_MAX_PATH, path, strlen(path));
 }
 
-static bool read_text(const struct key_reader *reader, const struct key *key,
-                      const config_setting_t *setting)
+static const char *name_in_braces(const struct key_names *names, const char *text, size_t *len)
 {
-    const char *text = config_setting_get_string(setting);
-    if (text == NULL || text[0] == '\0') {
-        return keys_wrong(reader, line_of(setting),
-                          "expected \"%s\" to be a string that is not empty", key->name);
+    const struct {
+        const char *braced, *value;
+    } all[] = {
+        {"{vm}", names->vm}, {"{host}", names->host}, {"{site}", names->site}, {"{n}", names->n}};
+    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+        *len = strlen(all[i].braced);
+        if (strncmp(text, all[i].braced, *len) == 0) {
+            return all[i].value;
+        }
     }
+    return NULL;
+}
+
+/* The text with names in place of what is in braces, malloc'ed. */
+static char *put_names(const struct key_names *names, const char *text)
+{
+    char *result = NULL;
+    size_t size = 0, len;
+    if (names == NULL) {
+        return xstrdup(text);
+    }
+    FILE *out = xopen_stream(&result, &size);
+    while (*text != '\0') {
+        const char *value = name_in_braces(names, text, &len);
+        if (value != NULL) {
+            fputs(value, out);
+            text += len;
+        } else {
+            fputc(*text++, out);
+        }
+    }
+    fclose(out);
+    return result;
+}
+
+static bool check_text(const struct key_reader *reader, const struct key *key,
+                       const config_setting_t *setting, const char *text)
+{
     if (key->value == CLUSTER_NAME && !check_name(reader, setting, text)) {
         return false;
     }
@@ -69,8 +101,25 @@ static bool read_text(const struct key_reader *reader, const struct key *key,
         !check_socket(reader, setting, text + 5)) {
         return false;
     }
-    *(char **)key->to = xstrdup(text);
     return true;
+}
+
+static bool read_text(const struct key_reader *reader, const struct key *key,
+                      const config_setting_t *setting)
+{
+    const char *text = config_setting_get_string(setting);
+    if (text == NULL || text[0] == '\0') {
+        return keys_wrong(reader, line_of(setting),
+                          "expected \"%s\" to be a string that is not empty", key->name);
+    }
+    char *named = put_names(reader->names, text);
+    bool ok = check_text(reader, key, setting, named);
+    if (ok) {
+        *(char **)key->to = named;
+    } else {
+        free(named);
+    }
+    return ok;
 }
 
 static bool read_number(const struct key_reader *reader, const struct key *key,
@@ -114,6 +163,25 @@ static bool read_list(const struct key_reader *reader, const struct key *key,
     return true;
 }
 
+static bool read_texts(const struct key_reader *reader, const struct key *key,
+                       config_setting_t *setting)
+{
+    bool ok = config_setting_is_aggregate(setting) && !config_setting_is_group(setting);
+    int n = ok ? config_setting_length(setting) : 0;
+    for (int i = 0; ok && i < n; i++) {
+        const char *text = config_setting_get_string_elem(setting, i);
+        ok = text != NULL && text[0] != '\0';
+    }
+    if (!ok || n == 0 || n > key->max) {
+        return keys_wrong(reader, line_of(setting),
+                          "expected \"%s\" to be a list of 1 to %d strings that are not empty: "
+                          "( \"...\", \"...\" )",
+                          key->name, key->max);
+    }
+    *(config_setting_t **)key->to = setting;
+    return true;
+}
+
 static bool read_value(const struct key_reader *reader, const struct key *key,
                        config_setting_t *setting)
 {
@@ -127,6 +195,8 @@ static bool read_value(const struct key_reader *reader, const struct key *key,
         return read_number(reader, key, setting);
     case CLUSTER_LIST:
         return read_list(reader, key, setting);
+    case CLUSTER_TEXTS:
+        return read_texts(reader, key, setting);
     case CLUSTER_GROUP:
         if (!config_setting_is_group(setting)) {
             return keys_wrong(reader, line_of(setting), "expected \"%s\" to be a group, { ... }",

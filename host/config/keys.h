@@ -14,12 +14,18 @@ struct key {
     enum cluster_value value;
     enum cluster_need need;
     void *to;
-    int min, max; /* of a number; max groups of a list */
+    int min, max; /* of a number; max elements of a list */
+};
+
+/* What texts may have in braces; NULL: that is left as it is. */
+struct key_names {
+    const char *vm, *host, *site, *n;
 };
 
 struct key_reader {
     const char *file;
-    const char *driver; /* that the file names, as soon as it is known */
+    const struct key_names *names; /* to be put in their places; NULL: texts are as they are */
+    const char *driver;            /* that the file names, as soon as it is known */
     struct ninja_error *err;
 };
 

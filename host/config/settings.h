@@ -21,6 +21,7 @@
 #include "common/error.h"
 
 #define SETTINGS_STATE_DIR "/var/lib/ninja" /* where migrations leave journal and report */
+#define SETTINGS_CHECKPOINT_DIR SETTINGS_STATE_DIR "/checkpoints"
 #define SETTINGS_MAX_FILE  (64 * 1024)
 #define SETTINGS_MAX_TEXT  1024
 

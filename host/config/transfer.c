@@ -7,6 +7,7 @@ const struct transfer_number transfer_numbers[] = {
     {"downtime-limit", offsetof(struct transfer, downtime_limit_ms), 1, TRANSFER_MAX_DOWNTIME,
      false},
     {"post-copy", offsetof(struct transfer, post_copy_after), 0, 1000, true},
+    {"post-copy-if-stuck", offsetof(struct transfer, post_copy_if_stuck), 1, 1000, true},
     {"post-copy-bandwidth", offsetof(struct transfer, post_copy_bandwidth_mib), 0,
      TRANSFER_MAX_BANDWIDTH, false},
     {"parallel", offsetof(struct transfer, parallel), 0, TRANSFER_MAX_PARALLEL, false},
@@ -50,12 +51,17 @@ bool transfer_set_compress(struct transfer *transfer, const char *method, struct
                            "expected none, zlib or zstd to compress with, found \"%s\"", method);
 }
 
+bool transfer_has_post_copy(const struct transfer *transfer)
+{
+    return transfer->post_copy_after >= 0 || transfer->post_copy_if_stuck > 0;
+}
+
 bool transfer_check(struct transfer *transfer, struct ninja_error *err)
 {
     if (transfer->compress != COMPRESS_NONE && transfer->parallel == 0) {
         transfer->parallel = TRANSFER_PARALLEL; /* QEMU compresses what goes over several only */
     }
-    if (transfer->parallel > 0 && transfer->post_copy_after >= 0) {
+    if (transfer->parallel > 0 && transfer_has_post_copy(transfer)) {
         return ninja_error_set(err, ERR_USAGE,
                                "post-copy does not work over several connections, nor compressed; "
                                "leave out one of them");

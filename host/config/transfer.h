@@ -16,6 +16,7 @@
 #define TRANSFER_MAX_BANDWIDTH 1000000 /* MiB/s */
 #define TRANSFER_MAX_DOWNTIME  2000000 /* ms; QEMU's own limit */
 #define TRANSFER_PARALLEL      2       /* where it is compressed, and nothing else was said */
+#define TRANSFER_IF_STUCK      2       /* where that is wanted, and nothing else was said */
 
 /* What goes over several connections can be compressed. */
 enum compress {
@@ -29,7 +30,8 @@ struct transfer {
     int downtime_limit_ms;
     int parallel; /* connections for one VM; 0: one, as QEMU does it by default */
     enum compress compress;
-    int post_copy_after;         /* passes over the memory; -1: never */
+    int post_copy_after;         /* passes over the memory; -1: however many there are */
+    int post_copy_if_stuck;      /* passes on end that were of no use; -1: the same */
     int post_copy_bandwidth_mib; /* of what follows then; 0: no limit */
 };
 
@@ -37,7 +39,7 @@ struct transfer {
 #define TRANSFER_DEFAULT                                                                           \
     (struct transfer)                                                                              \
     {                                                                                              \
-        .downtime_limit_ms = 300, .post_copy_after = -1                                            \
+        .downtime_limit_ms = 300, .post_copy_after = -1, .post_copy_if_stuck = -1                  \
     }
 
 /* A number of it, with its name in the cluster file and on the command line. */
@@ -48,7 +50,7 @@ struct transfer_number {
     bool may_be_unset; /* -1 is a value, too, which nobody can give */
 };
 
-#define TRANSFER_NUMBERS 5
+#define TRANSFER_NUMBERS 6
 
 /* The last one has no key. */
 extern const struct transfer_number transfer_numbers[TRANSFER_NUMBERS + 1];
@@ -63,6 +65,9 @@ bool transfer_set_compress(struct transfer *transfer, const char *method, struct
 
 /** QEMU's name for it. */
 const char *compress_name(enum compress compress);
+
+/** Whether the VM may change sides before all of its memory was sent. */
+bool transfer_has_post_copy(const struct transfer *transfer);
 
 /** Completes it, and checks that its parts go together. False with err: class ERR_USAGE. */
 bool transfer_check(struct transfer *transfer, struct ninja_error *err);

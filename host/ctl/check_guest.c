@@ -47,7 +47,7 @@ static void check_vmm(struct checks *checks, int i)
     const struct look *look = looks_at(checks->looks, i, vmm->site);
     if (vmm->has_device) {
         check_ok(checks, "device", name, "runs at %s, with its bypass device", at);
-    } else if (vmm_entry(vmm)->device == NULL) {
+    } else if (!vmm_may_have_device(vmm, vmm->site)) {
         check_ok(checks, "device", name, "runs at %s, which has no bypass device for it", at);
     } else {
         check_miss(checks, OPTIONAL, "device", name,

@@ -2,9 +2,11 @@
  * A destination: whether each VM that is not there could be received, and gets its device.
  */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "host/base/memory.h"
 #include "host/config/host_device.h"
 #include "host/config/path.h"
 #include "host/ctl/checks.h"
@@ -13,7 +15,6 @@ struct destination {
     struct checks *checks;
     int index; /* of the site */
     const struct cluster_site *site;
-    const struct cluster_entry *entry;
     const char *vm;
     struct vmm_arrival arrival;
     const struct look *source, *receiver; /* NULL: not known */
@@ -70,6 +71,24 @@ static void check_address(const struct destination *to, int vm)
         check_miss(to->checks, err.class == ERR_UNKNOWN ? OPTIONAL : REQUIRED, "receive",
                    to->site->name, "correct \"receive\" in the cluster file, or the host's names",
                    "%s cannot be received: %s", to->vm, err.message);
+    }
+    path_clear(&path);
+}
+
+static void check_stream(const struct destination *to)
+{
+    struct ninja_error err = NINJA_ERROR_INIT;
+    struct path path = {NULL, NULL};
+    char *uri = xasprintf("tcp:%s", to->arrival.stream);
+    path_set(&path, uri, uri);
+    free(uri);
+    if (path_check(&path, &err)) {
+        check_ok(to->checks, "stream", to->site->name, "memory comes by ninja-stream at %s",
+                 to->arrival.stream);
+    } else {
+        check_miss(to->checks, REQUIRED, "stream", to->site->name,
+                   "correct \"stream\" in the cluster file, or the host's names",
+                   "no memory can come by ninja-stream: %s", err.message);
     }
     path_clear(&path);
 }
@@ -211,10 +230,10 @@ static void check_disks(const struct destination *to)
 
 /* ---- the device ---- */
 
-static void check_host_device(const struct destination *to)
+static void check_host_device(const struct destination *to, const char *device)
 {
     struct host_device found;
-    if (!host_device_look(to->checks->args->sysfs, to->entry->device, &found)) {
+    if (!host_device_look(to->checks->args->sysfs, device, &found)) {
         return;
     }
     if (!found.present) {
@@ -240,23 +259,30 @@ static void check_host_device(const struct destination *to)
     }
 }
 
-static void check_device(const struct destination *to)
+static void check_device(const struct destination *to, const char *device)
 {
-    if (to->entry->device == NULL) {
-        check_ok(to->checks, "device", to->site->name, "%s gets no bypass device there", to->vm);
-        return;
-    }
-    if (to->receiver != NULL && ninja_error_is_set(&to->receiver->device_err)) {
+    const json_t *known = to->receiver != NULL ? to->receiver->refused_devices : NULL;
+    const json_t *refused = json_object_get(known, device);
+    if (refused != NULL) {
         check_miss(to->checks, REQUIRED, "device", to->site->name,
                    "correct the key \"device\", or install the QEMU package with that device",
-                   "%s cannot get \"%s\": %s", to->vm, to->entry->device,
-                   to->receiver->device_err.message);
+                   "%s cannot get \"%s\": %s", to->vm, device, json_string_value(refused));
     } else {
-        check_ok(to->checks, "device", to->site->name, "%s gets \"%s\"%s", to->vm,
-                 to->entry->device,
-                 to->receiver && to->receiver->knows_device ? ", which QEMU knows" : "");
+        check_ok(to->checks, "device", to->site->name, "%s %s \"%s\"%s", to->vm,
+                 to->site->host_of != NULL ? "may get" : "gets", device,
+                 known != NULL ? ", which QEMU knows" : "");
     }
-    check_host_device(to);
+    check_host_device(to, device);
+}
+
+static void check_devices(const struct destination *to, const struct cluster_devices *may)
+{
+    if (may->n == 0) {
+        check_ok(to->checks, "device", to->site->name, "%s gets no bypass device there", to->vm);
+    }
+    for (int i = 0; i < may->n; i++) {
+        check_device(to, may->list[i].text);
+    }
 }
 
 void check_site(struct checks *checks, int site)
@@ -267,11 +293,14 @@ void check_site(struct checks *checks, int site)
     if (command != NULL) {
         check_prepare(checks, to.site, command);
     }
+    to.arrival = vmm_arrival(survey_vms(checks->session->survey)[0].vmm, site);
+    if (to.arrival.stream != NULL) {
+        check_stream(&to);
+    }
     for (int i = 0; i < cluster->n_vms; i++) {
         const struct vmm *vmm = survey_vms(checks->session->survey)[i].vmm;
         int at = vmm->site;
         to.vm = cluster->vms[i];
-        to.entry = &to.site->vms[i];
         to.arrival = vmm_arrival(vmm, site);
         to.source = at >= 0 ? looks_at(checks->looks, i, at) : NULL;
         to.receiver = looks_at(checks->looks, i, site);
@@ -299,6 +328,7 @@ void check_site(struct checks *checks, int site)
         if (to.source != NULL) {
             check_disks(&to);
         }
-        check_device(&to);
+        struct cluster_devices may = cluster_devices(cluster, i, site);
+        check_devices(&to, &may);
     }
 }

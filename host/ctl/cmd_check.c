@@ -74,7 +74,7 @@ static bool is_destination(const struct session *session, int site)
     return false;
 }
 
-static void check_all(struct checks *checks, int to)
+static void check_all(struct checks *checks, const char *to)
 {
     const struct cluster *cluster = checks->session->cluster;
     check_host(checks);
@@ -83,7 +83,8 @@ static void check_all(struct checks *checks, int to)
     }
     check_jobs(checks);
     for (int s = 0; s < cluster->n_sites; s++) {
-        if (s == to || (to < 0 && is_destination(checks->session, s))) {
+        if (to != NULL ? cluster_is_in(&cluster->sites[s], to)
+                       : is_destination(checks->session, s)) {
             check_site(checks, s);
         }
     }
@@ -93,11 +94,11 @@ int cmd_check(const struct args *args)
 {
     struct session session;
     struct ninja_error err = NINJA_ERROR_INIT;
-    int to = -1, code = session_open_to_look(&session, args);
+    int code = session_open_to_look(&session, args);
     if (code != EXIT_DONE) {
         return code;
     }
-    if (args->word != NULL && (to = cluster_find_site(session.cluster, args->word, &err)) < 0) {
+    if (args->word != NULL && !cluster_has_site(session.cluster, args->word, &err)) {
         complain(&err);
         session_close(&session);
         return EXIT_REFUSED;
@@ -106,7 +107,7 @@ int cmd_check(const struct args *args)
     session_survey(&session, NULL);
     struct checks checks = {
         .args = args, .session = &session, .looks = session.looks, .list = json_array()};
-    check_all(&checks, to);
+    check_all(&checks, args->word);
     if (args->json) {
         print_object(json_pack("{s:s, s:b, s:O}", "cluster", session.cluster->name, "ok",
                                checks.missing == 0, "items", checks.list));

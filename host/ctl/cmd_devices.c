@@ -42,7 +42,7 @@ static json_t *site_devices(const struct args *args, const struct cluster *clust
 {
     json_t *list = json_array();
     for (int s = 0; s < cluster->n_sites; s++) {
-        const char *device = cluster->sites[s].vms[vmm->vm].device;
+        const char *device = vmm_device_text(vmm, s);
         json_array_append_new(list,
                               json_pack("{s:s, s:o, s:b, s:o}", "site", cluster->sites[s].name,
                                         "device", device ? json_text(device) : json_null(),
@@ -65,7 +65,8 @@ static json_t *devices_of(const struct args *args, const struct session *session
         json_object_set_new(json, "site", json_string(cluster->sites[site].name));
     }
     if (look != NULL) {
-        json_object_set_new(json, "vmm", vmm_devices(look, vmm_entry(vm->vmm)->device_id));
+        json_object_set_new(
+            json, "vmm", vmm_devices(look, vm->vmm->has_device ? vmm_device(vm->vmm)->id : NULL));
     }
     if (vm->interconnects != NULL) {
         json_object_set(json, "interconnects", vm->interconnects);

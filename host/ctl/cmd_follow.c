@@ -23,6 +23,18 @@ static void print_seconds(json_t *ms)
     }
 }
 
+/* Nothing moves in a checkpoint, and a restart is from its images. */
+static void way_of(json_t *line, char *way, size_t size)
+{
+    const char *operation = json_text_in(line, "operation");
+    if (strcmp(operation, "checkpoint") == 0) {
+        snprintf(way, size, "%s", operation);
+    } else {
+        snprintf(way, size, "%s -> %s", operation[0] ? operation : json_text_in(line, "from"),
+                 json_text_in(line, "to"));
+    }
+}
+
 static void print_list(json_t *list)
 {
     size_t i;
@@ -34,8 +46,7 @@ static void print_list(json_t *list)
     json_array_foreach(list, i, line)
     {
         char way[140];
-        snprintf(way, sizeof(way), "%s -> %s", json_text_in(line, "from"),
-                 json_text_in(line, "to"));
+        way_of(line, way, sizeof(way));
         printf("%-19s %-19.19s %-6s %-17s %-12s", json_text_in(line, "id"),
                json_text_in(line, "begin"), json_text_in(line, "mode"), way,
                json_text_in(line, "outcome"));

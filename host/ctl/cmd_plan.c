@@ -7,6 +7,7 @@
 #include "host/base/json_text.h"
 #include "host/base/units.h"
 #include "host/ctl/ninjactl.h"
+#include "host/migration/choice.h"
 #include "host/migration/estimate.h"
 
 static double number_in(json_t *object, const char *key)
@@ -14,17 +15,20 @@ static double number_in(json_t *object, const char *key)
     return json_number_value(json_object_get(object, key));
 }
 
-static json_t *plan_of_vm(const struct session *session, int i, int to)
+static json_t *plan_of_vm(const struct session *session, int i, const struct placement *placement)
 {
     const struct cluster *cluster = session->cluster;
     const struct vmm *vmm = survey_vms(session->survey)[i].vmm;
-    const struct cluster_entry *entry = &cluster->sites[to].vms[i];
-    const char *leaves = vmm->has_device ? vmm_entry(vmm)->device : NULL;
-    return json_pack("{s:s, s:s, s:b, s:s?, s:s?, s:s?}", "name", cluster->vms[i], "from",
-                     cluster->sites[vmm->site].name, "moves", vmm->site != to, "leaves",
-                     vmm->site != to ? leaves : NULL, "gets",
-                     vmm->site != to || vmm_lacks_device(vmm) ? entry->device : NULL, "receive",
-                     vmm->site != to ? vmm_arrival(vmm, to).address : NULL);
+    int to = placement->to[i];
+    bool asked = to != PLACEMENT_STAYS, moves = asked && vmm->site != to;
+    bool gets = moves || (asked && vmm_lacks_device(vmm));
+    return json_pack("{s:s, s:s, s:s?, s:b, s:s?, s:s?, s:s?, s:s?, s:s?}", "name", cluster->vms[i],
+                     "from", cluster->sites[vmm->site].name, "to",
+                     asked ? cluster->sites[to].name : NULL, "moves", moves, "leaves",
+                     moves && vmm->has_device ? vmm_device(vmm)->text : NULL, "gets",
+                     gets ? vmm_device_text(vmm, to) : NULL, "receive",
+                     moves ? vmm_arrival(vmm, to).address : NULL, "stream",
+                     moves ? vmm_arrival(vmm, to).stream : NULL, "why", placement->why[i]);
 }
 
 /* The scripts that would be run, and at which stages; NULL with err: one of them would be refused.
@@ -66,13 +70,14 @@ static json_t *make_plan(const struct session *session, const struct migration_o
     }
     json_t *vms = json_array();
     for (int i = 0; i < cluster->n_vms; i++) {
-        json_array_append_new(vms, plan_of_vm(session, i, options->to));
+        json_array_append_new(vms, plan_of_vm(session, i, &options->placement));
     }
     return json_pack(
-        "{s:s, s:s, s:s, s:o, s:o, s:o, s:o}", "cluster", cluster->name, "to",
-        cluster->sites[options->to].name, "mode", mode_name(options->mode), "vms", vms, "steps",
-        migration_plan(session->survey, cluster, options), "hooks", hooks, "estimate",
-        estimate_migration(cluster, session->looks, session->survey, options, args->state_dir));
+        "{s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:o*}", "cluster", cluster->name, "to",
+        placement_name(cluster, options->placement.to), "mode", mode_name(options->mode), "vms",
+        vms, "steps", migration_plan(session->survey, cluster, options), "hooks", hooks, "estimate",
+        estimate_migration(cluster, session->looks, session->survey, options, args->state_dir),
+        "methods", session_methods(session));
 }
 
 static void print_copy(json_t *vm)
@@ -96,6 +101,46 @@ static void print_copy(json_t *vm)
                json_text_in(vm, "rate_from"));
     } else {
         printf("; no figure of the rate: there is no limit and no earlier migration\n");
+    }
+}
+
+static void print_way(json_t *way)
+{
+    const char *breaks = json_text_in(way, "breaks");
+    char stands[32], all[32], behind[32], bytes[32];
+    printf("    %-25s ", json_text_in(way, "name"));
+    if (!json_is_true(json_object_get(way, "possible"))) {
+        printf("cannot be had\n");
+    } else if (!json_is_true(json_object_get(way, "ends"))) {
+        printf("does not end, as the VM writes as fast as its memory is sent\n");
+    } else {
+        printf("stands %s, all is there after %s (%s without), %s%s%s\n",
+               units_ms(stands, sizeof(stands), number_in(way, "downtime_ms")),
+               units_ms(all, sizeof(all), number_in(way, "copy_ms")),
+               units_ms(behind, sizeof(behind), number_in(way, "behind_ms")),
+               units_bytes(bytes, sizeof(bytes), number_in(way, "bytes")),
+               breaks[0] != '\0' ? ": breaks --" : "", breaks);
+    }
+}
+
+static void print_methods(json_t *methods)
+{
+    const char *name;
+    json_t *method, *way;
+    size_t i;
+    printf("%s", methods != NULL ? "\nChosen, by what VMs write now\n" : "");
+    json_object_foreach(methods, name, method)
+    {
+        printf("  %-8s %s: %s\n", name, json_text_in(method, "name"), json_text_in(method, "why"));
+        if (json_is_integer(json_object_get(method, "written_1s"))) {
+            printf("    written  %.0f MiB in 1 s, %.0f MiB in 3 s\n",
+                   number_in(method, "written_1s") / UNITS_MIB,
+                   number_in(method, "written_3s") / UNITS_MIB);
+        }
+        json_array_foreach(json_object_get(method, "ways"), i, way)
+        {
+            print_way(way);
+        }
     }
 }
 
@@ -143,6 +188,21 @@ static void print_hooks(json_t *hooks)
     printf("\n");
 }
 
+static void print_choices(json_t *vms)
+{
+    size_t i;
+    json_t *vm;
+    bool any = false;
+    json_array_foreach(vms, i, vm)
+    {
+        if (json_is_string(json_object_get(vm, "why"))) {
+            printf("%s  %-8s to %s (%s)\n", any ? "" : "\nChosen, from what is free now\n",
+                   json_text_in(vm, "name"), json_text_in(vm, "to"), json_text_in(vm, "why"));
+            any = true;
+        }
+    }
+}
+
 static void print_plan(json_t *plan, bool jobs)
 {
     size_t i;
@@ -151,6 +211,8 @@ static void print_plan(json_t *plan, bool jobs)
     {
         printf("%2zu. %s\n", i + 1, json_string_value(line));
     }
+    print_choices(json_object_get(plan, "vms"));
+    print_methods(json_object_get(plan, "methods"));
     print_hooks(json_object_get(plan, "hooks"));
     print_estimate(json_object_get(plan, "estimate"), jobs);
 }
@@ -164,13 +226,15 @@ int cmd_plan(const struct args *args)
     if (code != EXIT_DONE) {
         return code;
     }
-    options.to = cluster_find_site(session.cluster, args->word, &err);
-    if (options.to >= 0) {
+    bool is_read = session_read_placement(&session, args, &options.placement, &err);
+    if (is_read) {
         session_look(&session);
         session_survey(&session, NULL);
     }
     json_t *plan = NULL;
-    if (options.to >= 0 && migration_check(session.survey, session.cluster, &options, &err)) {
+    if (is_read && choice_make(&options.placement, session.cluster, session.survey, &err) &&
+        migration_check(session.survey, session.cluster, &options, &err) &&
+        session_choose_methods(&session, args, options.placement.to, &err)) {
         plan = make_plan(&session, &options, args, &err);
     }
     if (plan != NULL) {
@@ -182,8 +246,9 @@ int cmd_plan(const struct args *args)
         }
     } else {
         complain(&err);
-        code = EXIT_REFUSED;
+        code = err.class == ERR_BAD_ARGUMENT ? EXIT_USAGE : EXIT_REFUSED;
     }
+    placement_clear(&options.placement);
     session_close(&session);
     return code;
 }

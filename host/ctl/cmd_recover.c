@@ -29,6 +29,7 @@ static int take_on(struct session *session, const struct record *record, bool ba
                    const struct args *args, struct detach *detach)
 {
     struct ninja_error err = NINJA_ERROR_INIT;
+    struct checkpoint *checkpoint = NULL;
     transfer_from_json(&session->cluster->transfer, record->transfer);
     session_survey(session, record);
     int code = look_at_vms(session);
@@ -46,10 +47,13 @@ static int take_on(struct session *session, const struct record *record, bool ba
         return code;
     }
     ninja_log_info("migration %s of %s to %s, interrupted while it was %s, is taken on", record->id,
-                   session->cluster->name, session->cluster->sites[record->to].name, record->state);
+                   session->cluster->name, record->to, record->state);
+    if (record->checkpoint[0] != '\0') {
+        checkpoint = checkpoint_at(record->checkpoint);
+    }
     struct migration *migration =
         migration_take_on(session->base, session->cluster, session->survey, journal, record, back,
-                          &session_migration_handler, session);
+                          checkpoint, &session_migration_handler, session);
     session->survey = NULL;
     migration_use_hooks(migration, &session->hooks);
     if (detach != NULL) {
@@ -57,6 +61,7 @@ static int take_on(struct session *session, const struct record *record, bool ba
     }
     code = session_run(session, migration, journal, args);
     migration_free(migration);
+    checkpoint_free(checkpoint);
     journal_free(journal);
     return code;
 }

@@ -2,7 +2,9 @@
  * status: where VMs run, and the jobs in them. sites: what the cluster file names.
  */
 #include <stdio.h>
+#include <string.h>
 
+#include "host/base/json_text.h"
 #include "host/ctl/ninjactl.h"
 
 static void print_job(const struct job *job, struct agent *const *agents)
@@ -38,8 +40,7 @@ static void print_status(struct session *session)
             continue;
         }
         printf("%s runs at %s%s%s\n", vmm_name(vmm), session->cluster->sites[vmm->site].name,
-               vmm->has_device ? " with device " : "",
-               vmm->has_device ? vmm_entry(vmm)->device_id : "");
+               vmm->has_device ? " with device " : "", vmm->has_device ? vmm_device(vmm)->id : "");
         if (ninja_error_is_set(&vms[i].agent_err)) {
             printf("    %s\n", vms[i].agent_err.message);
         } else {
@@ -73,7 +74,7 @@ int cmd_status(const struct args *args)
         if (interrupted) {
             json_object_set_new(json, "interrupted",
                                 json_pack("{s:s, s:s, s:s}", "id", record.id, "state", record.state,
-                                          "to", session.cluster->sites[record.to].name));
+                                          "to", record.to));
         }
         print_object(json);
     } else {
@@ -81,7 +82,7 @@ int cmd_status(const struct args *args)
         if (interrupted) {
             printf(
                 "migration %s to %s was interrupted while it was %s: ninjactl resume, or abort\n",
-                record.id, session.cluster->sites[record.to].name, record.state);
+                record.id, record.to, record.state);
         }
     }
     if (interrupted) {
@@ -92,6 +93,22 @@ int cmd_status(const struct args *args)
     return code;
 }
 
+static void print_sites(json_t *sites, json_t *hosts)
+{
+    size_t i, j;
+    json_t *site, *host;
+    json_array_foreach(sites, i, site)
+    {
+        printf("%s\n", json_string_value(site));
+        json_array_foreach(hosts, j, host)
+        {
+            if (strcmp(json_text_in(host, "site"), json_string_value(site)) == 0) {
+                printf("  %s\n", json_text_in(host, "name"));
+            }
+        }
+    }
+}
+
 int cmd_sites(const struct args *args)
 {
     struct session session;
@@ -99,21 +116,11 @@ int cmd_sites(const struct args *args)
     if (code != EXIT_DONE) {
         return code;
     }
-    const struct cluster *cluster = session.cluster;
-    json_t *vms = json_array(), *sites = json_array();
-    for (int i = 0; i < cluster->n_vms; i++) {
-        json_array_append_new(vms, json_string(cluster->vms[i]));
-    }
-    for (int i = 0; i < cluster->n_sites; i++) {
-        json_array_append_new(sites, json_string(cluster->sites[i].name));
-        if (!args->json) {
-            printf("%s\n", cluster->sites[i].name);
-        }
-    }
-    json_t *all = json_pack("{s:s, s:s, s:o, s:o}", "cluster", cluster->name, "driver",
-                            cluster->driver, "vms", vms, "sites", sites);
+    json_t *all = cluster_to_json(session.cluster);
     if (args->json) {
         print_object(json_incref(all));
+    } else {
+        print_sites(json_object_get(all, "sites"), json_object_get(all, "hosts"));
     }
     json_decref(all);
     session_close(&session);

@@ -2,10 +2,12 @@
  * switch: the jobs choose their transports anew where they are.
  */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "common/log.h"
 #include "host/base/json_text.h"
+#include "host/base/memory.h"
 #include "host/base/timer.h"
 #include "host/ctl/ninjactl.h"
 #include "host/report/report.h"
@@ -130,7 +132,7 @@ static bool tell_hooks(struct session *session, const char *outcome, json_t *inp
 
 /* ---- the switch ---- */
 
-static int run_switch(struct session *session, const struct args *args)
+static int run_switch(struct session *session, const struct args *args, const bool *leaving)
 {
     struct ninja_error err = NINJA_ERROR_INIT;
     struct switching switching = {.base = session->base};
@@ -139,6 +141,7 @@ static int run_switch(struct session *session, const struct args *args)
         .cluster = session->cluster,
         .release = btl_list(args->release),
         .reselect = btl_list(args->btl),
+        .leaving = leaving,
         .since_ms = now_ms(),
     };
     json_t *input = json_pack("{s:s, s:s}", "release", args->release, "reselect", args->btl);
@@ -169,27 +172,49 @@ static int run_switch(struct session *session, const struct args *args)
     return code;
 }
 
+/* The VMs that are named; NULL: none is. The caller frees it. False with err: there is no such VM. */
+static bool read_vms(const struct cluster *cluster, const struct args *args, bool **named,
+                     struct ninja_error *err)
+{
+    *named = args->n_words > 0 ? xcalloc((size_t)cluster->n_vms, sizeof(**named)) : NULL;
+    for (int i = 0; i < args->n_words; i++) {
+        int vm = cluster_find_vm(cluster, args->words[i], err);
+        if (vm < 0) {
+            return false;
+        }
+        (*named)[vm] = true;
+    }
+    return true;
+}
+
 int cmd_switch(const struct args *args)
 {
     struct session session;
     struct ninja_error err = NINJA_ERROR_INIT;
+    bool *leaving = NULL;
     int code = session_open(&session, args);
     if (code != EXIT_DONE) {
         return code;
     }
-    code = session_lock(&session, args);
+    if (read_vms(session.cluster, args, &leaving, &err)) {
+        code = session_lock(&session, args);
+    } else {
+        complain(&err);
+        code = EXIT_REFUSED;
+    }
     if (code == EXIT_DONE) {
         code = session_refuse_interrupted(&session, args);
     }
     if (code == EXIT_DONE) {
         session_survey(&session, NULL);
         if (survey_is_complete(session.survey, &err)) {
-            code = run_switch(&session, args);
+            code = run_switch(&session, args, leaving);
         } else {
             complain(&err);
             code = EXIT_REFUSED;
         }
     }
+    free(leaving);
     session_close(&session);
     return code;
 }

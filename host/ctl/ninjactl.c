@@ -18,12 +18,12 @@
 #include "host/base/logs.h"
 #include "host/config/transfer.h"
 
-static bool number(const char *option, const char *text, int min, int max, int *value)
+bool read_number(const char *where, const char *text, int min, int max, int *value)
 {
     char *end;
     long n = strtol(text, &end, 10);
     if (end == text || *end != '\0' || n < min || n > max) {
-        complain_of("--%s: expected a whole number from %d to %d, found \"%s\"", option, min, max,
+        complain_of("%s: expected a whole number from %d to %d, found \"%s\"", where, min, max,
                     text);
         return false;
     }
@@ -37,6 +37,7 @@ enum option_kind {
     IS_FLAG, /* given or not: to a bool */
     IS_TEXT,
     IS_NUMBER, /* to an int, within limits */
+    IS_COUNT,  /* the same, and at least 1 */
     IS_KEY,    /* a text that the journal takes for one */
     IS_TIMEOUT,
 };
@@ -46,7 +47,7 @@ struct option_target {
     enum option_id id;
     enum option_kind kind;
     size_t offset;        /* in struct args */
-    int max;              /* of a number; the least is 0, unless ... */
+    int max;              /* of a number or count; the least is 0 or 1, unless ... */
     const char *transfer; /* ... the limits are those of this number of struct transfer */
 };
 
@@ -56,12 +57,23 @@ static const struct option_target targets[] = {
     {OPT_JSON, IS_FLAG, TARGET(json), 0, NULL},
     {OPT_POSTCOPY, IS_FLAG, TARGET(postcopy), 0, NULL},
     {OPT_POSTCOPY_AFTER_PRECOPY, IS_FLAG, TARGET(postcopy), 0, NULL},
+    {OPT_POSTCOPY_IF_STUCK, IS_FLAG, TARGET(postcopy_if_stuck), 0, NULL},
     {OPT_POSTCOPY_BANDWIDTH, IS_NUMBER, TARGET(postcopy_bandwidth), 0, "post-copy-bandwidth"},
+    {OPT_AUTO, IS_FLAG, TARGET(automatic), 0, NULL},
+    {OPT_MAX_DOWNTIME, IS_COUNT, TARGET(max_downtime_ms), TRANSFER_MAX_DOWNTIME, NULL},
+    {OPT_MAX_TOTAL, IS_COUNT, TARGET(max_total_s), 7 * 24 * 3600, NULL},
+    {OPT_MAX_BYTES, IS_COUNT, TARGET(max_mib), 1000000000, NULL},
+    {OPT_PRIORITY, IS_TEXT, TARGET(priority), 0, NULL},
     {OPT_PARALLEL, IS_NUMBER, TARGET(parallel), 0, "parallel"},
     {OPT_COMPRESS, IS_TEXT, TARGET(compress), 0, NULL},
     {OPT_DETACH, IS_FLAG, TARGET(detach), 0, NULL},
     {OPT_DRY_RUN, IS_FLAG, TARGET(dry_run), 0, NULL},
+    {OPT_TO, IS_TEXT, TARGET(to), 0, NULL},
     {OPT_DUMP_CONFIG, IS_FLAG, TARGET(dump_config), 0, NULL},
+    {OPT_NO_DISKS, IS_FLAG, TARGET(no_disks), 0, NULL},
+    {OPT_KEEP, IS_COUNT, TARGET(keep), MAX_KEEP, NULL},
+    {OPT_SET_CLOCK, IS_FLAG, TARGET(set_clock), 0, NULL},
+    {OPT_SITE, IS_TEXT, TARGET(site), 0, NULL},
     {OPT_KEY, IS_KEY, TARGET(key), 0, NULL},
     {OPT_BTL, IS_TEXT, TARGET(btl), 0, NULL},
     {OPT_RELEASE, IS_TEXT, TARGET(release), 0, NULL},
@@ -86,13 +98,15 @@ static const char *name_of(enum option_id id)
 
 static bool set_number(const struct option_target *to, const char *text, int *value)
 {
-    int min = 0, max = to->max;
+    int min = to->kind == IS_COUNT, max = to->max;
+    char where[32];
     if (to->transfer != NULL) {
         const struct transfer_number *limits = transfer_number(to->transfer);
         min = limits->min;
         max = limits->max;
     }
-    return number(name_of(to->id), text, min, max, value);
+    snprintf(where, sizeof(where), "--%s", name_of(to->id));
+    return read_number(where, text, min, max, value);
 }
 
 static bool set_key(const char *text, const char **key)
@@ -126,6 +140,7 @@ static bool set_target(struct args *args, const struct option_target *to, const 
         *(const char **)target = text;
         return true;
     case IS_NUMBER:
+    case IS_COUNT:
         return set_number(to, text, target);
     case IS_KEY:
         return set_key(text, target);
@@ -154,6 +169,8 @@ static const struct setting_option option_settings[] = {
     {OPT_MODE, "--mode", "mode", NULL},
     {OPT_STRICT, "--strict", "strict", "true"},
     {OPT_SYSFS, "--sysfs", "sysfs", NULL},
+    {OPT_CHECKPOINT_DIR, "--checkpoint-dir", "checkpoint-dir", NULL},
+    {OPT_KEY_FILE, "--key-file", "checkpoint-key", NULL},
     {OPT_NO_HOOKS, "--no-hooks", "hooks", "false"},
     {OPT_LOG_LEVEL, "--log-level", "log-level", NULL},
     {OPT_VERBOSE, "--verbose", "log-level", "debug"},
@@ -236,11 +253,14 @@ static int parse(const struct command *command, int argc, char **argv, struct ar
         }
     }
     int words = argc - optind;
-    if (words > (command->word ? 1 : 0)) {
+    bool several = command->word != NULL && strstr(command->word, "...") != NULL;
+    if (words > (command->word ? 1 : 0) && !several) {
         complain_of("%s: unexpected argument \"%s\"", command->name, argv[argc - 1]);
         return EXIT_USAGE;
     }
     args->word = words ? argv[optind] : NULL;
+    args->words = argv + optind;
+    args->n_words = words;
     if (args->word == NULL && command->word != NULL && command->word[0] != '[' &&
         !args->dump_config) {
         complain_of("%s needs a %s; try ninjactl %s --help", command->name, command->word,
@@ -270,6 +290,8 @@ static int run_with_settings(const struct command *command, struct args *args, b
     args->cluster_file = settings_text(settings, "cluster-file");
     args->state_dir = settings_text(settings, "state-dir");
     args->sysfs = settings_text(settings, "sysfs");
+    args->checkpoint_dir = settings_text(settings, "checkpoint-dir");
+    args->key_file = settings_text(settings, "checkpoint-key");
     args->mode = (enum migration_mode)settings_number(settings, "mode");
     args->strict = settings_number(settings, "strict") != 0;
     ninja_log_init("ninjactl", (enum ninja_log_level)settings_number(settings, "log-level"));
@@ -292,6 +314,7 @@ static int run(const struct command *command, int argc, char **argv, bool *acts)
         .downtime_limit = -1,
         .parallel = -1,
         .wait_seconds = -1,
+        .evacuates = (command->flags & COMMAND_EVACUATES) != 0,
     };
     struct ninja_error err = NINJA_ERROR_INIT;
     int code = parse(command, argc, argv, &args);

@@ -6,7 +6,11 @@
 
 #include "common/log.h"
 #include "host/base/logs.h"
+#include "host/base/memory.h"
+#include "host/checkpoint/key.h"
 #include "host/ctl/ninjactl.h"
+#include "host/journal/history.h"
+#include "host/migration/forecast.h"
 #include "host/vmm/driver.h"
 #include "host/vmm/looks.h"
 
@@ -46,6 +50,9 @@ static bool take_options(struct cluster *cluster, const struct args *args, struc
     if (args->postcopy && transfer->post_copy_after < 0) {
         transfer->post_copy_after = 1;
     }
+    if (args->postcopy_if_stuck && transfer->post_copy_if_stuck < 0) {
+        transfer->post_copy_if_stuck = TRANSFER_IF_STUCK;
+    }
     if (args->postcopy_bandwidth >= 0) {
         transfer->post_copy_bandwidth_mib = args->postcopy_bandwidth;
     }
@@ -68,7 +75,7 @@ int session_open(struct session *session, const struct args *args)
         complain(&err);
         return EXIT_CLUSTER_FILE;
     }
-    if (!take_options(session->cluster, args, &err)) {
+    if (!take_options(session->cluster, args, &err) || !session_take_limits(session, args, &err)) {
         complain(&err);
         session_close(session);
         return EXIT_USAGE;
@@ -109,6 +116,19 @@ int session_lock(struct session *session, const struct args *args)
     return EXIT_DONE;
 }
 
+/* A client repeats its request when the answer was lost; that does not migrate twice. */
+int session_refuse_used_key(const struct args *args)
+{
+    char id[JOURNAL_ID_SIZE];
+    if (args->key == NULL || !history_find_key(args->state_dir, args->key, id)) {
+        return EXIT_DONE;
+    }
+    complain_of("migration %s was begun with the key \"%s\"; \"ninjactl wait %s\" tells how it "
+                "ends",
+                id, args->key, id);
+    return EXIT_REFUSED;
+}
+
 int session_refuse_interrupted(const struct session *session, const struct args *args)
 {
     struct ninja_error err = NINJA_ERROR_INIT;
@@ -124,6 +144,38 @@ int session_refuse_interrupted(const struct session *session, const struct args 
         complain(&err); /* of a cluster file that has changed since, perhaps: no reason to stop */
     }
     return EXIT_DONE;
+}
+
+bool read_key(const struct args *args, struct image_key *room, const struct image_key **found,
+              struct ninja_error *err)
+{
+    *room = (struct image_key){0};
+    *found = strcmp(args->key_file, IMAGE_KEY_NONE) != 0 ? room : NULL;
+    return *found == NULL || image_key_read(room, args->key_file, err);
+}
+
+char *session_asked(const struct args *args)
+{
+    char *text = NULL;
+    size_t size = 0;
+    FILE *out = xopen_stream(&text, &size);
+    fprintf(out, "%s", args->evacuates ? "evacuate" : "migrate");
+    for (int i = 0; i < args->n_words; i++) {
+        fprintf(out, " %s", args->words[i]);
+    }
+    if (args->to != NULL) {
+        fprintf(out, " --to %s", args->to);
+    }
+    fclose(out);
+    return text;
+}
+
+bool session_read_placement(const struct session *session, const struct args *args,
+                            struct placement *placement, struct ninja_error *err)
+{
+    return args->evacuates
+               ? placement_read_evacuation(placement, session->cluster, args->word, args->to, err)
+               : placement_read(placement, session->cluster, args->words, args->n_words, err);
 }
 
 static void on_looks(void *arg)
@@ -152,9 +204,16 @@ void session_survey(struct session *session, const struct record *interrupted)
     event_base_dispatch(session->base);
 }
 
+void session_survey_nowhere(struct session *session)
+{
+    session->survey = survey_start_nowhere(session->base, session->cluster, on_survey, session);
+    event_base_dispatch(session->base);
+}
+
 void session_close(struct session *session)
 {
     log_file_close(session->log);
+    forecast_free(session->forecast);
     survey_free(session->survey);
     looks_free(session->looks);
     cluster_free(session->cluster);

@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/log.h"
+#include "host/base/memory.h"
 #include "host/ctl/ninjactl.h"
 #include "host/ctl/progress.h"
 #include "host/report/report.h"
@@ -82,4 +84,55 @@ int session_run(struct session *session, struct migration *migration, struct jou
     progress_free(session->progress);
     session->progress = NULL;
     return finish_migration(migration, journal, args);
+}
+
+static void log_choices(const struct cluster *cluster, const struct placement *placement)
+{
+    for (int i = 0; i < cluster->n_vms; i++) {
+        if (placement->why[i] != NULL) {
+            ninja_log_info("%s goes to %s: %s", cluster->vms[i],
+                           cluster->sites[placement->to[i]].name, placement->why[i]);
+        }
+    }
+}
+
+int session_begin(struct session *session, const struct migration_options *options,
+                  const struct args *args, struct detach *detach)
+{
+    struct ninja_error err = NINJA_ERROR_INIT;
+    struct journal *journal = journal_new(args->state_dir, &err);
+    if (journal == NULL) {
+        complain(&err);
+        return EXIT_FAILED;
+    }
+    if (options->kind == OPERATION_CHECKPOINT) {
+        options->checkpoint->migration = xstrdup(journal_id(journal));
+    }
+    int code = session_log_to(session, journal, detach);
+    if (code != EXIT_DONE) {
+        journal_free(journal);
+        return code;
+    }
+    if (options->checkpoint != NULL) {
+        ninja_log_info("%s %s of %s, %s: %s", operation_kind_name(options->kind),
+                       journal_id(journal), session->cluster->name, mode_name(options->mode),
+                       options->checkpoint->path);
+    } else {
+        ninja_log_info("migration %s of %s to %s, %s", journal_id(journal), session->cluster->name,
+                       placement_name(session->cluster, options->placement.to),
+                       mode_name(options->mode));
+    }
+    struct migration *migration =
+        migration_start(session->base, session->cluster, session->survey, journal, options,
+                        &session_migration_handler, session);
+    session->survey = NULL;
+    log_choices(session->cluster, &options->placement);
+    migration_use_hooks(migration, &session->hooks);
+    if (detach != NULL) { /* now its journal says what it is */
+        detach_accept(detach, journal_id(journal));
+    }
+    code = session_run(session, migration, journal, args);
+    migration_free(migration);
+    journal_free(journal);
+    return code;
 }

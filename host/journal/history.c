@@ -139,8 +139,11 @@ static json_t *of_report(json_t *report)
     for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
         json_object_set_new(entry, keys[i], json_string(json_text_in(report, keys[i])));
     }
-    if (json_object_get(report, "key") != NULL) {
-        json_object_set(entry, "key", json_object_get(report, "key"));
+    static const char *const may_lack[] = {"key", "asked", "operation", "checkpoint"};
+    for (size_t i = 0; i < sizeof(may_lack) / sizeof(may_lack[0]); i++) {
+        if (json_object_get(report, may_lack[i]) != NULL) {
+            json_object_set(entry, may_lack[i], json_object_get(report, may_lack[i]));
+        }
     }
     /* Named stall_ms since there are lists (docs/ninjactl-json.md): that of all switches. */
     json_t *stall = json_object_get(report, "stall_total_ms");
@@ -174,15 +177,20 @@ static json_t *of_journal(const char *state_dir, const char *id)
     json_t *entry = NULL;
     if (first != NULL) {
         pid_t holder = lock_holder(state_dir, json_text_in(first, "cluster"));
-        entry = json_pack(
-            "{s:s, s:s, s:s, s:s, s:s, s:s, s:n, s:s, s:s, s:n, s:n, s:O*}", "id", id, "cluster",
-            json_text_in(first, "cluster"), "mode", json_text_in(first, "mode"), "from",
-            comes_from(first), "to", json_text_in(first, "to"), "begin",
-            json_text_in(first, "time"), "end", "outcome",
-            holder > 0    ? "running"
-            : holder == 0 ? "interrupted"
-                          : "unknown",
-            "reason", "", "stall_ms", "duration_ms", "key", json_object_get(first, "key"));
+        entry = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:n, s:s, s:s, s:n, s:n, s:O*, s:O*}",
+                          "id", id, "cluster", json_text_in(first, "cluster"), "mode",
+                          json_text_in(first, "mode"), "from", comes_from(first), "to",
+                          json_text_in(first, "to"), "begin", json_text_in(first, "time"), "end",
+                          "outcome",
+                          holder > 0    ? "running"
+                          : holder == 0 ? "interrupted"
+                                        : "unknown",
+                          "reason", "", "stall_ms", "duration_ms", "key",
+                          json_object_get(first, "key"), "asked", json_object_get(first, "asked"));
+        if (json_object_get(first, "checkpoint") != NULL) {
+            json_object_set(entry, "operation", json_object_get(first, "operation"));
+            json_object_set(entry, "checkpoint", json_object_get(first, "checkpoint"));
+        }
     }
     while ((line = follow_next(follow)) != NULL) {
         if (json_object_get(line, "outcome") != NULL) { /* its report could not be written */

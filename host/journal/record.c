@@ -13,26 +13,50 @@
 #include "host/base/json_text.h"
 #include "host/base/memory.h"
 #include "host/base/plain_file.h"
+#include "host/config/placement.h"
 #include "host/journal/journal.h"
 
 #define MAX_LINE    (1 << 20)
 #define MAX_LINES   100000
 #define MAX_JOURNAL 4096 /* path */
 
-static int vm_named(const struct cluster *cluster, const char *name)
+/* Where a VM is to be, by its own words or, of a version that knew no others, by all its words. */
+static bool take_destination(int *to, const struct cluster *cluster, json_t *json,
+                             const char *of_all, struct ninja_error *err)
 {
-    for (int i = 0; i < cluster->n_vms; i++) {
-        if (strcmp(cluster->vms[i], name) == 0) {
-            return i;
+    json_t *own = json_object_get(json, "to");
+    const char *name = own != NULL ? json_text_in(json, "to") : of_all;
+    *to = json_is_null(own) ? PLACEMENT_STAYS : cluster_find_site(cluster, name, NULL);
+    return json_is_null(own) || *to >= 0 ||
+           ninja_error_set(err, ERR_STATE, "the site \"%.100s\" is not in the cluster file", name);
+}
+
+/* The device of that name at a place; it is gone if the cluster file was changed. */
+static bool take_device(const struct cluster_device **device, const struct cluster *cluster, int vm,
+                        int place, json_t *json, const char *key, struct ninja_error *err)
+{
+    const char *id = json_text_in(json, key);
+    *device = NULL;
+    if (id[0] == '\0' || place < 0) {
+        return true;
+    }
+    const struct cluster_devices may = cluster_devices(cluster, vm, place);
+    for (int i = 0; i < may.n; i++) {
+        if (strcmp(may.list[i].id, id) == 0) {
+            *device = &may.list[i];
+            return true;
         }
     }
-    return -1;
+    return ninja_error_set(err, ERR_STATE,
+                           "the device \"%.100s\" of VM \"%.100s\" at \"%.100s\" is not in the "
+                           "cluster file",
+                           id, cluster->vms[vm], cluster->sites[place].name);
 }
 
 static bool take_vm(struct record *record, const struct cluster *cluster, json_t *json,
-                    struct ninja_error *err)
+                    const char *of_all, struct ninja_error *err)
 {
-    int vm = vm_named(cluster, json_text_in(json, "name"));
+    int to, vm = cluster_find_vm(cluster, json_text_in(json, "name"), NULL);
     if (vm >= 0 && record->vms[vm].from >= 0) {
         return ninja_error_set(err, ERR_STATE, "VM \"%.100s\" is there twice", cluster->vms[vm]);
     }
@@ -42,11 +66,24 @@ static bool take_vm(struct record *record, const struct cluster *cluster, json_t
                                "VM \"%.100s\" at \"%.100s\" is not in the cluster file",
                                json_text_in(json, "name"), json_text_in(json, "at"));
     }
+    if (!take_destination(&to, cluster, json, of_all, err)) {
+        return false;
+    }
+    bool moves = json_is_true(json_object_get(json, "moves"));
+    bool may_stay = record->checkpoint[0] != '\0'; /* a VM may be restarted where it was */
+    if (moves && (to == PLACEMENT_STAYS || (to == from && !may_stay))) {
+        return ninja_error_set(err, ERR_STATE, "VM \"%.100s\" moves, and stays at \"%.100s\"",
+                               cluster->vms[vm], cluster->sites[from].name);
+    }
     record->vms[vm] =
         (struct record_vm){.from = from,
-                           .moves = json_is_true(json_object_get(json, "moves")),
-                           .had_device = json_is_true(json_object_get(json, "device"))};
-    return true;
+                           .to = to,
+                           .moves = moves,
+                           .had_device = json_is_true(json_object_get(json, "device")),
+                           .transfer = json_incref(json_object_get(json, "transfer")),
+                           .method = json_incref(json_object_get(json, "method"))};
+    return take_device(&record->vms[vm].leaves, cluster, vm, from, json, "leaves", err) &&
+           take_device(&record->vms[vm].gets, cluster, vm, to, json, "gets", err);
 }
 
 static bool take_begin(struct record *record, const struct cluster *cluster, json_t *line,
@@ -54,26 +91,35 @@ static bool take_begin(struct record *record, const struct cluster *cluster, jso
 {
     size_t i;
     json_t *vm, *vms = json_object_get(line, "vms");
-    record->to = cluster_find_site(cluster, json_text_in(line, "to"), NULL);
-    if (record->to < 0) {
-        return ninja_error_set(err, ERR_STATE, "the site \"%.100s\" is not in the cluster file",
-                               json_text_in(line, "to"));
-    }
     if (json_array_size(vms) != (size_t)cluster->n_vms) {
         return ninja_error_set(err, ERR_STATE, "it was begun with %zu VMs, the cluster file has %d",
                                json_array_size(vms), cluster->n_vms);
+    }
+    snprintf(record->to, sizeof(record->to), "%s", json_text_in(line, "to"));
+    snprintf(record->operation, sizeof(record->operation), "%s", json_text_in(line, "operation"));
+    snprintf(record->checkpoint, sizeof(record->checkpoint), "%s",
+             json_text_in(line, "checkpoint"));
+    bool to_nowhere = record->checkpoint[0] != '\0' && record->to[0] == '\0';
+    if (!to_nowhere && strcmp(record->to, PLACEMENT_SEVERAL) != 0 &&
+        !cluster_has_site(cluster, record->to, NULL)) {
+        return ninja_error_set(err, ERR_STATE, "the site \"%.100s\" is not in the cluster file",
+                               record->to);
     }
     record->paused = strcmp(json_text_in(line, "mode"), "paused") == 0;
     record->transfer = json_incref(json_object_get(line, "transfer"));
     snprintf(record->began, sizeof(record->began), "%s", json_text_in(line, "time"));
     snprintf(record->key, sizeof(record->key), "%s", json_text_in(line, "key"));
+    if (json_is_string(json_object_get(line, "asked"))) {
+        record->asked = xstrdup(json_text_in(line, "asked"));
+    }
     record->vms = xcalloc((size_t)cluster->n_vms, sizeof(*record->vms));
+    record->n_vms = cluster->n_vms;
     for (int n = 0; n < cluster->n_vms; n++) {
         record->vms[n].from = -1;
     }
     json_array_foreach(vms, i, vm)
     {
-        if (!take_vm(record, cluster, vm, err)) {
+        if (!take_vm(record, cluster, vm, json_text_in(line, "to"), err)) {
             return false;
         }
     }
@@ -83,9 +129,20 @@ static bool take_begin(struct record *record, const struct cluster *cluster, jso
 /* A VM that arrived. */
 static void take_arrival(struct record *record, const struct cluster *cluster, json_t *line)
 {
-    int vm = vm_named(cluster, json_text_in(line, "vm"));
-    if (vm >= 0 && strcmp(json_text_in(line, "runs_at"), cluster->sites[record->to].name) == 0) {
-        record->vms[vm].ran_there = true;
+    int vm = cluster_find_vm(cluster, json_text_in(line, "vm"), NULL);
+    if (vm >= 0 && record->vms[vm].moves) {
+        const char *to = cluster->sites[record->vms[vm].to].name;
+        record->vms[vm].ran_there |= strcmp(json_text_in(line, "runs_at"), to) == 0;
+    }
+}
+
+static void take_step(struct record *record, const char *step)
+{
+    snprintf(record->step, sizeof(record->step), "%s", step);
+    if (strcmp(step, "unplug") == 0) {
+        record->unplugs = true;
+    } else if (strcmp(step, "copy") == 0) {
+        record->unplugs = false;
     }
 }
 
@@ -113,6 +170,8 @@ static enum verdict take_line(struct record *record, const struct cluster *clust
         take_arrival(record, cluster, line);
     } else if (json_object_get(line, "state") != NULL) {
         snprintf(record->state, sizeof(record->state), "%s", json_text_in(line, "state"));
+    } else if (json_object_get(line, "step") != NULL) {
+        take_step(record, json_text_in(line, "step"));
     }
     if (first) {
         snprintf(record->state, sizeof(record->state), "%s", json_text_in(line, "state"));
@@ -201,8 +260,14 @@ bool record_find(const char *state_dir, const struct cluster *cluster, const cha
 
 void record_clear(struct record *record)
 {
+    for (int i = 0; record->vms != NULL && i < record->n_vms; i++) {
+        json_decref(record->vms[i].transfer);
+        json_decref(record->vms[i].method);
+    }
     free(record->vms);
     record->vms = NULL;
+    free(record->asked);
+    record->asked = NULL;
     json_decref(record->transfer);
     record->transfer = NULL;
 }

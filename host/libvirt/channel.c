@@ -17,7 +17,7 @@
 #include "host/base/memory.h"
 #include "host/libvirt/failure.h"
 #include "host/libvirt/host.h"
-#include "host/libvirt/output.h"
+#include "host/base/json_output.h"
 
 #define BUFFER_BYTES 65536
 #define PORT         "org.ninja.agent.0"

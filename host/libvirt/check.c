@@ -18,6 +18,7 @@
 #include "host/libvirt/domain_xml.h"
 #include "host/libvirt/failure.h"
 #include "host/libvirt/host.h"
+#include "host/libvirt/room.h"
 
 struct check {
     struct request *request;
@@ -92,18 +93,7 @@ static void check_name(struct check *check)
 
 static void check_memory(struct check *check)
 {
-    unsigned long long room = virNodeGetFreeMemory(check->to) / 1024,
-                       need = virDomainGetMaxMemory(check->domain);
-    virNodeMemoryStats stats[16];
-    int count = 16;
-    if (virNodeGetMemoryStats(check->to, VIR_NODE_MEMORY_STATS_ALL_CELLS, stats, &count, 0) < 0)
-        count = 0;
-    for (int i = 0; i < count; i++) {
-        /* the kernel gives both to a VM that wants them */
-        if (strcmp(stats[i].field, VIR_NODE_MEMORY_STATS_CACHED) == 0 ||
-            strcmp(stats[i].field, VIR_NODE_MEMORY_STATS_BUFFERS) == 0)
-            room += stats[i].value;
-    }
+    unsigned long long room = room_free_kib(check->to), need = virDomainGetMaxMemory(check->domain);
     if (room < need)
         problem(check, "the memory: it wants %llu KiB, and %llu KiB are free there", need, room);
 }

@@ -7,6 +7,7 @@
 #include "host/libvirt/domain_xml.h"
 #include "host/libvirt/failure.h"
 #include "host/libvirt/host.h"
+#include "host/libvirt/statistics.h"
 
 #define LOOK_AGAIN "look at the VM, and at the log of libvirtd on this host"
 
@@ -65,14 +66,22 @@ static void end(struct request *request, virDomainPtr domain, int result, const 
         request_answer(request, NULL);
 }
 
-static bool has_job(virDomainPtr domain)
+/* How far libvirt is with what it is at work on. A new object; NULL: there is nothing, or it is the
+ * source that knows. */
+static json_t *job_of(virDomainPtr domain, int state, int reason)
 {
     virTypedParameterPtr params = NULL;
     int count = 0, type = VIR_DOMAIN_JOB_NONE;
+    json_t *statistics = NULL;
+    if (state == VIR_DOMAIN_RUNNING &&
+        (reason == VIR_DOMAIN_RUNNING_POSTCOPY || reason == VIR_DOMAIN_RUNNING_POSTCOPY_FAILED))
+        return NULL;
     if (virDomainGetJobStats(domain, &type, &params, &count, 0) < 0)
         virResetLastError();
+    if (type == VIR_DOMAIN_JOB_BOUNDED || type == VIR_DOMAIN_JOB_UNBOUNDED)
+        statistics = statistics_json(params, count);
     virTypedParamsFree(params, count);
-    return type == VIR_DOMAIN_JOB_BOUNDED || type == VIR_DOMAIN_JOB_UNBOUNDED;
+    return statistics;
 }
 
 static json_t *look(virDomainPtr domain)
@@ -80,16 +89,19 @@ static json_t *look(virDomainPtr domain)
     char uuid[VIR_UUID_STRING_BUFLEN] = "", *xml = virDomainGetXMLDesc(domain, 0);
     int state = 0, reason = 0;
     virDomainInfo info;
-    json_t *object = NULL;
+    json_t *object = NULL, *job = NULL;
     if (xml != NULL && virDomainGetState(domain, &state, &reason, 0) == 0 &&
         virDomainGetInfo(domain, &info) == 0 && virDomainGetUUIDString(domain, uuid) == 0 &&
-        state >= 0 && (size_t)state < sizeof(states) / sizeof(states[0]))
-        object = json_pack("{s:s, s:s, s:b, s:b, s:o, s:s, s:I, s:i}", "state", states[state],
-                           "reason", reason_name(state, reason), "job", has_job(domain),
-                           "persistent", virDomainIsPersistent(domain) == 1, "devices",
+        state >= 0 && (size_t)state < sizeof(states) / sizeof(states[0])) {
+        job = job_of(domain, state, reason);
+        object = json_pack("{s:s, s:s, s:b, s:O*, s:b, s:o, s:s, s:I, s:i}", "state", states[state],
+                           "reason", reason_name(state, reason), "job", job != NULL, "statistics",
+                           job, "persistent", virDomainIsPersistent(domain) == 1, "devices",
                            domain_xml_aliases(xml), "uuid", uuid, "memory_kib",
                            (json_int_t)info.maxMem, "cpus", (int)info.nrVirtCpu);
+    }
     free(xml);
+    json_decref(job);
     return object;
 }
 

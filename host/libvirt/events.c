@@ -1,6 +1,6 @@
 #include "host/libvirt/events.h"
 
-#include "host/libvirt/output.h"
+#include "host/base/json_output.h"
 #include "host/libvirt/statistics.h"
 
 static const char *const lifecycle[] = {

@@ -8,7 +8,8 @@
 #include "host/base/memory.h"
 #include "host/libvirt/events.h"
 #include "host/libvirt/failure.h"
-#include "host/libvirt/output.h"
+#include "host/libvirt/room.h"
+#include "host/base/json_output.h"
 
 #define KEEPALIVE_SECONDS 5
 #define KEEPALIVE_COUNT   5
@@ -141,23 +142,20 @@ static bool is_possible(const struct host *host, const char *uri, struct ninja_e
     return true;
 }
 
-/* What the host is, by its capabilities. */
+/* What the host is, by its capabilities, and what it has. */
 static json_t *description(struct host *host)
 {
     char *name = virConnectGetHostname(host->conn),
          *capabilities = virConnectGetCapabilities(host->conn);
     const char *tag = capabilities == NULL ? NULL : strstr(capabilities, "<uuid>");
     char uuid[VIR_UUID_STRING_BUFLEN] = "";
-    virNodeInfo node = {.memory = 0};
     unsigned long version = 0;
     if (tag != NULL)
         sscanf(tag, "<uuid>%36[0-9a-f-]", uuid);
-    virNodeGetInfo(host->conn, &node);
     virConnectGetLibVersion(host->conn, &version);
-    json_t *object =
-        json_pack("{s:s?, s:s, s:I, s:I, s:I, s:I}", "hostname", name, "uuid", uuid, "version",
-                  (json_int_t)version, "memory_kib", (json_int_t)node.memory, "free_bytes",
-                  (json_int_t)virNodeGetFreeMemory(host->conn), "cpus", (json_int_t)node.cpus);
+    json_t *object = json_pack("{s:s?, s:s, s:I}", "hostname", name, "uuid", uuid, "version",
+                               (json_int_t)version);
+    json_object_update_new(object, room_json(host->conn));
     free(name);
     free(capabilities);
     return object;

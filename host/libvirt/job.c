@@ -8,7 +8,7 @@
 #include "host/libvirt/domain_xml.h"
 #include "host/libvirt/failure.h"
 #include "host/libvirt/host.h"
-#include "host/libvirt/output.h"
+#include "host/base/json_output.h"
 #include "host/libvirt/statistics.h"
 
 #define MAX_BANDWIDTH_MIB 1000000
@@ -47,33 +47,56 @@ static void leave(struct job *job)
     free(job);
 }
 
-static bool text_parameter(struct job *job, const char *name, size_t max, const char *field,
-                           struct ninja_error *err)
+/* Texts that are handed on, and what they ask for beside. */
+static const struct {
+    const char *name, *field;
+    size_t max;
+    unsigned flags;
+} texts[] = {
+    {"migrate_uri", VIR_MIGRATE_PARAM_URI, REQUEST_MAX_URI, 0},
+    {"compression", VIR_MIGRATE_PARAM_COMPRESSION, REQUEST_MAX_NAME, VIR_MIGRATE_COMPRESSED},
+    {"tls", VIR_MIGRATE_PARAM_TLS_DESTINATION, REQUEST_MAX_NAME, VIR_MIGRATE_TLS},
+    {"xml", VIR_MIGRATE_PARAM_DEST_XML, REQUEST_MAX_XML, 0},
+};
+
+static bool take_texts(struct job *job, struct ninja_error *err)
 {
-    const char *text;
-    if (!request_text_if(job->request, name, max, &text, err))
-        return false;
-    if (text != NULL &&
-        virTypedParamsAddString(&job->params, &job->count, &job->max, field, text) < 0)
-        return failure_take(err, "the request is to be mended");
-    if (text != NULL && strcmp(name, "compression") == 0)
-        job->flags |= VIR_MIGRATE_COMPRESSED;
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+        const char *text;
+        if (!request_text_if(job->request, texts[i].name, texts[i].max, &text, err))
+            return false;
+        if (text != NULL &&
+            virTypedParamsAddString(&job->params, &job->count, &job->max, texts[i].field, text) < 0)
+            return failure_take(err, "the request is to be mended");
+        if (text != NULL)
+            job->flags |= texts[i].flags;
+    }
     return true;
+}
+
+static bool bandwidth_parameter(struct job *job, const char *name, const char *field,
+                                struct ninja_error *err)
+{
+    int64_t mib;
+    if (!request_number(job->request, name, MAX_BANDWIDTH_MIB, 0, &mib, err))
+        return false;
+    return mib == 0 ||
+           virTypedParamsAddULLong(&job->params, &job->count, &job->max, field,
+                                   (unsigned long long)mib) == 0 ||
+           failure_take(err, "the request is to be mended");
 }
 
 static bool numbers(struct job *job, struct ninja_error *err)
 {
-    int64_t bandwidth, connections;
-    if (!request_number(job->request, "bandwidth_mib", MAX_BANDWIDTH_MIB, 0, &bandwidth, err) ||
+    int64_t connections;
+    if (!bandwidth_parameter(job, "bandwidth_mib", VIR_MIGRATE_PARAM_BANDWIDTH, err) ||
+        !bandwidth_parameter(job, "post_copy_bandwidth_mib", VIR_MIGRATE_PARAM_BANDWIDTH_POSTCOPY,
+                             err) ||
         !request_number(job->request, "connections", MAX_CONNECTIONS, 0, &connections, err) ||
         !request_number(job->request, "downtime_limit_ms", MAX_DOWNTIME_MS, 0, &job->downtime_ms,
                         err) ||
         !request_number(job->request, "progress_ms", MAX_PROGRESS_MS, 500, &job->progress_ms, err))
         return false;
-    if (bandwidth > 0 &&
-        virTypedParamsAddULLong(&job->params, &job->count, &job->max, VIR_MIGRATE_PARAM_BANDWIDTH,
-                                (unsigned long long)bandwidth) < 0)
-        return failure_take(err, "the request is to be mended");
     if (connections == 0)
         return true;
     job->flags |= VIR_MIGRATE_PARALLEL;
@@ -108,6 +131,33 @@ static bool exchange_device(struct job *job, struct ninja_error *err)
     return well || failure_take(err, "the request is to be mended");
 }
 
+/* libvirt starts a VM itself that changes sides in the middle of the copy, and never again where it
+ * was. Any other one waits for us. */
+static const struct {
+    const char *name;
+    unsigned flags;
+} modes[] = {
+    {"live", VIR_MIGRATE_PAUSED},
+    {"post-copy", VIR_MIGRATE_POSTCOPY},
+    {"post-copy-resume", VIR_MIGRATE_POSTCOPY | VIR_MIGRATE_POSTCOPY_RESUME},
+};
+
+static bool take_mode(struct job *job, struct ninja_error *err)
+{
+    const char *mode;
+    size_t i = 0;
+    if (!request_text_if(job->request, "mode", REQUEST_MAX_NAME, &mode, err))
+        return false;
+    while (i < sizeof(modes) / sizeof(modes[0]) && strcmp(modes[i].name, mode ? mode : "live") != 0)
+        i++;
+    if (i == sizeof(modes) / sizeof(modes[0]))
+        return ninja_error_set(err, ERR_BAD_ARGUMENT,
+                               "mode is to be live, post-copy or post-copy-resume");
+    job->flags =
+        VIR_MIGRATE_LIVE | VIR_MIGRATE_PEER2PEER | VIR_MIGRATE_PERSIST_DEST | modes[i].flags;
+    return true;
+}
+
 /* What the request wants, as libvirt's parameters. */
 static bool read_request(struct job *job, struct ninja_error *err)
 {
@@ -115,13 +165,7 @@ static bool read_request(struct job *job, struct ninja_error *err)
     if (uri == NULL)
         return false;
     strcpy(job->uri, uri); /* not longer than REQUEST_MAX_URI */
-    job->flags =
-        VIR_MIGRATE_LIVE | VIR_MIGRATE_PEER2PEER | VIR_MIGRATE_PAUSED | VIR_MIGRATE_PERSIST_DEST;
-    return numbers(job, err) &&
-           text_parameter(job, "migrate_uri", REQUEST_MAX_URI, VIR_MIGRATE_PARAM_URI, err) &&
-           text_parameter(job, "compression", REQUEST_MAX_NAME, VIR_MIGRATE_PARAM_COMPRESSION,
-                          err) &&
-           text_parameter(job, "xml", REQUEST_MAX_XML, VIR_MIGRATE_PARAM_DEST_XML, err);
+    return take_mode(job, err) && numbers(job, err) && take_texts(job, err);
 }
 
 /* Waits for the end, for the time between two reports. @return whether it is over */
@@ -233,11 +277,12 @@ void job_migrate(struct request *request)
     request_fail(request, &err);
 }
 
-void job_abort(struct request *request)
+/* Tells libvirt something about the migration that a domain is in. */
+static void tell(struct request *request, int (*call)(virDomainPtr domain))
 {
     struct ninja_error err = NINJA_ERROR_INIT;
     virDomainPtr domain = host_domain(request, &err);
-    if (domain != NULL && virDomainAbortJob(domain) < 0)
+    if (domain != NULL && call(domain) < 0)
         failure_take(&err, "the migration may have ended: look at the VM on both hosts");
     if (domain != NULL)
         virDomainFree(domain);
@@ -245,4 +290,19 @@ void job_abort(struct request *request)
         request_fail(request, &err);
     else
         request_answer(request, NULL);
+}
+
+void job_abort(struct request *request)
+{
+    tell(request, virDomainAbortJob);
+}
+
+static int change_sides(virDomainPtr domain)
+{
+    return virDomainMigrateStartPostCopy(domain, 0);
+}
+
+void job_change_sides(struct request *request)
+{
+    tell(request, change_sides);
 }

@@ -27,7 +27,8 @@
 #include "host/libvirt/failure.h"
 #include "host/libvirt/host.h"
 #include "host/libvirt/job.h"
-#include "host/libvirt/output.h"
+#include "host/libvirt/writes.h"
+#include "host/base/json_output.h"
 
 #define MAX_LINE (1024 * 1024)
 
@@ -45,7 +46,10 @@ static const struct {
     {"migrate-check", check_migration, false},
     {"migrate", job_migrate, false},
     {"migrate-abort", job_abort, false},
+    {"migrate-post-copy", job_change_sides, false},
     {"channel-open", channel_open, false},
+    {"writes-begin", writes_begin, false},
+    {"writes-look", writes_look, false},
 };
 
 /* The worker's part: one who has waited for too long behind others is not begun. */

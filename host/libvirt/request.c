@@ -6,7 +6,7 @@
 
 #include "common/clock.h"
 #include "host/base/memory.h"
-#include "host/libvirt/output.h"
+#include "host/base/json_output.h"
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct request *waiting; /* have no answer yet */

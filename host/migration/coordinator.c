@@ -190,7 +190,7 @@ static enum outcome judge(const struct migration *m)
     if (m->course == COURSE_REFUSED) {
         return OUTCOME_REFUSED;
     }
-    if (m->operator_needed || (moved > 0 && moved < moving)) {
+    if (m->operator_needed || m->jobs == JOBS_HELD || (moved > 0 && moved < moving)) {
         return OUTCOME_OPERATOR;
     }
     if (moved > 0 || (moving == 0 && !is_going_back(m))) {
@@ -234,6 +234,9 @@ static void end_told(struct migration *m)
     json_array_foreach(m->warnings, i, warning)
     {
         add_reason(m, json_string_value(warning));
+    }
+    if (m->jobs == JOBS_HELD) {
+        add_reason(m, "the jobs stand still; ninjactl switch lets them run");
     }
     bool arrived = m->outcome == OUTCOME_DONE || m->outcome == OUTCOME_DEGRADED;
     bool decided = m->outcome != OUTCOME_OPERATOR;
@@ -440,7 +443,9 @@ static void on_abort(evutil_socket_t fd, short what, void *arg)
         return;
     }
     if (past_no_return(m)) {
-        ninja_log_warning("it is too late to abort: a VM runs at the destination already");
+        ninja_log_warning("it is too late to abort: %s already",
+                          m->options.kind == OPERATION_CHECKPOINT ? "the checkpoint is written"
+                                                                  : "a VM runs at the destination");
         m->abort_requested = false;
         return;
     }
@@ -452,6 +457,7 @@ static void on_abort(evutil_socket_t fd, short what, void *arg)
         switch_abort(m->sw);
     } else {
         abort_drivers(m);
+        abort_images(m);
     }
 }
 
@@ -500,7 +506,9 @@ void migration_free(struct migration *m)
     for (int i = 0; i < m->n; i++) {
         guest_command_free(m->vms[i].command);
         link_wait_free(m->vms[i].link_wait);
+        image_process_free(m->vms[i].image);
         json_decref(m->vms[i].timeline);
+        json_decref(m->vms[i].method);
         json_decref(m->vms[i].before);
         json_decref(m->vms[i].standby);
         json_decref(m->vms[i].after);
@@ -513,5 +521,6 @@ void migration_free(struct migration *m)
     json_decref(m->warnings);
     free(m->vms);
     free(m->may_be_unplugged);
+    free(m->ranks_leave);
     free(m);
 }

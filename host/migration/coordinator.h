@@ -1,5 +1,6 @@
 /*
- * One migration of all VMs of a cluster to a site.
+ * One migration of VMs of a cluster, each to its site. All VMs of the cluster take part, as those
+ * that stay may have ranks of the same jobs.
  */
 #ifndef NINJA_COORDINATOR_H
 #define NINJA_COORDINATOR_H
@@ -8,7 +9,8 @@
 #include <jansson.h>
 
 #include "common/error.h"
-#include "host/config/cluster.h"
+#include "host/checkpoint/manifest.h"
+#include "host/config/placement.h"
 #include "host/journal/journal.h"
 #include "host/migration/hooks.h"
 #include "host/migration/survey.h"
@@ -16,6 +18,13 @@
 enum migration_mode {
     MODE_LIVE,   /* the job runs on a standby transport while memory moves */
     MODE_PAUSED, /* the job waits from the quiesce to the end */
+};
+
+/* What is done to the VMs of the cluster. What is said of a migration holds for all of them. */
+enum operation_kind {
+    OPERATION_MIGRATE,
+    OPERATION_CHECKPOINT, /* an image of each, and all run on where they are */
+    OPERATION_RESTART,    /* from their images: they are nowhere before */
 };
 
 enum outcome {
@@ -27,9 +36,22 @@ enum outcome {
 };
 
 struct migration_options {
-    int to; /* site */
+    enum operation_kind kind;
+    struct placement placement; /* borrowed for the call only; of a checkpoint: all stay */
     enum migration_mode mode;
-    const char *key; /* of who asked for it; NULL: none. Borrowed until the migration is freed */
+    /* Borrowed until the migration is freed. */
+    const char *key;   /* of who asked for it; NULL: none */
+    const char *asked; /* the words that it was asked for with; NULL: they are not known */
+
+    /* Borrowed for the call: by the VM's name, what was chosen for it, see forecast_of_vm(); its
+     * driver knows of it. NULL: as the cluster says, for all. */
+    json_t *methods;
+
+    bool set_clock; /* of a restart: the guests' clocks are behind, and are set */
+
+    /* Of a checkpoint: it is filled in, and written when all images are there. Of a restart: what
+     * was read, and only the path if that is taken on. Borrowed until the migration is freed. */
+    struct checkpoint *checkpoint;
 };
 
 /* What a VM does now, for a progress display. */
@@ -48,7 +70,8 @@ struct migration_handler {
 
 /**
  * Whether the migration may begin, from what the survey saw: every VM located, every agent
- * answering, something to move. What the jobs allow is asked when it begins.
+ * answering, something to do, and for each VM that was named. What the jobs allow is asked when it
+ * begins.
  *
  * @return false with err: class ERR_NOTHING_TO_DO, or why it is refused
  */
@@ -70,12 +93,14 @@ struct migration *migration_start(struct event_base *base, const struct cluster 
  * Takes on a migration whose coordinator ended: to its end, if a VM has arrived or the memory of
  * one is on its way; otherwise, or if `back` and none has arrived, back to where it began.
  *
- * @param survey   taken over; made with the same record, and no VM in it is lost
- * @param journal  that of the interrupted migration; borrowed as above
+ * @param survey      taken over; made with the same record, and no VM in it is lost
+ * @param journal     that of the interrupted migration; borrowed as above
+ * @param checkpoint  NULL, or that of the record by checkpoint_at(); borrowed as above
  */
 struct migration *migration_take_on(struct event_base *base, const struct cluster *cluster,
                                     struct survey *survey, struct journal *journal,
                                     const struct record *record, bool back,
+                                    struct checkpoint *checkpoint,
                                     const struct migration_handler *handler, void *arg);
 
 /**
@@ -114,6 +139,8 @@ json_t *migration_plan_stages(struct survey *survey, const struct cluster *clust
                               const struct migration_options *options);
 
 const char *mode_name(enum migration_mode mode);
+/** "migrate", "checkpoint" or "restart". */
+const char *operation_kind_name(enum operation_kind kind);
 
 /** NULL is allowed. */
 void migration_free(struct migration *migration);

@@ -29,9 +29,13 @@ static struct vm_facts facts_of_vm(const struct vmm *vmm, const struct agent *ag
     return (struct vm_facts){
         .move = vmm->move,
         .agent_ready = agent_is_ready(agent),
+        .stands = vmm->stands,
+        .loaded = vmm->loaded,
         .has_device = vmm->has_device,
-        .offered = vmm->site >= 0 && vmm_entry(vmm)->device != NULL,
-        .offered_there = vmm->cluster->sites[to].vms[vmm->vm].device != NULL,
+        .leaving = vmm->leaving,
+        .offered = vmm->site >= 0 && vmm_device(vmm) != NULL,
+        .asked = to != PLACEMENT_STAYS,
+        .offered_there = to != PLACEMENT_STAYS && vmm_device_at(vmm, to) != NULL,
     };
 }
 
@@ -39,28 +43,36 @@ struct facts *facts_of_survey(struct survey *survey, const struct cluster *clust
                               const struct migration_options *options)
 {
     struct facts *facts = facts_new(cluster->n_vms);
+    facts->kind = options->kind;
+    facts->sets_clock = options->set_clock;
     facts->any_jobs = survey_jobs(survey)->n > 0;
     for (int i = 0; i < facts->n; i++) {
         const struct survey_vm *vm = &survey_vms(survey)[i];
-        facts->vms[i] = facts_of_vm(vm->vmm, vm->agent, options->to);
-        facts->vms[i].moves = vm->vmm->site != options->to;
+        int to = options->placement.to[i];
+        facts->vms[i] = facts_of_vm(vm->vmm, vm->agent, to);
+        facts->vms[i].moves = to != PLACEMENT_STAYS && vm->vmm->site != to;
         facts->vms[i].had_device = vm->vmm->has_device;
+        facts->vms[i].saved = options->kind == OPERATION_CHECKPOINT;
     }
     return facts;
 }
 
 const struct facts *facts_of_migration(struct migration *m)
 {
+    m->facts->kind = m->options.kind;
+    m->facts->sets_clock = m->options.set_clock;
     m->facts->going_back = is_going_back(m);
     m->facts->jobs = m->jobs;
     for (int i = 0; i < m->n; i++) {
         const struct migration_vm *vm = &m->vms[i];
         struct vm_facts *facts = &m->facts->vms[i];
-        *facts = facts_of_vm(vm->vmm, vm->agent, m->options.to);
+        *facts = facts_of_vm(vm->vmm, vm->agent, vm->to);
         facts->moves = is_to_move(vm);
         facts->undecided = is_undecided(vm);
         facts->had_device = vm->had_device;
+        facts->saved = m->options.kind == OPERATION_CHECKPOINT;
         facts->device = vm->device;
+        facts->asks_again = vm->asks_again;
         facts->linked = vm->link != LINK_NONE;
     }
     return m->facts;

@@ -24,25 +24,25 @@ static json_t *vms_to_json(const struct migration *m)
     for (int i = 0; i < m->n; i++) {
         const struct migration_vm *vm = &m->vms[i];
         int at = vm->vmm->site;
-        json_array_append_new(vms,
-                              json_pack("{s:s, s:s?, s:s?, s:b, s:b, s:s?, s:s?}", "name",
-                                        m->cluster->vms[i], "from", site_name(m, vm->from), "at",
-                                        is_undecided(vm) ? NULL : site_name(m, at), "moves",
-                                        is_to_move(vm), "has_device", vm->vmm->has_device, "leaves",
-                                        m->cluster->sites[vm->from].vms[i].device, "gets",
-                                        m->cluster->sites[m->options.to].vms[i].device));
+        json_array_append_new(
+            vms, json_pack("{s:s, s:s?, s:s?, s:s?, s:b, s:b, s:s?, s:s?}", "name",
+                           m->cluster->vms[i], "from", site_name(m, vm->from), "to",
+                           site_name(m, vm->to), "at", is_undecided(vm) ? NULL : site_name(m, at),
+                           "moves", is_to_move(vm), "has_device", vm->vmm->has_device, "leaves",
+                           vmm_device_text(vm->vmm, vm->from), "gets",
+                           vmm_device_text(vm->vmm, vm->to)));
     }
     return vms;
 }
 
 static json_t *input_of(const struct migration *m, const char *outcome)
 {
-    json_t *input = json_pack(
-        "{s:s, s:s, s:s, s:s, s:s, s:s, s:b, s:o, s:o, s:O}", "migration", journal_id(m->journal),
-        "cluster", m->cluster->name, "cluster_file", m->cluster->file, "from", came_from(m), "to",
-        m->cluster->sites[m->options.to].name, "mode", mode_name(m->options.mode), "rolling_back",
-        is_going_back(m), "vms", vms_to_json(m), "transfer",
-        transfer_to_json(&m->cluster->transfer), "warnings", m->warnings);
+    json_t *input = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:b, s:o, s:o, s:O}", "migration",
+                              journal_id(m->journal), "cluster", m->cluster->name, "cluster_file",
+                              m->cluster->file, "from", came_from(m), "to", m->goes_to, "mode",
+                              mode_name(m->options.mode), "rolling_back", is_going_back(m), "vms",
+                              vms_to_json(m), "transfer", transfer_to_json(&m->cluster->transfer),
+                              "warnings", m->warnings);
     if (is_taken_on(m)) {
         json_object_set_new(input, "taken_on_in", json_string(m->taken_on_in));
     }
@@ -110,7 +110,7 @@ void hooks_then(struct migration *m, const char *when, const char *what, bool ma
             {"NINJA_CLUSTER", m->cluster->name},
             {"NINJA_CLUSTER_FILE", m->cluster->file},
             {"NINJA_FROM", came_from(m)},
-            {"NINJA_TO", m->cluster->sites[m->options.to].name},
+            {"NINJA_TO", m->goes_to},
             {"NINJA_VMS", vms},
             {"NINJA_OUTCOME", outcome ? outcome : ""},
         };

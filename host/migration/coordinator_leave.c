@@ -22,7 +22,7 @@ static void on_driver_done(void *arg, const struct ninja_error *err)
 
 void prepare_vm(struct migration_vm *vm)
 {
-    vm->vmm->driver->prepare(vm->vmm, vm->m->options.to, on_driver_done, vm);
+    vm->vmm->driver->prepare(vm->vmm, vm->to, on_driver_done, vm);
 }
 
 /* ---- the switch before ---- */
@@ -74,6 +74,7 @@ static void on_left(void *arg, const struct ninja_error *err)
     if (switch_has_released(m->sw) && !fell_back) {
         jobs_set(m, JOBS_ON_STANDBY);
     }
+    m->standby_failed = err != NULL;
     leave_over(m, err);
 }
 
@@ -88,6 +89,7 @@ void begin_standby(struct migration *m)
         .cluster = m->cluster,
         .release = "@bypass",
         .reselect = "@standby",
+        .leaving = m->may_be_unplugged,
         .unmanaged_in = m->may_be_unplugged,
         .since_ms = m->states.began_ms,
     };
@@ -165,7 +167,7 @@ void detach_vm(struct migration_vm *vm)
 {
     device_set(vm, DEVICE_DETACHED);
     vm->command = guest_command_start(vm->m->base, vm->agent, "ninja-detach", "NINJA_DETACHED",
-                                      vmm_entry(vm->vmm)->device, timeout_of(vm->m, TIMEOUT_DETACH),
+                                      vmm_device(vm->vmm)->text, timeout_of(vm->m, TIMEOUT_DETACH),
                                       on_detached, vm);
 }
 
@@ -292,7 +294,7 @@ static void on_receiver_taken_back(void *arg, const struct ninja_error *err)
         on_copied(vm, err);
         return;
     }
-    vm->vmm->driver->prepare(vm->vmm, vm->m->options.to, on_prepared_again, vm);
+    vm->vmm->driver->prepare(vm->vmm, vm->to, on_prepared_again, vm);
 }
 
 /*
@@ -302,7 +304,7 @@ static void on_receiver_taken_back(void *arg, const struct ninja_error *err)
  */
 static void begin_copy_late(struct migration_vm *vm)
 {
-    if (vmm_arrival(vm->vmm, vm->m->options.to).command != NULL) {
+    if (vmm_arrival(vm->vmm, vm->to).command != NULL) {
         vm->vmm->driver->cancel(vm->vmm, on_receiver_taken_back, vm);
     } else {
         vm->vmm->driver->migrate(vm->vmm, on_copied, vm);
@@ -324,7 +326,7 @@ static void copy_vm(struct migration_vm *vm)
     } else if (is_taken_on(vm->m) && round == 2 && is_prepared(vm->vmm)) {
         begin_copy_late(vm);
     } else {
-        vm->vmm->driver->prepare(vm->vmm, vm->m->options.to, on_prepared_again, vm);
+        vm->vmm->driver->prepare(vm->vmm, vm->to, on_prepared_again, vm);
     }
 }
 
@@ -358,7 +360,9 @@ void abort_drivers(struct migration *m)
     for (int i = 0; i < m->n; i++) {
         struct migration_vm *vm = &m->vms[i];
         copying |= is_copying(vm);
-        if (vm->stage == STAGE_PREPARE) {
+        if (vm->stage == STAGE_PREPARE && m->options.kind == OPERATION_RESTART) {
+            vm->vmm->driver->images->discard(vm->vmm, on_prepare_cancelled, vm);
+        } else if (vm->stage == STAGE_PREPARE) {
             vm->vmm->driver->cancel(vm->vmm, on_prepare_cancelled, vm);
         }
     }

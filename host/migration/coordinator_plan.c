@@ -8,19 +8,20 @@
 static json_t *move_of(const struct cluster *cluster, int vm, const struct vmm *vmm, int to)
 {
     const char *at = cluster->sites[vmm->site].name;
-    const struct cluster_entry *entry = &cluster->sites[to].vms[vm];
-    const char *address = vmm_arrival(vmm, to).address;
-    if (vmm->site == to) {
-        bool lacks = vmm_lacks_device(vmm);
-        return json_sprintf("%s stays at %s%s%s", cluster->vms[vm], at, lacks ? ", gets " : "",
-                            lacks ? entry->device : "");
+    if (to == PLACEMENT_STAYS || vmm->site == to) {
+        bool gets = to != PLACEMENT_STAYS && vmm_lacks_device(vmm);
+        return json_sprintf("%s stays at %s%s%s", cluster->vms[vm], at, gets ? ", gets " : "",
+                            gets ? vmm_device(vmm)->text : "");
     }
+    const char *device = vmm_device_text(vmm, to);
+    const char *address = vmm_arrival(vmm, to).address, *stream = vmm_arrival(vmm, to).stream;
     return json_sprintf(
-        "%s moves from %s to %s (%s%s), %s%s%s%s", cluster->vms[vm], at, cluster->sites[to].name,
-        address ? "received at " : "no VMM", address ? address : "",
+        "%s moves from %s to %s (%s%s%s%s), %s%s%s%s", cluster->vms[vm], at,
+        cluster->sites[to].name, address ? "received at " : "no VMM", address ? address : "",
+        stream ? ", by ninja-stream at " : "", stream ? stream : "",
         vmm->has_device ? "leaves " : "has no device to leave",
-        vmm->has_device ? vmm_entry(vmm)->device_id : "",
-        entry->device ? ", gets " : ", gets no device", entry->device ? entry->device : "");
+        vmm->has_device ? vmm_device(vmm)->id : "", device != NULL ? ", gets " : ", gets no device",
+        device != NULL ? device : "");
 }
 
 /* Goes through the steps that are taken if all goes well, and adds what is seen of them. */
@@ -54,16 +55,17 @@ json_t *migration_plan(struct survey *survey, const struct cluster *cluster,
 {
     json_t *plan = json_array();
     for (int i = 0; i < cluster->n_vms; i++) {
-        json_array_append_new(plan, move_of(cluster, i, survey_vms(survey)[i].vmm, options->to));
+        json_array_append_new(
+            plan, move_of(cluster, i, survey_vms(survey)[i].vmm, options->placement.to[i]));
     }
-    foresee(operation_of(options->mode), facts_of_survey(survey, cluster, options), add_text, plan);
+    foresee(operation_of(options), facts_of_survey(survey, cluster, options), add_text, plan);
     return plan;
 }
 
 json_t *migration_plan_stages(struct survey *survey, const struct cluster *cluster,
                               const struct migration_options *options)
 {
-    const struct operation *operation = operation_of(options->mode);
+    const struct operation *operation = operation_of(options);
     struct facts *facts = facts_of_survey(survey, cluster, options);
     json_t *stages = json_array();
     facts->any_jobs = true; /* a run finds out in the step itself that there are none */

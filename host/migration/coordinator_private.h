@@ -7,6 +7,7 @@
 #include "host/agent/guest_command.h"
 #include "host/agent/link_wait.h"
 #include "host/base/timer.h"
+#include "host/checkpoint/image_process.h"
 #include "host/migration/coordinator.h"
 #include "host/migration/coordinator_states.h"
 #include "host/migration/operation.h"
@@ -19,7 +20,9 @@ struct migration_vm {
     struct vmm *vmm;     /* the survey's */
     struct agent *agent; /* the survey's */
     int from;            /* site at the beginning */
+    int to;              /* as in struct placement */
     bool had_device;
+    json_t *method; /* how its memory is sent, of the report; NULL: nobody chose that */
     enum way way;
     enum device_state device;
     enum link_kind link;
@@ -29,8 +32,12 @@ struct migration_vm {
     int64_t stages[STAGES]; /* ms, of the last time; -1: not done */
     json_t *timeline;       /* of the report: each time that a stage was run */
     int64_t arrived_ms;     /* since the migration began; -1: not seen */
+    bool asks_again; /* its guest, to let go of a device that another coordinator asked for */
     struct guest_command *command;
     struct link_wait *link_wait;
+    struct image_process *image; /* of this VM, while it is written or loaded */
+    int image_parts;             /* of that, the VMM's and ours, which are not over */
+    struct ninja_error image_err;
     json_t *before, *standby, *after; /* interconnects */
 };
 
@@ -44,7 +51,8 @@ enum origin {
 struct migration {
     struct event_base *base;
     const struct cluster *cluster;
-    struct migration_options options;
+    struct migration_options options; /* but for the placement: it is in the VMs */
+    const char *goes_to;              /* as placement_name() */
     struct survey *survey;
     struct journal *journal;
     const struct migration_handler *handler;
@@ -55,6 +63,8 @@ struct migration {
     int n;
     struct agent *const *agents;
     bool *may_be_unplugged; /* by VM: had a device to take away */
+    bool *ranks_leave;      /* by VM: they choose other transports in the switch after */
+    bool standby_failed;    /* the switch before did not do what it was to */
 
     enum origin origin;
     enum course course;
@@ -142,7 +152,7 @@ bool is_going_back(const struct migration *m);
 /** It has no more steps. */
 bool is_ending(const struct migration *m);
 bool is_taken_on(const struct migration *m);
-/** It is not at the destination already. */
+/** It has a destination, and was not there already. */
 bool is_to_move(const struct migration_vm *vm);
 bool is_copying(const struct migration_vm *vm);
 bool is_undecided(const struct migration_vm *vm);
@@ -177,6 +187,21 @@ void vm_arrived(void *arg);
 /** Cancels prepare or copy, if one is going on. */
 void abort_drivers(struct migration *m);
 
+/* coordinator_images.c: what checkpoints and restarts have of their own */
+void stop_vm(struct migration_vm *vm);
+void save_vm(struct migration_vm *vm);
+void begin_manifest(struct migration *m);
+void proceed_vm(struct migration_vm *vm);
+/** Removes what there is of a checkpoint that did not come to be. */
+void begin_forget(struct migration *m);
+void load_vm(struct migration_vm *vm);
+void begin_start(struct migration *m);
+void discard_vm(struct migration_vm *vm);
+/** Sets its guest's clock to the host's. */
+void set_clock_of_vm(struct migration_vm *vm);
+/** Ends what writes or loads images, if that is going on. */
+void abort_images(struct migration *m);
+
 /* coordinator_settle.c: the steps of the second half */
 void take_vm_back(struct migration_vm *vm);
 void connect_vm(struct migration_vm *vm);
@@ -188,5 +213,7 @@ void wait_for_link(struct migration_vm *vm);
 void begin_best(struct migration *m);
 void begin_resume(struct migration *m);
 void ask_after(struct migration_vm *vm);
+void unplug_again(struct migration_vm *vm);
+void warn_of_leaving(struct migration_vm *vm);
 
 #endif

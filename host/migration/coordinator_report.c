@@ -27,22 +27,40 @@ static void add_or_null(json_t *json, const char *key, json_t *value)
     json_object_set(json, key, value ? value : json_null());
 }
 
+static json_t *stream_report(const struct vmm_savings *savings)
+{
+    if (!savings->known) {
+        return json_null();
+    }
+    return json_pack("{s:I, s:I, s:I, s:I, s:I}", "raw_bytes", (json_int_t)savings->raw_bytes,
+                     "sent_bytes", (json_int_t)savings->sent_bytes, "pages",
+                     (json_int_t)savings->pages, "same_pages", (json_int_t)savings->same_pages,
+                     "copied_pages", (json_int_t)savings->copied_pages);
+}
+
 static json_t *vm_report(const struct migration_vm *vm)
 {
     static const char *const kinds[] = {[LINK_NONE] = "", [LINK_RDMA] = "rdma", [LINK_NET] = "net"};
     const struct migration *m = vm->m;
     const struct vmm_progress *copy = &vm->vmm->progress;
-    json_t *json = json_pack(
-        "{s:s, s:s, s:s, s:b, s:b, s:b, s:I, s:I, s:s, s:s}", "name", agent_vm(vm->agent), "from",
-        m->cluster->sites[vm->from].name, "at", m->cluster->sites[vm->vmm->site].name, "moved",
-        vmm_is_there(vm->vmm), "device_before", vm->had_device, "device_after", vm->vmm->has_device,
-        "transferred_bytes", (json_int_t)copy->transferred, "ram_bytes", (json_int_t)copy->total,
-        "link", kinds[vm->link], "link_name", vm->link_name);
+    json_t *json = json_pack("{s:s, s:s, s:s?, s:s, s:b, s:b, s:b, s:I, s:I, s:s, s:s}", "name",
+                             agent_vm(vm->agent), "from", m->cluster->sites[vm->from].name, "to",
+                             vm->to != PLACEMENT_STAYS ? m->cluster->sites[vm->to].name : NULL,
+                             "at", vm->vmm->site >= 0 ? m->cluster->sites[vm->vmm->site].name : "",
+                             "moved", vmm_is_there(vm->vmm), "device_before", vm->had_device,
+                             "device_after", vm->vmm->has_device, "transferred_bytes",
+                             (json_int_t)copy->transferred, "ram_bytes", (json_int_t)copy->total,
+                             "link", kinds[vm->link], "link_name", vm->link_name);
     bool has_downtime = (copy->measured & VMM_MEASURES_DOWNTIME) != 0 && copy->downtime_ms >= 0;
     json_object_set_new(json, "downtime_ms",
                         has_downtime ? json_integer(copy->downtime_ms) : json_null());
     json_object_set_new(json, "arrived_ms",
                         vm->arrived_ms >= 0 ? json_integer(vm->arrived_ms) : json_null());
+    add_or_null(json, "method", vm->method);
+    json_object_set_new(json, "stream", stream_report(&vm->vmm->savings));
+    if (vm->vmm->stood_ms >= 0) {
+        json_object_set_new(json, "stood_ms", json_integer(vm->vmm->stood_ms));
+    }
     add_stages(json, vm);
     json_t *interconnects = json_object();
     add_or_null(interconnects, "before", vm->before);
@@ -64,7 +82,7 @@ const char *came_from(const struct migration *m)
         }
         from = m->vms[i].from;
     }
-    return m->cluster->sites[from >= 0 ? from : m->options.to].name;
+    return from >= 0 ? m->cluster->sites[from].name : m->goes_to;
 }
 
 static void add_stall(const struct migration *m, json_t *report)
@@ -100,16 +118,22 @@ json_t *migration_report(const struct migration *m)
     for (int i = 0; i < m->n; i++) {
         json_array_append_new(vms, vm_report(&m->vms[i]));
     }
-    json_t *report =
-        json_pack("{s:i, s:s, s:s, s:s, s:s, s:s, s:s, s:o, s:s, s:s, s:O, s:o, s:O, s:o, s:o}",
-                  "version", REPORT_VERSION, "id", journal_id(m->journal), "cluster",
-                  m->cluster->name, "mode", mode_name(m->options.mode), "from", came_from(m), "to",
-                  m->cluster->sites[m->options.to].name, "outcome", outcome_name(m->outcome),
-                  "reason", json_text(m->reason), "begin", m->began, "end", m->ended_at, "warnings",
-                  m->warnings, "states", state_to_json(&m->states), "switches", m->switches, "vms",
-                  vms, "jobs_before", jobs);
+    json_t *report = json_pack(
+        "{s:i, s:s, s:s, s:s, s:s, s:s, s:s, s:o, s:s, s:s, s:O, s:o, s:O, s:o, s:o}", "version",
+        REPORT_VERSION, "id", journal_id(m->journal), "cluster", m->cluster->name, "mode",
+        mode_name(m->options.mode), "from", came_from(m), "to", m->goes_to, "outcome",
+        outcome_name(m->outcome), "reason", json_text(m->reason), "begin", m->began, "end",
+        m->ended_at, "warnings", m->warnings, "states", state_to_json(&m->states), "switches",
+        m->switches, "vms", vms, "jobs_before", jobs);
     if (m->options.key != NULL) {
         json_object_set_new(report, "key", json_string(m->options.key));
+    }
+    if (m->options.asked != NULL) {
+        json_object_set_new(report, "asked", json_text(m->options.asked));
+    }
+    if (m->options.kind != OPERATION_MIGRATE) {
+        json_object_set_new(report, "operation", json_string(m->operation->name));
+        json_object_set_new(report, "checkpoint", json_text(m->options.checkpoint->path));
     }
     if (is_taken_on(m)) {
         json_object_set_new(report, "taken_on_in", json_string(m->taken_on_in));

@@ -94,6 +94,40 @@ void ask_after(struct migration_vm *vm)
     ask_interconnects(vm, on_after);
 }
 
+/* ---- devices that may leave ---- */
+
+void unplug_again(struct migration_vm *vm)
+{
+    vm->asks_again = false;
+    vm->vmm->driver->unplug(vm->vmm, on_driver_done, vm);
+}
+
+/* The guest cannot be told to forget that it was asked. */
+void warn_of_leaving(struct migration_vm *vm)
+{
+    struct ninja_error err = NINJA_ERROR_INIT;
+    ninja_error_set(&err, ERR_UNPLUG,
+                    "the guest of %s was asked to let go of device \"%s\", and may still do so; as "
+                    "that would end a job that uses it, the jobs stay on their standby transports. "
+                    "If ninjactl status says that it is gone, ninjactl migrate %s plugs it again; "
+                    "if it is certain that the guest keeps it, ninjactl switch takes the jobs back "
+                    "to it",
+                    vmm_name(vm->vmm), vmm_device(vm->vmm)->id,
+                    vm->m->cluster->sites[vm->vmm->site].name);
+    vm_over(vm, &err);
+}
+
+static bool may_lose_device(const struct migration_vm *vm)
+{
+    return vm->vmm->leaving;
+}
+
+/* What the jobs are to choose from. */
+static const char *best_of(const struct migration *m)
+{
+    return any_vm(m, may_lose_device) ? "@standby" : "@best";
+}
+
 /* ---- plug, attach, link ---- */
 
 void plug_vm(struct migration_vm *vm)
@@ -120,7 +154,7 @@ static void on_attached(void *arg, json_t *data, const struct ninja_error *error
 void attach_vm(struct migration_vm *vm)
 {
     vm->command = guest_command_start(vm->m->base, vm->agent, "ninja-attach", "NINJA_ATTACHED",
-                                      vmm_entry(vm->vmm)->device, timeout_of(vm->m, TIMEOUT_ATTACH),
+                                      vmm_device(vm->vmm)->text, timeout_of(vm->m, TIMEOUT_ATTACH),
                                       on_attached, vm);
 }
 
@@ -164,7 +198,8 @@ static void on_best_phase(void *arg, enum switch_phase phase)
 /* Says where the jobs are left. Nothing is known of ranks that another coordinator stopped. */
 static void explain_best(struct migration *m, struct ninja_error *why)
 {
-    if (is_taken_on(m) && !switch_left_ranks_running(m->sw)) {
+    bool stood = is_taken_on(m) || m->options.kind == OPERATION_RESTART;
+    if (stood && !switch_left_ranks_running(m->sw)) {
         m->operator_needed = true;
         ninja_error_where(why, "ranks may be standing still, as the coordinator that stopped them "
                                "ended; give ninjactl switch when every agent answers");
@@ -199,12 +234,25 @@ static const struct switch_handler best_handler = {
     .done = on_best,
 };
 
+/*
+ * The VMs whose device went or came. Ranks of all choose again if it is not known what they are on:
+ * NULL.
+ */
+static const bool *those_who_leave(struct migration *m)
+{
+    for (int i = 0; i < m->n; i++) {
+        m->ranks_leave[i] = m->may_be_unplugged[i] || m->vms[i].device != DEVICE_AS_BEFORE;
+    }
+    return is_taken_on(m) || m->standby_failed ? NULL : m->ranks_leave;
+}
+
 void begin_best(struct migration *m)
 {
     struct switch_options options = {
         .cluster = m->cluster,
         .release = "@network",
-        .reselect = "@best",
+        .reselect = best_of(m),
+        .leaving = those_who_leave(m),
         .since_ms = m->states.began_ms,
     };
     m->sw = switch_start(m->base, m->agents, m->n, &options, &best_handler, m);
@@ -212,5 +260,5 @@ void begin_best(struct migration *m)
 
 void begin_resume(struct migration *m)
 {
-    switch_continue(m->sw, "@best");
+    switch_continue(m->sw, best_of(m));
 }

@@ -31,8 +31,7 @@ static bool arrived(json_t *report)
     return strcmp(outcome, "done") == 0 || strcmp(outcome, "degraded") == 0;
 }
 
-/* Reports of migrations of that cluster that arrived, latest first. */
-static json_t *earlier_reports(const char *state_dir, const char *cluster)
+json_t *estimate_reports(const char *state_dir, const char *cluster)
 {
     char(*ids)[JOURNAL_ID_SIZE];
     json_t *list = json_array();
@@ -88,33 +87,47 @@ static double rate_of(const struct transfer *transfer, const struct earlier *ear
     return limit;
 }
 
-static json_t *estimate_vm(const struct vmm *vmm, const struct look *look, json_t *reports)
+struct copy_estimate estimate_copy(const struct vmm *vmm, const struct look *look, json_t *reports)
 {
     struct earlier earlier = earlier_copy(reports, vmm_name(vmm));
-    char from[80];
-    double ram = look != NULL ? (double)look->memory : 0;
-    double rate = rate_of(&vmm->transfer, &earlier, from, sizeof(from));
-    bool in_proportion = earlier.id[0] != '\0' && ram > 0;
-    double bytes = in_proportion ? ram * earlier.sent / earlier.ram : ram;
-    bool known = bytes > 0 && rate > 0;
+    struct copy_estimate it = {.ram = look != NULL ? (double)look->memory : 0};
+    it.bytes_per_s = rate_of(&vmm->transfer, &earlier, it.rate_from, sizeof(it.rate_from));
+    it.bytes = it.ram;
+    if (earlier.id[0] != '\0' && it.ram > 0) {
+        it.bytes = it.ram * earlier.sent / earlier.ram;
+        memcpy(it.bytes_from, earlier.id, sizeof(it.bytes_from));
+    }
+    return it;
+}
+
+static json_t *whole_or_null(double number)
+{
+    return number > 0 ? json_integer((json_int_t)number) : json_null();
+}
+
+static json_t *estimate_vm(const struct vmm *vmm, const struct look *look, json_t *reports)
+{
+    struct copy_estimate it = estimate_copy(vmm, look, reports);
+    const char *from = it.bytes_from[0] != '\0' ? it.bytes_from
+                       : it.ram > 0             ? "all of the RAM"
+                                                : "";
+    bool known = it.bytes > 0 && it.bytes_per_s > 0;
     return json_pack("{s:s, s:o, s:o, s:s, s:o, s:s, s:o}", "name", vmm_name(vmm), "ram_bytes",
-                     ram > 0 ? json_integer((json_int_t)ram) : json_null(), "send_bytes",
-                     bytes > 0 ? json_integer((json_int_t)bytes) : json_null(), "send_from",
-                     in_proportion ? earlier.id : (ram > 0 ? "all of the RAM" : ""), "bytes_per_s",
-                     rate > 0 ? json_integer((json_int_t)rate) : json_null(), "rate_from", from,
-                     "copy_ms",
-                     known ? json_integer((json_int_t)(bytes / rate * 1000)) : json_null());
+                     whole_or_null(it.ram), "send_bytes", whole_or_null(it.bytes), "send_from",
+                     from, "bytes_per_s", whole_or_null(it.bytes_per_s), "rate_from", it.rate_from,
+                     "copy_ms", whole_or_null(known ? it.bytes / it.bytes_per_s * 1000 : 0));
 }
 
 static void add_stall(json_t *estimate, json_t *reports, const struct cluster *cluster,
                       const struct migration_options *options)
 {
+    const char *to = placement_name(cluster, options->placement.to);
     json_t *best = NULL, *report;
     size_t i;
     json_array_foreach(reports, i, report)
     {
         bool same_mode = strcmp(json_text_in(report, "mode"), mode_name(options->mode)) == 0;
-        bool same_way = strcmp(json_text_in(report, "to"), cluster->sites[options->to].name) == 0;
+        bool same_way = strcmp(json_text_in(report, "to"), to) == 0;
         if (same_mode && json_array_size(json_object_get(report, "switches")) > 0 &&
             (best == NULL ||
              (same_way && strcmp(json_text_in(best, "to"), json_text_in(report, "to")) != 0))) {
@@ -133,12 +146,13 @@ json_t *estimate_migration(const struct cluster *cluster, const struct looks *lo
                            struct survey *survey, const struct migration_options *options,
                            const char *state_dir)
 {
-    json_t *reports = earlier_reports(state_dir, cluster->name), *vms = json_array();
+    json_t *reports = estimate_reports(state_dir, cluster->name), *vms = json_array();
     json_int_t longest = 0;
     bool known = true;
     for (int i = 0; i < cluster->n_vms; i++) {
         const struct vmm *vmm = survey_vms(survey)[i].vmm;
-        if (vmm->site == options->to) {
+        int to = options->placement.to[i];
+        if (to == PLACEMENT_STAYS || vmm->site == to) {
             continue;
         }
         json_t *vm = estimate_vm(vmm, looks_at(looks, i, vmm->site), reports);

@@ -19,19 +19,27 @@
 struct migration_vm;
 
 struct vm_facts {
-    bool moves;         /* it was not at the destination when the operation began */
+    bool asked;         /* it has a destination; if not, it stays as it is */
+    bool moves;         /* it was not at its destination when the operation began */
     enum vmm_move move; /* how far it is */
     bool undecided;     /* at which side it is to run */
     bool agent_ready;   /* it answers */
     bool had_device;    /* when the operation began */
     bool has_device;    /* now */
     bool offered;       /* the site where it is now has a device for it */
-    bool offered_there; /* the destination has */
+    bool offered_there; /* its destination has */
+    bool leaving;       /* its guest may still let go of that */
+    bool asks_again;    /* and is to be asked again */
     enum device_state device;
     bool linked; /* its device came up */
+    bool saved;  /* an image of it is made */
+    bool stands; /* it was stopped for that */
+    bool loaded; /* it is there from its image, and is to be started */
 };
 
 struct facts {
+    enum operation_kind kind;
+    bool sets_clock;
     bool going_back;
     bool any_jobs; /* of a run that is not known before a switch asks for them: then it is true */
     enum jobs_state jobs;
@@ -80,7 +88,10 @@ struct operation {
     size_t n;
 };
 
-const struct operation *operation_of(enum migration_mode mode);
+const struct operation *operation_of(const struct migration_options *options);
+
+/** What was begun of which that is the record. */
+enum operation_kind kind_of(const struct record *record);
 
 /** The first step that belongs to a part or a later one; n, if there is none. */
 size_t operation_first(const struct operation *operation, enum part part);

@@ -7,6 +7,7 @@
 #include "host/base/json_text.h"
 #include "host/base/memory.h"
 #include "host/base/timer.h"
+#include "host/migration/operation.h"
 
 struct looked_at {
     struct survey *survey;
@@ -80,8 +81,8 @@ static void on_located(void *arg, const struct ninja_error *err)
         vm_over(ref, err);
         return;
     }
-    if (vmm_is_between(vm->vmm)) {
-        /* Its guest may stand still: it is asked when it has arrived. */
+    if (vm->vmm->site < 0 || vmm_is_between(vm->vmm) || vm->vmm->stands) {
+        /* Its guest may stand still: it is asked when it runs. */
         vm_over(ref, NULL);
         return;
     }
@@ -95,20 +96,41 @@ static void on_all(void *arg, const struct ninja_error *unused)
     survey->done(survey->arg);
 }
 
+/* Which devices were chosen before. */
+static void take_record(struct vmm *vmm, const struct record_vm *record)
+{
+    transfer_from_json(&vmm->transfer, record->transfer);
+    if (record->leaves != NULL) {
+        vmm->devices[record->from] = record->leaves;
+    }
+    if (record->gets != NULL) {
+        vmm->devices[record->to] = record->gets;
+    }
+}
+
 static void locate(struct survey *survey, int vm, const struct record *interrupted)
 {
     struct vmm *vmm = survey->vms[vm].vmm;
-    if (interrupted != NULL && interrupted->vms[vm].moves) {
+    const struct vmm_images *images = vmm->driver->images;
+    enum operation_kind kind = interrupted != NULL ? kind_of(interrupted) : OPERATION_MIGRATE;
+    if (interrupted != NULL) {
+        take_record(vmm, &interrupted->vms[vm]);
+    }
+    if (kind == OPERATION_CHECKPOINT && images != NULL) {
+        images->find(vmm, on_located, &survey->refs[vm]);
+    } else if (kind == OPERATION_RESTART && images != NULL) {
+        images->find_loaded(vmm, interrupted->vms[vm].to, on_located, &survey->refs[vm]);
+    } else if (interrupted != NULL && interrupted->vms[vm].moves) {
         const struct record_vm *record = &interrupted->vms[vm];
-        vmm->driver->adopt(vmm, record->from, interrupted->to, record->ran_there, on_located,
+        vmm->driver->adopt(vmm, record->from, record->to, record->ran_there, on_located,
                            &survey->refs[vm]);
     } else {
         vmm->driver->locate(vmm, on_located, &survey->refs[vm]);
     }
 }
 
-struct survey *survey_start(struct event_base *base, const struct cluster *cluster,
-                            const struct record *interrupted, void (*done)(void *arg), void *arg)
+static struct survey *begin(struct event_base *base, const struct cluster *cluster,
+                            void (*done)(void *arg), void *arg)
 {
     struct survey *survey = xcalloc(1, sizeof(*survey));
     size_t n = (size_t)cluster->n_vms;
@@ -130,7 +152,27 @@ struct survey *survey_start(struct event_base *base, const struct cluster *clust
         vm->agent = agent_new(base, cluster->vms[i], cluster->timeouts[TIMEOUT_CONNECT]);
         survey->agents[i] = vm->agent;
         gather_add(&survey->gather);
+    }
+    return survey;
+}
+
+struct survey *survey_start(struct event_base *base, const struct cluster *cluster,
+                            const struct record *interrupted, void (*done)(void *arg), void *arg)
+{
+    struct survey *survey = begin(base, cluster, done, arg);
+    for (int i = 0; i < cluster->n_vms; i++) {
         locate(survey, i, interrupted);
+    }
+    return survey;
+}
+
+struct survey *survey_start_nowhere(struct event_base *base, const struct cluster *cluster,
+                                    void (*done)(void *arg), void *arg)
+{
+    struct survey *survey = begin(base, cluster, done, arg);
+    for (int i = 0; i < cluster->n_vms; i++) {
+        struct vmm *vmm = survey->vms[i].vmm;
+        vmm->driver->images->absent(vmm, on_located, &survey->refs[i]);
     }
     return survey;
 }
@@ -173,6 +215,8 @@ json_t *survey_to_json(struct survey *survey)
         if (vmm->site >= 0) {
             json_object_set_new(json, "site", json_string(survey->cluster->sites[vmm->site].name));
             json_object_set_new(json, "device_attached", json_boolean(vmm->has_device));
+            json_object_set_new(json, "device",
+                                vmm->has_device ? json_text(vmm_device(vmm)->id) : json_null());
         }
         const struct ninja_error *err =
             ninja_error_is_set(&vm->vmm_err) ? &vm->vmm_err : &vm->agent_err;

@@ -29,6 +29,10 @@ struct survey;
 struct survey *survey_start(struct event_base *base, const struct cluster *cluster,
                             const struct record *interrupted, void (*done)(void *arg), void *arg);
 
+/** The same before a restart: every VM must be nowhere, and no agent is asked. */
+struct survey *survey_start_nowhere(struct event_base *base, const struct cluster *cluster,
+                                    void (*done)(void *arg), void *arg);
+
 /** One for each VM of the cluster. */
 struct survey_vm *survey_vms(struct survey *survey);
 

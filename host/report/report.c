@@ -1,5 +1,6 @@
 #include "host/report/report.h"
 
+#include <stdbool.h>
 #include <string.h>
 
 #include "common/stages.h"
@@ -76,6 +77,22 @@ static void print_stages(FILE *out, json_t *vms)
     fprintf(out, "\n");
 }
 
+static void print_leaving(FILE *out, json_t *sw)
+{
+    size_t i;
+    json_t *vm, *leaving = json_object_get(sw, "leaving");
+    if (json_array_size(leaving) == 0) {
+        return;
+    }
+    fprintf(out, "  ranks of");
+    json_array_foreach(leaving, i, vm)
+    {
+        fprintf(out, " %s", json_string_value(vm));
+    }
+    fprintf(out, " left; %lld pairs of the others kept their transports\n",
+            integer_of(sw, "pairs_kept"));
+}
+
 void report_print_switch(FILE *out, json_t *sw)
 {
     size_t i;
@@ -83,6 +100,7 @@ void report_print_switch(FILE *out, json_t *sw)
     fprintf(out, "Switch %s -> %s: %s, attempts %lld, rounds %lld, jobs stood still for %lld ms\n",
             json_text_in(sw, "release"), json_text_in(sw, "reselect"), json_text_in(sw, "outcome"),
             integer_of(sw, "attempts"), integer_of(sw, "rounds"), integer_of(sw, "stall_ms"));
+    print_leaving(out, sw);
     json_array_foreach(json_object_get(sw, "steps"), i, step)
     {
         fprintf(out, "  %-10s round %lld %9lld ms   slowest rank %.1f ms\n",
@@ -119,13 +137,60 @@ static void print_transports(FILE *out, const char *when, json_t *jobs)
     }
 }
 
+static void print_way(FILE *out, const char *when, double ms, double bytes, json_t *stands)
+{
+    char took[32], sent[32], stood[32];
+    fprintf(out, "    %-9s %s, %s", when, units_ms(took, sizeof(took), ms),
+            units_bytes(sent, sizeof(sent), bytes));
+    if (json_is_integer(stands)) {
+        fprintf(out, ", stood still for %s",
+                units_ms(stood, sizeof(stood), json_number_value(stands)));
+    }
+    fprintf(out, "\n");
+}
+
+/* What was chosen for a VM, what was foreseen of it, and what came. */
+static void print_method(FILE *out, json_t *vm)
+{
+    size_t i;
+    json_t *way, *method = json_object_get(vm, "method");
+    if (!json_is_object(method)) {
+        return;
+    }
+    fprintf(out, "%s: %s: %s\n", json_text_in(vm, "name"), json_text_in(method, "name"),
+            json_text_in(method, "why"));
+    json_array_foreach(json_object_get(method, "ways"), i, way)
+    {
+        if (strcmp(json_text_in(way, "name"), json_text_in(method, "name")) == 0) {
+            print_way(out, "foreseen", json_number_value(json_object_get(way, "copy_ms")),
+                      json_number_value(json_object_get(way, "bytes")),
+                      json_object_get(way, "downtime_ms"));
+        }
+    }
+    print_way(out, "measured", (double)integer_of(json_object_get(vm, "stages"), "copy"),
+              (double)integer_of(vm, "transferred_bytes"), json_object_get(vm, "downtime_ms"));
+}
+
+static void print_head(FILE *out, json_t *report)
+{
+    const char *operation = json_text_in(report, "operation");
+    if (strcmp(operation, "checkpoint") == 0) {
+        fprintf(out, "Checkpoint %s (%s, %s): %s\n", json_text_in(report, "checkpoint"),
+                json_text_in(report, "id"), json_text_in(report, "mode"),
+                json_text_in(report, "outcome"));
+        return;
+    }
+    bool restart = strcmp(operation, "restart") == 0;
+    fprintf(out, "%s %s (%s) from %s to %s: %s\n", restart ? "Restart" : "Migration",
+            json_text_in(report, "id"), json_text_in(report, "mode"), json_text_in(report, "from"),
+            json_text_in(report, "to"), json_text_in(report, "outcome"));
+}
+
 void report_print(FILE *out, json_t *report)
 {
     size_t i;
     json_t *entry;
-    fprintf(out, "Migration %s (%s) from %s to %s: %s\n", json_text_in(report, "id"),
-            json_text_in(report, "mode"), json_text_in(report, "from"), json_text_in(report, "to"),
-            json_text_in(report, "outcome"));
+    print_head(out, report);
     if (json_text_in(report, "reason")[0] != '\0') {
         fprintf(out, "Reason: %s\n", json_text_in(report, "reason"));
     }
@@ -138,6 +203,10 @@ void report_print(FILE *out, json_t *report)
     }
     print_stages(out, json_object_get(report, "vms"));
     fprintf(out, "\n");
+    json_array_foreach(json_object_get(report, "vms"), i, entry)
+    {
+        print_method(out, entry);
+    }
     json_array_foreach(json_object_get(report, "switches"), i, entry)
     {
         report_print_switch(out, entry);

@@ -18,6 +18,9 @@ struct row {
 struct counts {
     int size;
     struct row *rows;
+    /* All columns, one after the other; NULL: to be made of the rows again. */
+    struct pair *columns;
+    size_t *column_ends; /* by rank */
 };
 
 struct counts *counts_new(int size)
@@ -26,6 +29,14 @@ struct counts *counts_new(int size)
     counts->size = size;
     counts->rows = xcalloc((size_t)size, sizeof(*counts->rows));
     return counts;
+}
+
+static void forget_columns(struct counts *counts)
+{
+    free(counts->columns);
+    free(counts->column_ends);
+    counts->columns = NULL;
+    counts->column_ends = NULL;
 }
 
 void counts_free(struct counts *counts)
@@ -37,6 +48,7 @@ void counts_free(struct counts *counts)
         free(counts->rows[i].pairs);
     }
     free(counts->rows);
+    forget_columns(counts);
     free(counts);
 }
 
@@ -106,25 +118,54 @@ bool counts_set_row(struct counts *counts, int rank, json_t *json, bool *changed
         return ninja_error_set(err, ERR_PROTOCOL, "rank %d reported a malformed table of counts",
                                rank);
     }
-    if (!same(&row, &counts->rows[rank])) {
-        *changed = true;
+    if (same(&row, &counts->rows[rank])) {
+        free(row.pairs);
+        return true;
     }
+    *changed = true;
     free(counts->rows[rank].pairs);
     counts->rows[rank] = row;
+    forget_columns(counts);
     return true;
 }
 
-json_t *counts_column(const struct counts *counts, int rank)
+/*
+ * All at once, as looking through all rows for each column would take time with the square of the
+ * ranks. The ends begin as starts, and each pair that is put in moves the one of its column.
+ */
+static void make_columns(struct counts *counts)
+{
+    size_t n = 0;
+    counts->column_ends = xcalloc((size_t)counts->size, sizeof(*counts->column_ends));
+    for (int r = 0; r < counts->size; r++) {
+        for (size_t i = 0; i < counts->rows[r].n; i++) {
+            counts->column_ends[counts->rows[r].pairs[i].peer]++;
+        }
+    }
+    for (int r = 0; r < counts->size; r++) {
+        size_t in_column = counts->column_ends[r];
+        counts->column_ends[r] = n;
+        n += in_column;
+    }
+    counts->columns = xcalloc(n ? n : 1, sizeof(*counts->columns));
+    for (int r = 0; r < counts->size; r++) {
+        for (size_t i = 0; i < counts->rows[r].n; i++) {
+            const struct pair *pair = &counts->rows[r].pairs[i];
+            counts->columns[counts->column_ends[pair->peer]++] = (struct pair){r, pair->count};
+        }
+    }
+}
+
+json_t *counts_column(struct counts *counts, int rank)
 {
     json_t *column = json_array();
-    for (int r = 0; r < counts->size; r++) {
-        const struct row *row = &counts->rows[r];
-        struct pair key = {.peer = rank};
-        const struct pair *pair =
-            row->n ? bsearch(&key, row->pairs, row->n, sizeof(key), by_peer) : NULL;
-        if (pair != NULL) {
-            json_array_append_new(column, json_pack("[i, I]", r, (json_int_t)pair->count));
-        }
+    if (counts->columns == NULL) {
+        make_columns(counts);
+    }
+    for (size_t i = rank > 0 ? counts->column_ends[rank - 1] : 0; i < counts->column_ends[rank];
+         i++) {
+        const struct pair *pair = &counts->columns[i];
+        json_array_append_new(column, json_pack("[i, I]", pair->peer, (json_int_t)pair->count));
     }
     return column;
 }

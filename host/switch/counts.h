@@ -27,6 +27,6 @@ bool counts_set_row(struct counts *counts, int rank, json_t *row, bool *changed,
                     struct ninja_error *err);
 
 /** What the others reported for a rank: a new array [[PEER, COUNT], ...], by peer. */
-json_t *counts_column(const struct counts *counts, int rank);
+json_t *counts_column(struct counts *counts, int rank);
 
 #endif

@@ -22,7 +22,6 @@
  */
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "common/log.h"
 #include "host/base/json_text.h"
@@ -36,27 +35,6 @@
 static void begin_attempt(struct transport_switch *sw);
 
 /* ---- the end of an attempt ---- */
-
-static void forget_jobs(struct transport_switch *sw)
-{
-    for (int i = 0; i < sw->n_parts; i++) {
-        agent_forget(sw->agents[sw->parts[i].vm], &sw->parts[i]);
-        timer_free(&sw->parts[i].again);
-    }
-    for (int i = 0; sw->jobs != NULL && i < sw->jobs->n; i++) {
-        counts_free(sw->switched[i].sent);
-        counts_free(sw->switched[i].held);
-        json_decref(sw->switched[i].addresses);
-        free(sw->switched[i].micros);
-    }
-    free(sw->parts);
-    free(sw->switched);
-    jobs_free(sw->jobs);
-    sw->parts = NULL;
-    sw->switched = NULL;
-    sw->jobs = NULL;
-    sw->n_parts = 0;
-}
 
 static void finish(struct transport_switch *sw)
 {
@@ -301,40 +279,9 @@ static enum ninja_step first_step(const struct jobs *jobs)
     return first;
 }
 
-static void make_parts(struct transport_switch *sw, enum ninja_step begin_with)
-{
-    struct jobs *jobs = sw->jobs;
-    sw->switched = xcalloc((size_t)jobs->n, sizeof(*sw->switched));
-    sw->parts = xcalloc((size_t)jobs->n * (size_t)sw->n, sizeof(*sw->parts));
-    /* Above what its ranks know, and what an attempt before this one may have given to some of
-     * them. */
-    sw->given_epochs++;
-    for (int j = 0; j < jobs->n; j++) {
-        struct job *job = &jobs->jobs[j];
-        sw->switched[j].job = job;
-        sw->switched[j].sent = counts_new(job->size);
-        sw->switched[j].held = counts_new(job->size);
-        sw->switched[j].micros = xcalloc((size_t)job->size, sizeof(*sw->switched[j].micros));
-        sw->switched[j].epoch = job->epoch + sw->given_epochs;
-        if (sw->switched[j].epoch > sw->epoch) {
-            sw->epoch = sw->switched[j].epoch;
-        }
-        for (int vm = 0; vm < sw->n; vm++) {
-            bool takes_part = begin_with == NINJA_STEP_STOP || !job_is_running(job);
-            sw->left_out |= !takes_part;
-            if (takes_part && switch_ranks_in(job, vm) > 0) {
-                struct part *part = &sw->parts[sw->n_parts++];
-                *part = (struct part){.sw = sw, .job = j, .vm = vm};
-                snprintf(part->instance, sizeof(part->instance), "%s",
-                         agent_instance(sw->agents[vm]));
-            }
-        }
-    }
-}
-
 static void begin_steps(struct transport_switch *sw, enum ninja_step first)
 {
-    make_parts(sw, first);
+    switch_make_parts(sw, first);
     int quiesce_ms = sw->options.cluster->timeouts[TIMEOUT_QUIESCE];
     sw->stopped_at = now_ms();
     sw->stopped_at_us = wall_clock_us();
@@ -371,10 +318,6 @@ static void on_jobs(void *arg, struct jobs *jobs, const struct ninja_error *err)
         }
         return;
     }
-    if (!switch_ranks_fit(jobs, &sw->err)) {
-        finish(sw);
-        return;
-    }
     begin_steps(sw, first_step(jobs));
 }
 
@@ -384,8 +327,9 @@ static void begin_attempt(struct transport_switch *sw)
         .command_ms = sw->options.cluster->timeouts[TIMEOUT_COMMAND],
         .wait_ms = sw->options.cluster->timeouts[TIMEOUT_JOBS],
         .unmanaged_in = sw->options.unmanaged_in,
+        .of_vms = sw->options.leaving,
     };
-    forget_jobs(sw);
+    switch_forget_jobs(sw);
     jobs_query_free(sw->query);
     json_array_clear(sw->steps);
     sw->attempt++;
@@ -414,8 +358,10 @@ struct transport_switch *switch_start(struct event_base *base, struct agent *con
     sw->given_up = json_array();
     sw->dropped = json_array();
     sw->traffic_before = switch_traffic(sw);
+    sw->vms = xcalloc((size_t)n, sizeof(*sw->vms));
     for (int i = 0; i < n; i++) {
-        agent_listen(agents[i], switch_on_event, sw);
+        sw->vms[i].sw = sw;
+        agent_listen(agents[i], switch_on_event, &sw->vms[i]);
     }
     begin_attempt(sw);
     return sw;
@@ -480,9 +426,9 @@ void switch_free(struct transport_switch *sw)
         return;
     }
     for (int i = 0; i < sw->n; i++) {
-        agent_unlisten(sw->agents[i], switch_on_event, sw);
+        agent_unlisten(sw->agents[i], switch_on_event, &sw->vms[i]);
     }
-    forget_jobs(sw);
+    switch_forget_jobs(sw);
     jobs_query_free(sw->query);
     timer_free(&sw->deadline);
     timer_free(&sw->next);
@@ -492,5 +438,6 @@ void switch_free(struct transport_switch *sw)
     free(sw->release);
     free(sw->reselect);
     free(sw->wanted);
+    free(sw->vms);
     free(sw);
 }

@@ -29,6 +29,8 @@ struct switch_options {
     const struct cluster *cluster; /* for time-outs and attempts */
     const char *release;           /* transports to let go, as in common/rank_proto.h; copied */
     const char *reselect;          /* transports to choose from; copied */
+    const bool *leaving;           /* by VM: whether its ranks leave what they are on; pairs of
+                                      others keep it. NULL: all leave. Borrowed */
     const bool *unmanaged_in;      /* as in struct jobs_query_options */
     bool hold;                     /* stay released until switch_continue() */
     int64_t since_ms;              /* now_ms(), from which the times in its report count */

@@ -1,7 +1,8 @@
 /*
  * Inside a switch: what it is at, and what switch.c (from step to step), switch_reselect.c (the
- * lists of transports), switch_steps.c (one step: giving it and taking the reports) and
- * switch_state.c (what may follow what) need of each other.
+ * lists of transports), switch_steps.c (one step: giving it and taking the reports),
+ * switch_addresses.c (those of the ranks), switch_parts.c (the jobs, VM by VM) and switch_state.c
+ * (what may follow what) need of each other.
  */
 #ifndef NINJA_SWITCH_PRIVATE_H
 #define NINJA_SWITCH_PRIVATE_H
@@ -45,6 +46,8 @@ enum part_state {
 struct part {
     struct transport_switch *sw;
     int job, vm;
+    const int *ranks; /* n_ranks of them, ascending; a piece of the job's by_vm */
+    int n_ranks;
     enum part_state state;
     /* the agent that knew of the ranks, or does again */
     char instance[AGENT_INSTANCE_SIZE];
@@ -52,11 +55,26 @@ struct part {
     struct event *again;
 };
 
+/* What listens to the agent of a VM. */
+struct switched_vm {
+    struct transport_switch *sw;
+    struct part *parts; /* of this VM: a piece of all parts */
+    int n_parts;
+};
+
+/* Of one rank, as it reported them; none: size 0. */
+struct addresses {
+    uint8_t *bytes;
+    uint32_t size;
+};
+
 struct switched_job {
     struct job *job;
     uint32_t epoch; /* of this attempt; each job has epochs of its own */
+    int *by_vm;     /* all ranks that are in a VM, by it */
     struct counts *sent, *held;
-    json_t *addresses;              /* by rank, of the last `open`; NULL: none yet */
+    struct addresses *addresses;    /* by rank, of the last `open` */
+    json_t *address_list;           /* the text with all of them; NULL: not made yet */
     int64_t (*micros)[NINJA_STEPS]; /* by rank: how long it took for each step, in all rounds */
     bool changed, quiet;
     bool stuck; /* after `release`: no transports work for it, so it must not resume */
@@ -77,8 +95,10 @@ struct transport_switch {
     struct jobs_query *query;
     struct jobs *jobs;
     struct switched_job *switched; /* jobs->n of them */
-    struct part *parts;
+    struct part *parts;            /* by VM */
     int n_parts;
+    int n_awaited;           /* parts for which switch_part_is_awaited() */
+    struct switched_vm *vms; /* n of them */
 
     enum ninja_step step;
     int round, attempt, n_stale;
@@ -138,15 +158,26 @@ static inline bool switch_part_is_awaited(const struct part *part)
 
 /** Gives a step to every agent that has ranks of a job; switch_step_over() follows. */
 void switch_start_step(struct transport_switch *sw, enum ninja_step step);
-/** For agent_listen(). */
+/** For agent_listen(); arg is the struct switched_vm. */
 void switch_on_event(void *arg, struct agent *agent, const char *name, json_t *data);
-/** Whether addresses of so many ranks can be carried; false with err, class ERR_REFUSED. */
-bool switch_ranks_fit(const struct jobs *jobs, struct ninja_error *err);
-/** Whether the addresses that the ranks reported can be carried; otherwise as above. */
-bool switch_addresses_fit(const struct transport_switch *sw, struct ninja_error *err);
-/** How many ranks of a job are in a VM. */
-int switch_ranks_in(const struct job *job, int vm);
+/** Whether a rank is in one of the VMs whose ranks leave. */
+bool switch_leaves(const struct transport_switch *sw, const struct job *job, int rank);
 
+/* switch_addresses.c */
+
+/** Takes what a rank's report says of its addresses, if the step is to; false with err. */
+bool switch_take_addresses(struct part *part, int rank, json_t *report, struct ninja_error *err);
+/** After `open`: makes the lists for `connect`; false with err, class ERR_REFUSED: one is too long.
+ */
+bool switch_make_address_lists(struct transport_switch *sw, struct ninja_error *err);
+void switch_forget_addresses(struct switched_job *job);
+
+/* switch_parts.c */
+
+/** Makes what is kept of each job that was found, and the parts. */
+void switch_make_parts(struct transport_switch *sw, enum ninja_step begin_with);
+/** Frees the jobs, and what was made of them. */
+void switch_forget_jobs(struct transport_switch *sw);
 /* switch.c */
 
 /** All parts reported, or one failed where one is enough to know how it ends. */

@@ -15,6 +15,7 @@ struct json_traffic switch_traffic(const struct transport_switch *sw)
     for (int i = 0; i < sw->n; i++) {
         all.lines += agent_traffic(sw->agents[i])->lines;
         all.bytes += agent_traffic(sw->agents[i])->bytes;
+        all.sent += agent_traffic(sw->agents[i])->sent;
     }
     return all;
 }
@@ -55,6 +56,33 @@ static json_t *transports_to_json(const struct jobs *jobs)
     return all;
 }
 
+/* Pairs of ranks of which none left. In a job of which none was to, all did. */
+static json_int_t pairs_kept_of(const struct transport_switch *sw, const struct job *job)
+{
+    json_int_t stayed = 0;
+    for (int r = 0; r < job->size; r++) {
+        stayed += !switch_leaves(sw, job, r);
+    }
+    return stayed < job->size ? stayed * (stayed - 1) / 2 : 0;
+}
+
+/* Adds who left, null: all, and how many pairs of ranks kept their transports. */
+static void add_leaving(const struct transport_switch *sw, json_t *report)
+{
+    json_t *vms = sw->options.leaving != NULL ? json_array() : json_null();
+    json_int_t kept = 0;
+    for (int vm = 0; sw->options.leaving != NULL && vm < sw->n; vm++) {
+        if (sw->options.leaving[vm]) {
+            json_array_append_new(vms, json_string(agent_vm(sw->agents[vm])));
+        }
+    }
+    for (int j = 0; sw->jobs != NULL && j < sw->jobs->n; j++) {
+        kept += pairs_kept_of(sw, &sw->jobs->jobs[j]);
+    }
+    json_object_set_new(report, "leaving", vms);
+    json_object_set_new(report, "pairs_kept", json_integer(kept));
+}
+
 json_t *switch_report(const struct transport_switch *sw)
 {
     bool failed = ninja_error_is_set(&sw->err);
@@ -73,9 +101,11 @@ json_t *switch_report(const struct transport_switch *sw)
     }
     json_object_set_new(report, "ranks", ranks);
     json_object_set_new(report, "transports", transports_to_json(sw->jobs));
+    add_leaving(sw, report);
     json_object_set_new(report, "start_ms", switch_stall_start(sw));
     json_object_set_new(report, "stopped_at_us", json_integer(sw->stopped_at_us));
     json_object_set_new(report, "lines", json_integer(now.lines - sw->traffic_before.lines));
     json_object_set_new(report, "bytes", json_integer(now.bytes - sw->traffic_before.bytes));
+    json_object_set_new(report, "bytes_sent", json_integer(now.sent - sw->traffic_before.sent));
     return report;
 }

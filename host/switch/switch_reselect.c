@@ -140,7 +140,7 @@ void switch_after_reselect(struct transport_switch *sw)
 {
     bool failed = sw->step_failed;
     if ((switch_step(sw)->reports & NINJA_REPORTS_ADDRESSES) != 0 && !failed) {
-        failed = !switch_addresses_fit(sw, &sw->err);
+        failed = !switch_make_address_lists(sw, &sw->err);
     }
     if (!failed && !is_last_step(sw)) {
         switch_start_step(sw, sw->step + 1);

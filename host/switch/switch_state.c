@@ -70,7 +70,7 @@ static const struct {
     [PART_IDLE] = {"IDLE", PART_TO(GIVEN)},
     [PART_GIVEN] = {"GIVEN",
                     PART_TO(ACCEPTED) | PART_TO(WITHOUT_RANKS) | PART_TO(IDLE) | PART_TO(GONE)},
-    [PART_ACCEPTED] = {"ACCEPTED", PART_TO(WITHOUT_RANKS) | PART_TO(IDLE)},
+    [PART_ACCEPTED] = {"ACCEPTED", PART_TO(GIVEN) | PART_TO(WITHOUT_RANKS) | PART_TO(IDLE)},
     [PART_WITHOUT_RANKS] = {"WITHOUT_RANKS", PART_TO(GIVEN) | PART_TO(IDLE)},
     [PART_GONE] = {"GONE", 0},
 };
@@ -94,7 +94,9 @@ void switch_set_part(struct part *part, enum part_state to)
         ninja_log_vm(NINJA_LOG_DEBUG, agent_vm(sw->agents[part->vm]), "job %s: %s -> %s",
                      sw->jobs->jobs[part->job].name, from, part_states[to].name);
     }
+    bool was_awaited = switch_part_is_awaited(part);
     part->state = to;
+    part->sw->n_awaited += switch_part_is_awaited(part) - was_awaited;
 }
 
 void switch_leave_part(struct part *part)

@@ -6,31 +6,24 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/addresses.h"
-#include "common/base64.h"
 #include "common/fault.h"
 #include "common/log.h"
 #include "host/agent/guest_answer.h"
 #include "host/base/json_text.h"
-#include "host/base/json_lines.h"
 #include "host/base/memory.h"
 #include "host/switch/switch_private.h"
 
 /* What an agent and its channel may take beyond a step's own time-out. */
 #define GRACE_MS 3000
 
+/* How many VMs an error names. */
+#define NAMED_VMS 5
+
 /* The time between two looks whether ranks have come back. */
 #define ASK_AGAIN_MS 200
 
 /* No step is waited for so long. */
 #define MAX_MICROS INT64_C(1000000000000)
-
-/* Bytes that a line with the addresses of a job has beside them. */
-#define LINE_SLACK 1024
-
-/* Base64 of 256 bytes, several times what a rank's addresses take: a job with room for that is
- * begun. */
-#define ROOM_OF_A_RANK 344
 
 /*
  * The first error is the cause; but that ranks do not run again is what matters then. Before a
@@ -61,15 +54,13 @@ static void part_over(struct part *part, const struct ninja_error *err)
         sw->step_failed = true;
         sw->switched[part->job].stuck |= !switch_is_quiescing(sw);
     }
-    bool waiting = false;
-    for (int i = 0; i < sw->n_parts; i++) {
-        waiting |= switch_part_is_awaited(&sw->parts[i]);
-    }
-    if (!waiting || (sw->step_failed && switch_is_quiescing(sw))) {
+    if (sw->n_awaited == 0 || (sw->step_failed && switch_is_quiescing(sw))) {
         switch_step_over(sw);
     }
 }
 
+static int step_timeout(const struct transport_switch *sw);
+static void give(struct part *part, int timeout_ms);
 static void await_ranks(struct part *part);
 
 /* ---- reports ---- */
@@ -111,29 +102,16 @@ static bool take_counts(struct part *part, int rank, json_t *report, struct ninj
         return true;
     }
     bool *changed = sw->step == NINJA_STEP_STOP ? &unused : &job->changed;
-    if (!counts_set_row(job->sent, rank, json_object_get(report, "a"), changed, err)) {
+    bool same = json_is_true(json_object_get(report, "same"));
+    if (same && sw->step == NINJA_STEP_STOP) {
+        return ninja_error_set(err, ERR_PROTOCOL,
+                               "rank %d reported the counts of before, and there are none", rank);
+    }
+    if (!same && !counts_set_row(job->sent, rank, json_object_get(report, "a"), changed, err)) {
         return false;
     }
     return (reports & NINJA_REPORTS_HELD) == 0 ||
            counts_set_row(job->held, rank, json_object_get(report, "b"), &unused, err);
-}
-
-/* The agents of all ranks will get it, so what a guest says is checked here, where it is known
- * whose. */
-static bool take_addresses(struct part *part, int rank, json_t *report, struct ninja_error *err)
-{
-    const struct switched_job *job = &part->sw->switched[part->job];
-    json_t *text = json_object_get(report, "addresses");
-    if ((switch_step(part->sw)->reports & NINJA_REPORTS_ADDRESSES) == 0) {
-        return true;
-    }
-    if (!json_is_string(text) ||
-        ninja_base64_decode(json_string_value(text), NULL, NINJA_ADDRESSES_MAX_RANK) <= 0) {
-        return ninja_error_set(err, ERR_PROTOCOL, "rank %d of job %s in %s reported no addresses",
-                               rank, job->job->name, agent_vm(part->sw->agents[part->vm]));
-    }
-    json_array_set(job->addresses, (size_t)rank, text);
-    return true;
 }
 
 /* Adds to the sum of all rounds. */
@@ -206,16 +184,7 @@ static bool take_rank(struct part *part, json_t *report, int *n, struct ninja_er
     }
     (*n)++;
     return take_counts(part, (int)rank, report, err) &&
-           take_addresses(part, (int)rank, report, err);
-}
-
-int switch_ranks_in(const struct job *job, int vm)
-{
-    int n = 0;
-    for (int r = 0; r < job->size; r++) {
-        n += job->ranks[r].vm == vm;
-    }
-    return n;
+           switch_take_addresses(part, (int)rank, report, err);
 }
 
 static void on_step_event(struct part *part, json_t *data)
@@ -225,8 +194,8 @@ static void on_step_event(struct part *part, json_t *data)
     size_t i;
     json_t *report;
     int n = 0;
-    for (int r = 0; r < job->size; r++) {
-        job->ranks[r].reported = false;
+    for (int r = 0; r < part->n_ranks; r++) {
+        job->ranks[part->ranks[r]].reported = false;
     }
     json_array_foreach(json_object_get(data, "ranks"), i, report)
     {
@@ -235,10 +204,9 @@ static void on_step_event(struct part *part, json_t *data)
             err = one;
         }
     }
-    int expected = switch_ranks_in(job, part->vm);
-    if (!ninja_error_is_set(&err) && n != expected) {
+    if (!ninja_error_is_set(&err) && n != part->n_ranks) {
         ninja_error_set(&err, ERR_LOST, "%s: %d of %d ranks of job %s reported for step %s",
-                        agent_vm(part->sw->agents[part->vm]), n, expected,
+                        agent_vm(part->sw->agents[part->vm]), n, part->n_ranks,
                         part->sw->jobs->jobs[part->job].name, ninja_step_name(part->sw->step));
     }
     part_over(part, ninja_error_is_set(&err) ? &err : NULL);
@@ -246,11 +214,12 @@ static void on_step_event(struct part *part, json_t *data)
 
 /* An agent was started again. It has forgotten the steps that it had accepted; the client gives it
  * again those that it had not. */
-static void on_restart(struct transport_switch *sw, const struct agent *agent)
+static void on_restart(struct switched_vm *vm, const struct agent *agent)
 {
-    for (int i = 0; i < sw->n_parts; i++) {
-        struct part *part = &sw->parts[i];
-        if (part->state != PART_ACCEPTED || sw->agents[part->vm] != agent) {
+    struct transport_switch *sw = vm->sw;
+    for (int i = 0; i < vm->n_parts; i++) {
+        struct part *part = &vm->parts[i];
+        if (part->state != PART_ACCEPTED) {
             continue;
         }
         if (!switch_is_quiescing(sw)) {
@@ -265,11 +234,28 @@ static void on_restart(struct transport_switch *sw, const struct agent *agent)
     }
 }
 
+/* An agent has forgotten events, and the end of a step may be among them: it tells it again when it
+ * is given the step again. */
+static void give_again(struct switched_vm *vm)
+{
+    int timeout_ms = vm->n_parts > 0 ? step_timeout(vm->sw) : 0;
+    for (int i = 0; i < vm->n_parts; i++) {
+        if (vm->parts[i].state == PART_ACCEPTED && timeout_ms > 0) {
+            give(&vm->parts[i], timeout_ms);
+        }
+    }
+}
+
 void switch_on_event(void *arg, struct agent *agent, const char *name, json_t *data)
 {
-    struct transport_switch *sw = arg;
+    struct switched_vm *vm = arg;
+    const struct transport_switch *sw = vm->sw;
     if (strcmp(name, AGENT_RESTARTED) == 0) {
-        on_restart(sw, agent);
+        on_restart(vm, agent);
+        return;
+    }
+    if (strcmp(name, AGENT_EVENTS_LOST) == 0) {
+        give_again(vm);
         return;
     }
     const char *job = json_string_value(json_object_get(data, "job"));
@@ -279,9 +265,9 @@ void switch_on_event(void *arg, struct agent *agent, const char *name, json_t *d
         strcmp(step, ninja_step_name(sw->step)) != 0 || json_integer_value(round) != sw->round) {
         return;
     }
-    for (int i = 0; i < sw->n_parts; i++) {
-        struct part *part = &sw->parts[i];
-        if (switch_part_is_awaited(part) && sw->agents[part->vm] == agent &&
+    for (int i = 0; i < vm->n_parts; i++) {
+        struct part *part = &vm->parts[i];
+        if (switch_part_is_awaited(part) &&
             json_integer_value(epoch) == sw->switched[part->job].epoch &&
             strcmp(sw->jobs->jobs[part->job].name, job) == 0) {
             on_step_event(part, data);
@@ -292,8 +278,6 @@ void switch_on_event(void *arg, struct agent *agent, const char *name, json_t *d
 
 /* ---- giving a step ---- */
 
-static int step_timeout(const struct transport_switch *sw);
-static void give(struct part *part, int timeout_ms);
 static void on_deadline(evutil_socket_t fd, short what, void *arg);
 
 /* From release on, a job that has ended is no reason to keep back what is left to be done. */
@@ -329,11 +313,11 @@ static void on_ranks(void *arg, json_t *result, const struct ninja_error *error)
     } else if (!jobs_add(jobs, part->vm, result, &err)) {
         ninja_error_where(&err, "%s", agent_vm(agent));
     }
-    int back = jobs_ranks_in(jobs, job->name, part->vm), expected = switch_ranks_in(job, part->vm);
+    int back = jobs_ranks_in(jobs, job->name, part->vm);
     jobs_free(jobs);
     if (ninja_error_is_set(&err)) {
         part_over(part, &err);
-    } else if (back == expected) {
+    } else if (back == part->n_ranks) {
         snprintf(part->instance, sizeof(part->instance), "%s", agent_instance(agent));
         give(part, step_timeout(sw));
     } else if (now_ms() < part->back_by) {
@@ -343,7 +327,7 @@ static void on_ranks(void *arg, json_t *result, const struct ninja_error *error)
                         "%s: its agent was started again, and %d of %d ranks of job %s have come "
                         "back to it in time; if the job has not ended, give ninjactl switch when "
                         "they have",
-                        agent_vm(agent), back, expected, job->name);
+                        agent_vm(agent), back, part->n_ranks, job->name);
         part_over(part, &err);
     }
 }
@@ -393,29 +377,59 @@ static void on_accepted(void *arg, json_t *result, const struct ninja_error *err
     }
 }
 
+/* The names of VMs whose agents are silent, those of the first few: "vm1, vm2 and 3 more". Returns
+ * how many VMs these are. */
+static int name_silent(const struct transport_switch *sw, char *text, size_t size)
+{
+    int n_vms = 0, last_vm = -1;
+    size_t at = 0;
+    text[0] = '\0';
+    for (int i = 0; i < sw->n_parts; i++) {
+        const struct part *part = &sw->parts[i];
+        if (!switch_part_is_awaited(part) || part->vm == last_vm) {
+            continue;
+        }
+        if (n_vms++ < NAMED_VMS) {
+            at += (size_t)snprintf(text + at, size - at, "%s%s", at > 0 ? ", " : "",
+                                   agent_vm(sw->agents[part->vm]));
+        }
+        last_vm = part->vm;
+    }
+    if (n_vms > NAMED_VMS) {
+        snprintf(text + at, size - at, " and %d more", n_vms - NAMED_VMS);
+    }
+    return n_vms;
+}
+
+/* The jobs of silent agents are not known to run again, once anything was released. */
+static const struct part *note_stuck(struct transport_switch *sw)
+{
+    const struct part *first = NULL;
+    for (int i = 0; i < sw->n_parts; i++) {
+        const struct part *part = &sw->parts[i];
+        if (switch_part_is_awaited(part)) {
+            first = first == NULL ? part : first;
+            sw->switched[part->job].stuck |= !switch_is_quiescing(sw);
+        }
+    }
+    return first;
+}
+
 static void on_deadline(evutil_socket_t fd, short what, void *arg)
 {
     struct transport_switch *sw = arg;
     struct ninja_error err = NINJA_ERROR_INIT;
-    bool waiting = false;
-    for (int i = 0; i < sw->n_parts; i++) {
-        const struct part *part = &sw->parts[i];
-        if (switch_part_is_awaited(part)) {
-            waiting = true;
-            sw->switched[part->job].stuck |= !switch_is_quiescing(sw);
-            ninja_error_set(&err, ERR_TIMEOUT,
-                            "%s: the agent did not report step %s of job %s in time",
-                            agent_vm(sw->agents[part->vm]), ninja_step_name(sw->step),
-                            sw->jobs->jobs[part->job].name);
-        }
-    }
-    if (!waiting) { /* all jobs have ended */
+    char vms[NAMED_VMS * 70 + 32];
+    const struct part *first = note_stuck(sw);
+    if (first == NULL) { /* all jobs have ended */
         switch_step_over(sw);
         return;
     }
-    if (sw->step == NINJA_STEP_RESUME) {
-        err.class = ERR_RESUME;
-    }
+    int n = name_silent(sw, vms, sizeof(vms));
+    ninja_error_set(&err, sw->step == NINJA_STEP_RESUME ? ERR_RESUME : ERR_TIMEOUT,
+                    "%s: the agent%s not report step %s of job %s in time", vms,
+                    n > 1 ? "s did" : " did", ninja_step_name(sw->step),
+                    sw->jobs->jobs[first->job].name);
     note_error(sw, &err);
     sw->step_failed = true;
     switch_step_over(sw);
@@ -437,17 +451,13 @@ static int step_timeout(const struct transport_switch *sw)
     return (int)(sw->budget_end - now_ms());
 }
 
-static void add_tables(json_t *arguments, const struct counts *counts, const struct job *job,
-                       int vm)
+static void add_tables(json_t *arguments, struct counts *counts, const struct part *part)
 {
     json_t *tables = json_object();
-    for (int r = 0; r < job->size; r++) {
-        if (job->ranks[r].vm != vm) {
-            continue;
-        }
+    for (int i = 0; i < part->n_ranks; i++) {
         char key[16];
-        json_t *column = counts_column(counts, r);
-        snprintf(key, sizeof(key), "%d", r);
+        json_t *column = counts_column(counts, part->ranks[i]);
+        snprintf(key, sizeof(key), "%d", part->ranks[i]);
         if (json_array_size(column) > 0) {
             json_object_set(tables, key, column);
         }
@@ -456,46 +466,38 @@ static void add_tables(json_t *arguments, const struct counts *counts, const str
     json_object_set_new(arguments, "tables", tables);
 }
 
-bool switch_addresses_fit(const struct transport_switch *sw, struct ninja_error *err)
+bool switch_leaves(const struct transport_switch *sw, const struct job *job, int rank)
 {
-    for (int i = 0; i < sw->jobs->n; i++) {
-        const struct switched_job *job = &sw->switched[i];
-        size_t size = LINE_SLACK, r;
-        json_t *text;
-        json_array_foreach(job->addresses, r, text)
-        {
-            size += json_string_length(text) + 3;
-        }
-        if (size > JSON_LINES_MAX_LINE) {
-            return ninja_error_set(err, ERR_REFUSED,
-                                   "the addresses of the %d ranks of job %s take %zu bytes, and %u "
-                                   "can be carried: choose fewer transports",
-                                   job->job->size, job->job->name, size, JSON_LINES_MAX_LINE);
-        }
-    }
-    return true;
+    const int vm = job->ranks[rank].vm;
+    return sw->options.leaving == NULL || vm < 0 || sw->options.leaving[vm];
 }
 
-bool switch_ranks_fit(const struct jobs *jobs, struct ninja_error *err)
+/* The ranks of a job that leave, as [first, how many]; NULL: all do. */
+static json_t *leaving_ranks(const struct transport_switch *sw, const struct job *job)
 {
-    const int most = (JSON_LINES_MAX_LINE - LINE_SLACK) / (ROOM_OF_A_RANK + 3);
-    for (int i = 0; i < jobs->n; i++) {
-        if (jobs->jobs[i].size > most) {
-            return ninja_error_set(
-                err, ERR_REFUSED, "job %s has %d ranks; the addresses of at most %d can be carried",
-                jobs->jobs[i].name, jobs->jobs[i].size, most);
+    json_t *ranges = json_array();
+    int n = 0;
+    for (int first = 0, end; first < job->size; first = end) {
+        bool leaves = switch_leaves(sw, job, first);
+        for (end = first; end < job->size && switch_leaves(sw, job, end) == leaves; end++) {
+            n += leaves;
+        }
+        if (leaves) {
+            json_array_append_new(ranges, json_pack("[ii]", first, end - first));
         }
     }
-    return true;
+    if (n < job->size) {
+        return ranges;
+    }
+    json_decref(ranges);
+    return NULL;
 }
 
-/* Makes room for the addresses that the ranks will report. */
-static void clear_addresses(struct switched_job *job)
+static void add_leaving(const struct part *part, json_t *arguments)
 {
-    json_decref(job->addresses);
-    job->addresses = json_array();
-    for (int r = 0; r < job->job->size; r++) {
-        json_array_append_new(job->addresses, json_null());
+    json_t *leaving = leaving_ranks(part->sw, part->sw->switched[part->job].job);
+    if (leaving != NULL) {
+        json_object_set_new(arguments, "leaving", leaving);
     }
 }
 
@@ -511,12 +513,13 @@ static void add_content(const struct part *part, json_t *arguments)
                             json_integer(timeouts[TIMEOUT_QUIESCE] + LEASE_SLACK_MS));
         json_object_set_new(arguments, "release", json_string(sw->release));
         json_object_set_new(arguments, "open", json_string(sw->reselect));
+        add_leaving(part, arguments);
         break;
     case NINJA_CARRIES_SENT:
-        add_tables(arguments, job->sent, job->job, part->vm);
+        add_tables(arguments, job->sent, part);
         break;
     case NINJA_CARRIES_HELD:
-        add_tables(arguments, job->held, job->job, part->vm);
+        add_tables(arguments, job->held, part);
         break;
     case NINJA_CARRIES_LIST:
         json_object_set_new(
@@ -524,7 +527,7 @@ static void add_content(const struct part *part, json_t *arguments)
             json_string(sw->step == NINJA_STEP_RELEASE ? sw->release : sw->reselect));
         break;
     case NINJA_CARRIES_ADDRESSES:
-        json_object_set(arguments, "addresses", job->addresses);
+        json_object_set(arguments, "addresses", job->address_list);
         break;
     case NINJA_CARRIES_LIMIT: /* the agent makes it from the time-out */
     case NINJA_CARRIES_NOTHING:
@@ -541,8 +544,9 @@ static void give(struct part *part, int timeout_ms)
                                   ninja_step_name(sw->step), "timeout-ms", timeout_ms);
     add_content(part, arguments);
     switch_set_part(part, PART_GIVEN);
-    agent_execute(sw->agents[part->vm], "ninja-step", arguments, timeout_ms + GRACE_MS, on_accepted,
-                  part);
+    /* Longer than the step is waited for, which names all that are silent. */
+    agent_execute(sw->agents[part->vm], "ninja-step", arguments, timeout_ms + 2 * GRACE_MS,
+                  on_accepted, part);
 }
 
 /* False if there is nobody to give it to. */
@@ -575,7 +579,7 @@ void switch_start_step(struct transport_switch *sw, enum ninja_step step)
         if (step == NINJA_STEP_DRAIN) {
             sw->switched[i].changed = false;
         } else if (step == NINJA_STEP_OPEN) {
-            clear_addresses(&sw->switched[i]);
+            switch_forget_addresses(&sw->switched[i]);
             sw->switched[i].stuck = false;
         }
     }

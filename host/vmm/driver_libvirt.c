@@ -44,6 +44,7 @@ static void on_deadline(evutil_socket_t fd, short what, void *arg)
     const struct domain_seen *seen = libvirt_seen(v, v->waiting_at);
     struct ninja_error err = NINJA_ERROR_INIT;
     bool silent = seen->state == DOMAIN_UNKNOWN && ninja_error_is_set(&seen->err);
+    v->in_vain = v->op == LV_MIGRATE;
     /* What could not be taken back in time is in a state that nobody knows. */
     ninja_error_set(&err, v->op == LV_CANCEL ? ERR_OPERATOR : ERR_TIMEOUT, "%s%s%s%s",
                     v->waiting_for, silent ? " (" : "", silent ? seen->err.message : "",
@@ -112,8 +113,7 @@ static void on_look(void *arg, json_t *result, const struct ninja_error *err)
 {
     struct site_seen *site = arg;
     struct libvirt_vm *v = site->owner;
-    const struct cluster_entry *entry = &v->vmm.cluster->sites[site->site].vms[v->vmm.vm];
-    domain_take(&site->seen, result, err, entry->device_id);
+    domain_take(&site->seen, result, err, &v->vmm, site->site);
     if (--v->asked == 0) {
         v->then(v);
     }
@@ -135,7 +135,7 @@ static void look_between(struct libvirt_vm *v, const int *sites, int n, looked t
     }
 }
 
-static void look_at(struct libvirt_vm *v, int site, looked then)
+void libvirt_look_at(struct libvirt_vm *v, int site, looked then)
 {
     look_between(v, &site, 1, then);
 }
@@ -148,7 +148,7 @@ void libvirt_look_at_both(struct libvirt_vm *v, looked then)
 
 static void look_at_all(struct libvirt_vm *v, looked then)
 {
-    int sites[CLUSTER_MAX_SITES];
+    int sites[CLUSTER_MAX_HOSTS];
     for (int s = 0; s < v->vmm.cluster->n_sites; s++) {
         sites[s] = s;
     }
@@ -172,18 +172,55 @@ void libvirt_describe(struct libvirt_vm *v, int from, int to, char *text, size_t
 
 /* ---- locate ---- */
 
+/* libvirt moves nothing between hosts with one UUID: it takes them for the same. */
+static bool hosts_differ(const struct libvirt_vm *v, struct ninja_error *err)
+{
+    const struct cluster *cluster = v->vmm.cluster;
+    int vm = v->vmm.vm;
+    for (int s = 0; s < cluster->n_sites; s++) {
+        const char *uri = libvirt_uri(cluster, vm, s), *uuid = libvirt_host_uuid(v->client, uri);
+        for (int other = 0; uuid[0] != '\0' && other < s; other++) {
+            const char *its = libvirt_uri(cluster, vm, other);
+            if (strcmp(uri, its) != 0 && strcmp(uuid, libvirt_host_uuid(v->client, its)) == 0) {
+                return ninja_error_set(
+                    err, ERR_REFUSED,
+                    "the hosts of \"%s\" (%.100s) and \"%s\" (%.100s) have the same UUID %s; if "
+                    "they are one host, correct \"uri\"; if not, give one a \"host_uuid\" of its "
+                    "own in its libvirtd.conf",
+                    cluster->sites[other].name, its, cluster->sites[s].name, uri, uuid);
+            }
+        }
+    }
+    return true;
+}
+
+static void describe_running(struct libvirt_vm *v, bool running, char *text, size_t size)
+{
+    text[0] = '\0';
+    for (int s = 0; s < v->vmm.cluster->n_sites; s++) {
+        if (!running || libvirt_seen(v, s)->state == DOMAIN_RUNNING) {
+            describe_one(v, s, text, size);
+        }
+    }
+}
+
 static void on_located(struct libvirt_vm *v)
 {
     struct ninja_error err = NINJA_ERROR_INIT;
-    char text[360] = "";
+    char text[360];
     int running = 0;
     v->vmm.site = -1;
+    if (!hosts_differ(v, &err)) {
+        libvirt_end(v, -1, &err);
+        return;
+    }
     for (int s = 0; s < v->vmm.cluster->n_sites; s++) {
         const struct domain_seen *seen = libvirt_seen(v, s);
-        describe_one(v, s, text, sizeof(text));
         if (seen->state == DOMAIN_RUNNING) {
             v->vmm.site = s;
-            v->vmm.has_device = seen->has_device;
+            vmm_has_seen_device(&v->vmm, seen->device);
+            v->vmm.memory_mib = seen->memory_mib;
+            v->vmm.cpus = seen->cpus;
             running++;
         }
     }
@@ -192,6 +229,7 @@ static void on_located(struct libvirt_vm *v)
         return;
     }
     v->vmm.site = -1;
+    describe_running(v, running > 1, text, sizeof(text));
     if (running > 1) {
         ninja_error_set(&err, ERR_OPERATOR,
                         "%s runs at several sites at once (%s); find out by its console which one "
@@ -243,6 +281,15 @@ static void lv_locate(struct vmm *vmm, vmm_done done, void *arg)
     }
 }
 
+static struct vmm_room lv_room(const struct vmm *vmm, int site)
+{
+    const struct libvirt_vm *v = (const struct libvirt_vm *)vmm;
+    const struct domain_seen *seen = &v->sites[site].seen;
+    struct vmm_room room = libvirt_host_room(v->client, libvirt_uri(vmm->cluster, vmm->vm, site));
+    room.silent = ninja_error_is_set(&seen->err) ? seen->err.message : NULL;
+    return room;
+}
+
 /* ---- unplug ---- */
 
 static void look_whether_unplugged(evutil_socket_t fd, short what, void *arg);
@@ -250,8 +297,8 @@ static void look_whether_unplugged(evutil_socket_t fd, short what, void *arg);
 static void on_unplug_look(struct libvirt_vm *v)
 {
     const struct domain_seen *seen = libvirt_seen(v, v->vmm.site);
-    if (seen->state != DOMAIN_UNKNOWN && !seen->has_device) {
-        v->vmm.has_device = false;
+    if (seen->state != DOMAIN_UNKNOWN && seen->device != vmm_device(&v->vmm)) {
+        vmm_lost_device(&v->vmm);
         libvirt_end(v, v->vmm.site, NULL);
     } else {
         libvirt_poll(v, LOOK_MS, look_whether_unplugged);
@@ -262,15 +309,15 @@ static void look_whether_unplugged(evutil_socket_t fd, short what, void *arg)
 {
     struct libvirt_vm *v = arg;
     timer_free(&v->poll);
-    look_at(v, v->vmm.site, on_unplug_look);
+    libvirt_look_at(v, v->vmm.site, on_unplug_look);
 }
 
 static void on_detach(void *arg, json_t *result, const struct ninja_error *err)
 {
     struct libvirt_vm *v = arg;
-    bool open = err == NULL || err->class == ERR_TIMEOUT || err->class == ERR_LOST ||
-                err->class == ERR_DEVICE_NOT_FOUND;
-    if (open) {
+    v->vmm.leaving =
+        v->asked_before || err == NULL || err->class == ERR_TIMEOUT || err->class == ERR_LOST;
+    if (v->vmm.leaving || err->class == ERR_DEVICE_NOT_FOUND) {
         look_whether_unplugged(-1, 0, v);
     } else {
         libvirt_end(v, v->vmm.site, err);
@@ -280,10 +327,12 @@ static void on_detach(void *arg, json_t *result, const struct ninja_error *err)
 static void lv_unplug(struct vmm *vmm, vmm_done done, void *arg)
 {
     struct libvirt_vm *v = of(vmm);
-    const char *alias = vmm_entry(vmm)->device_id;
+    const char *alias = vmm_device(vmm)->id;
     libvirt_begin(v, LV_UNPLUG, done, arg);
     libvirt_wait(v, vmm->site, libvirt_timeout(v, TIMEOUT_UNPLUG),
                  "the guest did not let go of device \"%.60s\" in time", alias);
+    v->asked_before = vmm->leaving;
+    vmm->leaving = true;
     libvirt_ask(v, vmm->site, "device-detach", json_pack("{s:s}", "alias", alias),
                 libvirt_timeout(v, TIMEOUT_COMMAND), on_detach);
 }
@@ -295,8 +344,8 @@ static void look_whether_plugged(evutil_socket_t fd, short what, void *arg);
 static void on_plug_look(struct libvirt_vm *v)
 {
     const struct domain_seen *seen = libvirt_seen(v, v->vmm.site);
-    v->vmm.has_device = seen->has_device;
-    if (seen->has_device) {
+    v->vmm.has_device = seen->device == vmm_device(&v->vmm);
+    if (v->vmm.has_device) {
         libvirt_end(v, v->vmm.site, NULL);
     } else if (seen->state != DOMAIN_UNKNOWN && v->failure.class != ERR_TIMEOUT &&
                v->failure.class != ERR_LOST) {
@@ -310,7 +359,7 @@ static void look_whether_plugged(evutil_socket_t fd, short what, void *arg)
 {
     struct libvirt_vm *v = arg;
     timer_free(&v->poll);
-    look_at(v, v->vmm.site, on_plug_look);
+    libvirt_look_at(v, v->vmm.site, on_plug_look);
 }
 
 static void on_attach(void *arg, json_t *result, const struct ninja_error *err)
@@ -328,12 +377,13 @@ static void on_attach(void *arg, json_t *result, const struct ninja_error *err)
 static void lv_plug(struct vmm *vmm, vmm_done done, void *arg)
 {
     struct libvirt_vm *v = of(vmm);
-    const char *xml = libvirt_device(vmm->cluster, vmm->vm, vmm->site);
+    const struct cluster_device *device = vmm_device(vmm);
     int ms = libvirt_timeout(v, TIMEOUT_PLUG);
     libvirt_begin(v, LV_PLUG, done, arg);
     libvirt_wait(v, vmm->site, ms + libvirt_timeout(v, TIMEOUT_COMMAND),
-                 "libvirt did not plug device \"%.60s\" in time", vmm_entry(vmm)->device_id);
-    libvirt_ask(v, vmm->site, "device-attach", json_pack("{s:s}", "xml", xml), ms, on_attach);
+                 "libvirt did not plug device \"%.60s\" in time", device->id);
+    libvirt_ask(v, vmm->site, "device-attach", json_pack("{s:s}", "xml", device->spec), ms,
+                on_attach);
 }
 
 /* ---- finish ---- */
@@ -396,16 +446,19 @@ static void lv_finish(struct vmm *vmm, vmm_done done, void *arg)
 static void on_device_event(struct libvirt_vm *v, const char *name, int site, json_t *data)
 {
     const char *alias = json_string_value(json_object_get(data, "alias"));
-    const char *own = v->vmm.cluster->sites[site].vms[v->vmm.vm].device_id;
-    if (alias == NULL || own == NULL || strcmp(alias, own) != 0 || site != v->vmm.site) {
+    const struct cluster_device *own = vmm_device_at(&v->vmm, site);
+    if (alias == NULL || own == NULL || strcmp(alias, own->id) != 0 || site != v->vmm.site) {
         return;
     }
     if (strcmp(name, "DEVICE_REMOVED") == 0) {
-        v->vmm.has_device = false; /* also where nobody waits for it any more */
+        vmm_lost_device(&v->vmm); /* also where nobody waits for it any more */
         if (v->op == LV_UNPLUG && v->poll != NULL) {
             libvirt_poll(v, 0, look_whether_unplugged);
         }
-    } else if (v->op == LV_UNPLUG) {
+        return;
+    }
+    v->vmm.leaving = false;
+    if (v->op == LV_UNPLUG) {
         struct ninja_error err = NINJA_ERROR_INIT;
         ninja_error_set(&err, ERR_UNPLUG, "the guest refused to let go of device \"%s\"", alias);
         libvirt_end(v, site, &err);
@@ -456,6 +509,7 @@ static void lv_close(struct vmm *vmm)
     libvirt_unlisten(v->client, on_event, v);
     libvirt_client_leave(v->client);
     free(v->sites);
+    vmm_clear(vmm);
     free(v);
 }
 
@@ -463,15 +517,19 @@ const struct vmm_driver driver_libvirt = {
     .in_file = {.name = "libvirt",
                 .entry = {libvirt_entry_keys, sizeof(struct libvirt_entry)},
                 .site = {libvirt_site_keys, sizeof(struct libvirt_host)},
-                .finish = libvirt_finish},
+                .check = libvirt_check,
+                .read_device = libvirt_read_device},
     .mend = "start the VM, correct the key \"uri\" or \"domain\" in the cluster file, or see "
             "whether virsh -c with that URI lists it",
     .measures = VMM_MEASURES_RATE | VMM_MEASURES_DIRTY_RATE | VMM_MEASURES_DOWNTIME,
+    .post_copy = VMM_POST_COPY_AT_ONCE,
     .look = libvirt_look,
     .open = lv_open,
     .locate = lv_locate,
     .adopt = libvirt_adopt,
     .way_to_agent = libvirt_way_to_agent,
+    .room = lv_room,
+    .measure = libvirt_measure,
     .unplug = lv_unplug,
     .prepare = libvirt_prepare,
     .migrate = libvirt_migrate,

@@ -15,6 +15,16 @@
  *     nothing, shut off    paused                    sent
  *     nothing, shut off,   running                   arrived
  *       paused to migrate
+ *     split, broken        paused to migrate         on its way
+ *     split, broken,       split, broken             split
+ *       paused to migrate
+ *     nothing, shut off    split                     split
+ *     broken               broken                    broken
+ *     split, broken        running                   arrived
+ *
+ * One that changes sides in the middle of the copy (post-copy) is let run at the destination by
+ * libvirt, and is never let run again at the source by it: it is split, or broken if the two hosts
+ * lost each other.
  *
  * Everything else is for the operator, as is a VM that the journal says ran at the destination and
  * that does not run there now; and a host that does not answer says nothing.
@@ -48,6 +58,30 @@ static enum verdict judge_stopped(const struct domain_seen *source,
     return destination->state == DOMAIN_PAUSED ? VERDICT_STUCK : VERDICT_OPERATOR;
 }
 
+static bool has_part(const struct domain_seen *seen)
+{
+    return seen->state == DOMAIN_SPLIT || seen->state == DOMAIN_BROKEN;
+}
+
+/* One of them has a part of its memory. */
+static enum verdict judge_parts(const struct domain_seen *source,
+                                const struct domain_seen *destination)
+{
+    if (!has_part(destination)) {
+        return destination->state == DOMAIN_RUNNING     ? VERDICT_ARRIVED
+               : destination->state == DOMAIN_MIGRATING ? VERDICT_ON_ITS_WAY
+                                                        : VERDICT_OPERATOR;
+    }
+    if (is_off(source)) {
+        return destination->state == DOMAIN_SPLIT ? VERDICT_SPLIT : VERDICT_OPERATOR;
+    }
+    if (!has_part(source) && source->state != DOMAIN_MIGRATING) {
+        return VERDICT_OPERATOR;
+    }
+    bool broken = source->state == DOMAIN_BROKEN && destination->state == DOMAIN_BROKEN;
+    return broken ? VERDICT_BROKEN : VERDICT_SPLIT;
+}
+
 static enum verdict judge(const struct domain_seen *source, const struct domain_seen *destination)
 {
     if (source->state == DOMAIN_UNKNOWN || destination->state == DOMAIN_UNKNOWN) {
@@ -55,6 +89,9 @@ static enum verdict judge(const struct domain_seen *source, const struct domain_
     }
     if (destination->state == DOMAIN_OTHER) {
         return VERDICT_OPERATOR;
+    }
+    if (has_part(source) || has_part(destination)) {
+        return judge_parts(source, destination);
     }
     if (destination->state == DOMAIN_RUNNING) {
         return is_off(source) || source->state == DOMAIN_MIGRATING ? VERDICT_ARRIVED
@@ -73,8 +110,9 @@ enum verdict libvirt_judge(const struct domain_seen *source, const struct domain
                            bool ran_there)
 {
     enum verdict verdict = judge(source, destination);
-    bool is_final = verdict == VERDICT_UNKNOWN || verdict == VERDICT_ARRIVED;
-    return ran_there && !is_final ? VERDICT_OPERATOR : verdict;
+    bool may_be = verdict == VERDICT_UNKNOWN || verdict == VERDICT_ARRIVED ||
+                  verdict == VERDICT_SPLIT || verdict == VERDICT_BROKEN;
+    return ran_there && !may_be ? VERDICT_OPERATOR : verdict;
 }
 
 /* ---- adopt ---- */
@@ -83,18 +121,18 @@ static void adopt_at_source(struct libvirt_vm *v, enum vmm_move move)
 {
     v->vmm.site = v->vmm.from;
     v->vmm.from = -1;
-    v->vmm.has_device = libvirt_seen(v, v->vmm.site)->has_device;
+    vmm_has_seen_device(&v->vmm, libvirt_seen(v, v->vmm.site)->device);
     vmm_set_move(&v->vmm, move);
     v->copy.begun = v->copy.uncertain = true;
     libvirt_end(v, v->vmm.site, NULL);
 }
 
-static void adopt_at_destination(struct libvirt_vm *v)
+static void adopt_at_destination(struct libvirt_vm *v, enum vmm_move move)
 {
     v->vmm.site = v->vmm.to;
-    v->vmm.has_device = libvirt_seen(v, v->vmm.to)->has_device;
+    vmm_has_seen_device(&v->vmm, libvirt_seen(v, v->vmm.to)->device);
     v->vmm.committed = true;
-    vmm_set_move(&v->vmm, VMM_ARRIVED);
+    vmm_set_move(&v->vmm, move);
     libvirt_end(v, v->vmm.site, NULL);
 }
 
@@ -146,7 +184,11 @@ static void on_seen(struct libvirt_vm *v)
         adopt_at_source(v, VMM_ON_ITS_WAY);
         return;
     case VERDICT_ARRIVED:
-        adopt_at_destination(v);
+        adopt_at_destination(v, VMM_ARRIVED);
+        return;
+    case VERDICT_SPLIT:
+    case VERDICT_BROKEN:
+        adopt_at_destination(v, VMM_SPLIT);
         return;
     case VERDICT_UNKNOWN:
     case VERDICT_OPERATOR:

@@ -5,14 +5,14 @@
 #include "common/printable.h"
 #include "host/vmm/driver_libvirt.h"
 
-static bool has_alias(json_t *devices, const char *alias)
+static bool has_alias(void *devices, const char *alias)
 {
     size_t i;
     json_t *device;
-    json_array_foreach(devices, i, device)
+    json_array_foreach((json_t *)devices, i, device)
     {
         const char *name = json_string_value(device);
-        if (alias != NULL && name != NULL && strcmp(name, alias) == 0) {
+        if (name != NULL && strcmp(name, alias) == 0) {
             return true;
         }
     }
@@ -26,7 +26,11 @@ static enum domain_state state_of(const char *state, const char *reason)
         return DOMAIN_ABSENT;
     } else if (strcmp(state, "shutoff") == 0) {
         return DOMAIN_SHUT_OFF;
-    } else if (strcmp(state, "running") == 0 && strncmp(reason, "post-copy", 9) != 0) {
+    } else if (strcmp(reason, "post-copy") == 0) {
+        return DOMAIN_SPLIT;
+    } else if (strcmp(reason, "post-copy failed") == 0) {
+        return DOMAIN_BROKEN;
+    } else if (strcmp(state, "running") == 0) {
         return DOMAIN_RUNNING;
     } else if (strcmp(state, "paused") == 0 && (migrates || strcmp(reason, "starting up") == 0)) {
         return DOMAIN_MIGRATING;
@@ -36,8 +40,27 @@ static enum domain_state state_of(const char *state, const char *reason)
     return DOMAIN_OTHER;
 }
 
+static int64_t number(json_t *statistics, const char *name)
+{
+    return json_integer_value(json_object_get(statistics, name));
+}
+
+void libvirt_take_progress(struct vmm_progress *progress, json_t *statistics)
+{
+    int64_t total = number(statistics, "memory_total");
+    if (total <= 0) {
+        return; /* it has not begun */
+    }
+    progress->total = total;
+    progress->transferred = number(statistics, "memory_processed");
+    progress->remaining = number(statistics, "memory_remaining");
+    progress->bytes_per_s = number(statistics, "memory_bps");
+    progress->dirty_bytes_per_s =
+        number(statistics, "memory_dirty_rate") * number(statistics, "memory_page_size");
+}
+
 void domain_take(struct domain_seen *seen, json_t *answer, const struct ninja_error *err,
-                 const char *alias)
+                 const struct vmm *vmm, int site)
 {
     const char *state = json_string_value(json_object_get(answer, "state"));
     const char *reason = json_string_value(json_object_get(answer, "reason"));
@@ -52,7 +75,11 @@ void domain_take(struct domain_seen *seen, json_t *answer, const struct ninja_er
                  reason != NULL ? reason : "", reason != NULL ? ")" : "");
         ninja_printable_copy(seen->words, sizeof(seen->words), words);
         seen->state = state_of(state, reason != NULL ? reason : "");
+        seen->memory_mib = json_integer_value(json_object_get(answer, "memory_kib")) / 1024;
+        seen->cpus = (int)json_integer_value(json_object_get(answer, "cpus"));
         seen->job = json_is_true(json_object_get(answer, "job"));
-        seen->has_device = has_alias(json_object_get(answer, "devices"), alias);
+        seen->passes = number(json_object_get(answer, "statistics"), "memory_iteration");
+        libvirt_take_progress(&seen->progress, json_object_get(answer, "statistics"));
+        seen->device = vmm_find_device(vmm, site, has_alias, json_object_get(answer, "devices"));
     }
 }

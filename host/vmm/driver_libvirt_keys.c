@@ -16,6 +16,7 @@
 #define HOST_KEYS(type, member)                                                                    \
     {.name = "uri", .value = CLUSTER_TEXT, .offset = offsetof(type, member uri)},                  \
         {.name = "peer-uri", .value = CLUSTER_TEXT, .offset = offsetof(type, member peer_uri)},    \
+        {.name = "tls", .value = CLUSTER_TEXT, .offset = offsetof(type, member tls)},              \
     {                                                                                              \
         .name = "migration-uri", .value = CLUSTER_TEXT,                                            \
         .offset = offsetof(type, member migration_uri)                                             \
@@ -24,7 +25,6 @@
 const struct cluster_key libvirt_entry_keys[] = {
     HOST_KEYS(struct libvirt_entry, host.),
     {CLUSTER_KEY(struct libvirt_entry, domain), .value = CLUSTER_TEXT},
-    {CLUSTER_KEY(struct libvirt_entry, device), .value = CLUSTER_TEXT},
     {0},
 };
 
@@ -89,22 +89,21 @@ static char *device_alias(const char *xml, struct ninja_error *err)
     return alias;
 }
 
-static bool take_device(struct cluster_entry *entry, struct ninja_error *err)
+bool libvirt_read_device(struct cluster_device *device, struct ninja_error *err)
 {
-    struct libvirt_entry *own = entry->own;
-    if (own->device[0] != '<') {
-        char *xml = read_xml(own->device, err);
+    if (device->spec[0] != '<') {
+        char *xml = read_xml(device->spec, err);
         if (xml == NULL) {
             return false;
         }
-        free(own->device);
-        own->device = xml;
+        free(device->spec);
+        device->spec = xml;
     }
-    entry->device_id = device_alias(own->device, err);
-    if (entry->device_id == NULL) {
+    device->id = device_alias(device->spec, err);
+    if (device->id == NULL) {
         return false;
     }
-    entry->device = xstrdup(entry->device_id);
+    device->text = xstrdup(device->id);
     return true;
 }
 
@@ -127,8 +126,8 @@ static bool check_uri(const char *uri, struct ninja_error *err)
            ninja_error_set(err, ERR_ADDRESS, "a URI has at most %d bytes", LIBVIRT_MAX_URI);
 }
 
-bool libvirt_finish(struct cluster_entry *entry, const void *site, const char **key,
-                    struct ninja_error *err)
+bool libvirt_check(const struct cluster_entry *entry, const void *site, const char **key,
+                   struct ninja_error *err)
 {
     const struct libvirt_entry *own = entry->own;
     const struct libvirt_host *host = site;
@@ -144,11 +143,7 @@ bool libvirt_finish(struct cluster_entry *entry, const void *site, const char **
         return false;
     }
     *key = "peer-uri";
-    if (peer != NULL && !check_uri(peer, err)) {
-        return false;
-    }
-    *key = "device";
-    return own->device == NULL || take_device(entry, err);
+    return peer == NULL || check_uri(peer, err);
 }
 
 static const struct libvirt_entry *entry_at(const struct cluster *cluster, int vm, int site)
@@ -179,14 +174,14 @@ const char *libvirt_migration_uri(const struct cluster *cluster, int vm, int sit
                  host_at(cluster, site)->migration_uri);
 }
 
+const char *libvirt_tls(const struct cluster *cluster, int vm, int site)
+{
+    return first(entry_at(cluster, vm, site)->host.tls, host_at(cluster, site)->tls);
+}
+
 const char *libvirt_domain(const struct cluster *cluster, int vm, int site)
 {
     return first(entry_at(cluster, vm, site)->domain, cluster->vms[vm]);
-}
-
-const char *libvirt_device(const struct cluster *cluster, int vm, int site)
-{
-    return entry_at(cluster, vm, site)->device;
 }
 
 /* "qemu:///system" is another host for each host. */
@@ -199,10 +194,12 @@ bool libvirt_may_move(const struct cluster *cluster, const struct transfer *tran
                       int to, struct ninja_error *err)
 {
     const char *uri = libvirt_peer_uri(cluster, vm, to);
-    if (transfer->post_copy_after >= 0) {
-        return ninja_error_set(err, ERR_REFUSED,
-                               "the driver \"libvirt\" cannot move a VM by post-copy so far; leave "
-                               "\"post-copy\" out of the cluster file and of the command line");
+    if (transfer_has_post_copy(transfer) && transfer->post_copy_after != 0) {
+        return ninja_error_set(
+            err, ERR_REFUSED,
+            "the driver \"libvirt\" does post-copy from the beginning only, as a "
+            "copy that ends before could leave the VM running at both hosts; "
+            "give post-copy = 0 in the cluster file");
     }
     return !is_local(uri) ||
            ninja_error_set(err, ERR_REFUSED,

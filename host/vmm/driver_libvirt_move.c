@@ -111,7 +111,7 @@ void libvirt_prepare(struct vmm *vmm, int site, vmm_done done, void *arg)
     vmm->to = site;
     libvirt_begin(v, LV_PREPARE, done, arg);
     v->failure = (struct ninja_error)NINJA_ERROR_INIT;
-    if (vmm->move == VMM_ON_ITS_WAY || /* a coordinator before has begun it */
+    if (vmm_is_between(vmm) || /* a coordinator before has begun it */
         !libvirt_may_move(vmm->cluster, &vmm->transfer, vmm->vm, site, &v->failure)) {
         libvirt_poll(v, 0, end_prepare);
         return;
@@ -125,63 +125,64 @@ void libvirt_prepare(struct vmm *vmm, int site, vmm_done done, void *arg)
 
 /* ---- progress ---- */
 
-static int64_t number(json_t *statistics, const char *name)
-{
-    return json_integer_value(json_object_get(statistics, name));
-}
-
-static void take_progress(struct vmm_progress *progress, json_t *statistics)
-{
-    int64_t total = number(statistics, "memory_total");
-    if (total <= 0) {
-        return; /* it has not begun */
-    }
-    progress->total = total;
-    progress->transferred = number(statistics, "memory_processed");
-    progress->remaining = number(statistics, "memory_remaining");
-    progress->bytes_per_s = number(statistics, "memory_bps");
-    progress->dirty_bytes_per_s =
-        number(statistics, "memory_dirty_rate") * number(statistics, "memory_page_size");
-}
-
-/* It stood still until we let it run, which libvirt's own figure leaves out. */
+/* It stood still until it ran there, which libvirt's own figure leaves out if we let it run. */
 static void take_downtime(struct libvirt_vm *v)
 {
     if (v->stopped_at > 0) {
-        v->vmm.progress.downtime_ms = now_ms() - v->stopped_at;
+        int64_t until = v->resumed_at > v->stopped_at ? v->resumed_at : now_ms();
+        v->vmm.progress.downtime_ms = until - v->stopped_at;
     }
 }
 
 static void settle_now(evutil_socket_t fd, short what, void *arg);
 
+static void lifecycle_event(struct libvirt_vm *v, int site, const char *state)
+{
+    if (site == v->vmm.site && strcmp(state, "suspended") == 0) {
+        v->stopped_at = now_ms();
+    } else if (site == v->vmm.to && strcmp(state, "resumed") == 0) {
+        v->resumed_at = now_ms();
+        if (v->poll != NULL) { /* it changed sides */
+            libvirt_poll(v, 0, settle_now);
+        }
+    }
+}
+
 void libvirt_move_event(struct libvirt_vm *v, const char *name, int site, json_t *data)
 {
     json_t *statistics = json_object_get(data, "statistics");
     const char *state = json_string_value(json_object_get(data, "state"));
-    if (vmm_is_there(&v->vmm) || site != v->vmm.site ||
-        (v->op != LV_MIGRATE && v->op != LV_CANCEL)) {
+    if (v->op != LV_MIGRATE && v->op != LV_CANCEL) {
         return;
     }
-    if (statistics != NULL) {
-        take_progress(&v->vmm.progress, statistics);
+    if (statistics != NULL && site == libvirt_from(v)) {
+        libvirt_take_progress(&v->vmm.progress, statistics);
         if (strcmp(name, "JOB_COMPLETED") == 0 && v->stopped_at == 0) {
-            v->vmm.progress.downtime_ms = number(statistics, "downtime");
+            v->vmm.progress.downtime_ms =
+                json_integer_value(json_object_get(statistics, "downtime"));
         }
-    } else if (state != NULL && strcmp(state, "suspended") == 0) {
-        v->stopped_at = now_ms();
+    } else if (state != NULL && !vmm_is_there(&v->vmm)) {
+        lifecycle_event(v, site, state);
     }
 }
 
 /* ---- what both hosts say in the end ---- */
 
+void libvirt_is_there(struct libvirt_vm *v, bool split)
+{
+    if (!vmm_is_there(&v->vmm)) {
+        take_downtime(v);
+        v->vmm.from = v->vmm.site;
+        v->vmm.site = v->vmm.to;
+        v->vmm.committed = true;
+    }
+    vmm_has_seen_device(&v->vmm, destination(v)->device);
+    vmm_set_move(&v->vmm, split ? VMM_SPLIT : VMM_ARRIVED);
+}
+
 static void arrived(struct libvirt_vm *v)
 {
-    take_downtime(v);
-    v->vmm.from = v->vmm.site;
-    v->vmm.site = v->vmm.to;
-    v->vmm.committed = true;
-    v->vmm.has_device = destination(v)->has_device;
-    vmm_set_move(&v->vmm, VMM_ARRIVED);
+    libvirt_is_there(v, false);
     libvirt_end(v, v->vmm.site, NULL);
 }
 
@@ -217,7 +218,7 @@ static void rolled_back(struct libvirt_vm *v)
 {
     vmm_set_move(&v->vmm, VMM_AT_SOURCE);
     v->copy.begun = v->copy.uncertain = false;
-    v->vmm.has_device = source(v)->has_device;
+    vmm_has_seen_device(&v->vmm, source(v)->device);
     v->vmm.to = -1; /* there is nothing left to cancel a second time */
     libvirt_end(v, v->vmm.site, NULL);
 }
@@ -279,10 +280,25 @@ static bool has_time(struct libvirt_vm *v)
     return false;
 }
 
+/* Also of a copy of which nobody tells us, as it was begun before. */
+static void take_seen_progress(struct libvirt_vm *v)
+{
+    const struct vmm_progress *seen = &source(v)->progress;
+    struct vmm_progress *own = &v->vmm.progress;
+    if (seen->total > 0) {
+        own->total = seen->total;
+        own->transferred = seen->transferred;
+        own->remaining = seen->remaining;
+        own->bytes_per_s = seen->bytes_per_s;
+        own->dirty_bytes_per_s = seen->dirty_bytes_per_s;
+    }
+}
+
 static void on_settle_look(struct libvirt_vm *v)
 {
+    take_seen_progress(v);
     enum verdict verdict = libvirt_judge(source(v), destination(v), v->ran_there);
-    if (v->copy.goes_on) {
+    if (v->copy.goes_on && verdict != VERDICT_SPLIT && verdict != VERDICT_BROKEN) {
         verdict = VERDICT_ON_ITS_WAY;
     } else if (verdict == VERDICT_UNKNOWN && never_left(v)) {
         ninja_log_vm(NINJA_LOG_WARNING, vmm_name(&v->vmm),
@@ -318,9 +334,20 @@ static void on_settle_look(struct libvirt_vm *v)
             give_up_copy(v);
         } else if (!has_time(v)) {
             return;
+        } else {
+            libvirt_change_sides_if_due(v);
+        }
+        break;
+    case VERDICT_SPLIT:
+    case VERDICT_BROKEN:
+        if (!libvirt_split(v, verdict) || !has_time(v)) {
+            return;
         }
         break;
     case VERDICT_UNKNOWN:
+        if (v->vmm.move == VMM_SPLIT && !libvirt_split(v, verdict)) {
+            return;
+        }
         break;
     }
     libvirt_poll(v, SETTLE_MS, settle_now);
@@ -349,37 +376,63 @@ static void on_migrated(void *arg, json_t *result, const struct ninja_error *err
     }
 }
 
-static json_t *copy_arguments(const struct libvirt_vm *v)
+static void add_text(json_t *arguments, const char *name, const char *text)
+{
+    if (text != NULL) {
+        json_object_set_new(arguments, name, json_string(text));
+    }
+}
+
+/* How fast, and over what. One that changes sides is to do so before all is copied. */
+static void add_speed(const struct libvirt_vm *v, json_t *arguments)
+{
+    const struct transfer *transfer = &v->vmm.transfer;
+    bool changes_sides = libvirt_changes_sides(v);
+    json_object_set_new(arguments, "downtime_limit_ms",
+                        json_integer(changes_sides ? 1 : transfer->downtime_limit_ms));
+    json_object_set_new(arguments, "bandwidth_mib",
+                        json_integer(changes_sides ? 1 : transfer->bandwidth_mib));
+    json_object_set_new(arguments, "connections", json_integer(transfer->parallel));
+    if (transfer->compress != COMPRESS_NONE) {
+        add_text(arguments, "compression", compress_name(transfer->compress));
+    }
+}
+
+static void add_post_copy_speed(const struct libvirt_vm *v, json_t *arguments)
+{
+    if (libvirt_changes_sides(v)) {
+        json_object_set_new(arguments, "post_copy_bandwidth_mib",
+                            json_integer(v->vmm.transfer.post_copy_bandwidth_mib));
+    }
+}
+
+static json_t *copy_arguments(const struct libvirt_vm *v, const char *mode)
 {
     const struct cluster *cluster = v->vmm.cluster;
-    const struct transfer *transfer = &v->vmm.transfer;
-    int vm = v->vmm.vm, to = v->vmm.to;
-    const char *uri = libvirt_migration_uri(cluster, vm, to);
-    const char *alias = vmm_entry(&v->vmm)->device_id, *device = libvirt_device(cluster, vm, to);
+    const struct cluster_device *leaves, *gets;
+    int vm = v->vmm.vm, from = libvirt_from(v), to = v->vmm.to;
     json_t *arguments =
-        json_pack("{s:s, s:s, s:i, s:i}", "vm", libvirt_domain(cluster, vm, v->vmm.site), "to",
-                  libvirt_peer_uri(cluster, vm, to), "progress_ms", PROGRESS_MS,
-                  "downtime_limit_ms", transfer->downtime_limit_ms);
-    if (uri != NULL) {
-        json_object_set_new(arguments, "migrate_uri", json_string(uri));
-    }
-    if (alias != NULL) {
-        json_object_set_new(arguments, "alias", json_string(alias));
-    }
-    if (device != NULL) {
-        json_object_set_new(arguments, "device", json_string(device));
-    }
-    if (transfer->bandwidth_mib > 0) {
-        json_object_set_new(arguments, "bandwidth_mib", json_integer(transfer->bandwidth_mib));
-    }
-    if (transfer->parallel > 0) {
-        json_object_set_new(arguments, "connections", json_integer(transfer->parallel));
-    }
-    if (transfer->compress != COMPRESS_NONE) {
-        json_object_set_new(arguments, "compression",
-                            json_string(compress_name(transfer->compress)));
+        json_pack("{s:s, s:s, s:s, s:i}", "vm", libvirt_domain(cluster, vm, from), "to",
+                  libvirt_peer_uri(cluster, vm, to), "mode", mode, "progress_ms", PROGRESS_MS);
+    add_text(arguments, "migrate_uri", libvirt_migration_uri(cluster, vm, to));
+    add_text(arguments, "tls", libvirt_tls(cluster, vm, to));
+    add_post_copy_speed(v, arguments);
+    if (!vmm_is_there(&v->vmm)) { /* nor has it begun */
+        leaves = vmm_device_at(&v->vmm, from);
+        gets = vmm_device_at(&v->vmm, to);
+        add_text(arguments, "alias", leaves != NULL ? leaves->id : NULL);
+        add_text(arguments, "device", gets != NULL ? gets->spec : NULL);
+        add_speed(v, arguments);
     }
     return arguments;
+}
+
+void libvirt_copy(struct libvirt_vm *v, const char *mode)
+{
+    v->copy.begun = v->copy.goes_on = true;
+    libvirt_execute(v->client, libvirt_uri(v->vmm.cluster, v->vmm.vm, libvirt_from(v)), "migrate",
+                    copy_arguments(v, mode), libvirt_timeout(v, TIMEOUT_CONNECT),
+                    libvirt_timeout(v, TIMEOUT_COPY), on_migrated, &v->copy);
 }
 
 void libvirt_migrate(struct vmm *vmm, vmm_done done, void *arg)
@@ -389,20 +442,22 @@ void libvirt_migrate(struct vmm *vmm, vmm_done done, void *arg)
     libvirt_begin(v, LV_MIGRATE, done, arg);
     v->failure = (struct ninja_error)NINJA_ERROR_INIT;
     v->copy.until = now_ms() + ms;
-    if (vmm->move == VMM_ON_ITS_WAY) { /* a coordinator before has begun it */
+    v->recover_by = v->resume_at = 0;
+    v->in_vain = false;
+    if (vmm_is_between(vmm)) { /* a coordinator before has begun it */
         wait_for_settling(v);
         settle_now(-1, 0, v);
         return;
     }
     vmm_set_move(vmm, VMM_ON_ITS_WAY);
-    v->stopped_at = 0;
-    v->copy.begun = v->copy.goes_on = true;
+    v->stopped_at = v->resumed_at = 0;
     libvirt_wait(v, vmm->site,
                  ms + libvirt_timeout(v, TIMEOUT_CONNECT) + libvirt_timeout(v, TIMEOUT_COMMAND),
                  "%s", LATE_COPY);
-    libvirt_execute(v->client, libvirt_uri(vmm->cluster, vmm->vm, vmm->site), "migrate",
-                    copy_arguments(v), libvirt_timeout(v, TIMEOUT_CONNECT), ms, on_migrated,
-                    &v->copy);
+    libvirt_copy(v, libvirt_changes_sides(v) ? "post-copy" : "live");
+    if (libvirt_changes_sides(v)) {
+        libvirt_poll(v, SETTLE_MS, settle_now);
+    }
 }
 
 /* ---- cancel ---- */
@@ -416,6 +471,16 @@ static void nothing_to_cancel(evutil_socket_t fd, short what, void *arg)
     libvirt_end(v, v->vmm.site, NULL);
 }
 
+/* Its device may have left while nobody could tell so. */
+static void on_looked_for_device(struct libvirt_vm *v)
+{
+    const struct domain_seen *seen = libvirt_seen(v, v->vmm.site);
+    if (seen->state != DOMAIN_UNKNOWN && seen->device != vmm_device(&v->vmm)) {
+        vmm_lost_device(&v->vmm);
+    }
+    nothing_to_cancel(-1, 0, v);
+}
+
 void libvirt_cancel(struct vmm *vmm, vmm_done done, void *arg)
 {
     struct libvirt_vm *v = of(vmm);
@@ -426,11 +491,16 @@ void libvirt_cancel(struct vmm *vmm, vmm_done done, void *arg)
     }
     libvirt_begin(v, LV_CANCEL, done, arg);
     if (vmm->committed || vmm->to < 0 || !v->copy.begun) {
-        libvirt_poll(v, 0, nothing_to_cancel);
+        if (vmm->leaving) {
+            libvirt_look_at(v, vmm->site, on_looked_for_device);
+        } else {
+            libvirt_poll(v, 0, nothing_to_cancel);
+        }
         return;
     }
     libvirt_wait(v, vmm->to,
-                 libvirt_timeout(v, TIMEOUT_RECONNECT) + libvirt_timeout(v, TIMEOUT_QUIT),
+                 libvirt_timeout(v, v->in_vain ? TIMEOUT_COMMAND : TIMEOUT_RECONNECT) +
+                     libvirt_timeout(v, TIMEOUT_QUIT),
                  "the migration could not be cancelled in time; look at the VM at both hosts: the "
                  "one that is to run on needs virsh resume, the other one virsh destroy");
     if (v->copy.goes_on) {

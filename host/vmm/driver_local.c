@@ -77,7 +77,7 @@ static void local_locate(struct vmm *vmm, vmm_done done, void *arg)
         }
     }
     if (vmm->site >= 0) {
-        vmm->has_device = vmm_entry(vmm)->device != NULL;
+        vmm->has_device = vmm_device(vmm) != NULL;
     } else {
         ninja_error_set(&err, ERR_NOT_FOUND, "%s: its agent cannot be reached: %s%s", vmm_name(vmm),
                         reasons, absent ? "; start one with ninja-agent --listen" : "");
@@ -90,13 +90,13 @@ static void local_adopt(struct vmm *vmm, int from, int to, bool ran_there, vmm_d
 {
     vmm->site = from;
     vmm->to = to;
-    vmm->has_device = vmm_entry(vmm)->device != NULL;
+    vmm->has_device = vmm_device(vmm) != NULL;
     end(vmm, done, arg, &no_error);
 }
 
 static void local_unplug(struct vmm *vmm, vmm_done done, void *arg)
 {
-    vmm->has_device = false;
+    vmm_lost_device(vmm);
     end(vmm, done, arg, &no_error);
 }
 
@@ -143,6 +143,7 @@ static void local_close(struct vmm *vmm)
 {
     struct local *local = (struct local *)vmm;
     timer_free(&local->timer);
+    vmm_clear(vmm);
     free(local);
 }
 
@@ -150,7 +151,7 @@ const struct vmm_driver driver_local = {
     .in_file = {.name = "local",
                 .entry = {vm_agent_keys, sizeof(struct vm_sockets)},
                 .site = {vm_commands_keys, sizeof(struct vm_commands)},
-                .finish = vm_sockets_finish},
+                .read_device = vm_sockets_read_device},
     .mend = VM_SOCKETS_MEND,
     .open = local_open,
     .locate = local_locate,

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "host/base/memory.h"
 #include "host/config/device.h"
@@ -38,7 +39,8 @@ static void on_deadline(evutil_socket_t fd, short what, void *arg)
     struct qmp_vm *v = arg;
     struct ninja_error err = NINJA_ERROR_INIT;
     /* What could not be taken back in time is in a state that nobody knows. */
-    ninja_error_set(&err, v->op == OP_CANCEL ? ERR_OPERATOR : ERR_TIMEOUT, "%s", v->waiting_for);
+    bool takes_back = v->op == OP_CANCEL || v->op == OP_PROCEED;
+    ninja_error_set(&err, takes_back ? ERR_OPERATOR : ERR_TIMEOUT, "%s", v->waiting_for);
     op_end(v, v->waiting_at, &err);
 }
 
@@ -53,6 +55,14 @@ void op_wait(struct qmp_vm *v, int site, int timeout_ms, const char *fmt, ...)
     v->deadline = timer_start(v->vmm.base, timeout_ms, on_deadline, v);
 }
 
+void qmp_vm_close_image(struct qmp_vm *v)
+{
+    if (v->image >= 0) {
+        close(v->image);
+    }
+    v->image = -1;
+}
+
 void op_end(struct qmp_vm *v, int site, const struct ninja_error *why)
 {
     struct ninja_error err = NINJA_ERROR_INIT;
@@ -62,6 +72,7 @@ void op_end(struct qmp_vm *v, int site, const struct ninja_error *why)
     gather_free(&v->gather);
     host_command_free(v->command);
     v->command = NULL;
+    qmp_vm_close_image(v);
     v->peer_ready = NULL;
     v->peer_event = NULL;
     v->peer_ended = NULL;
@@ -78,6 +89,31 @@ void op_end(struct qmp_vm *v, int site, const struct ninja_error *why)
     }
 }
 
+void op_cancel(struct qmp_vm *v, int site)
+{
+    struct ninja_error err = NINJA_ERROR_INIT;
+    if (v->op != OP_NONE) {
+        ninja_error_set(&err, ERR_CANCELLED, "cancelled");
+        op_end(v, site, &err);
+    }
+}
+
+bool op_takes(struct peer *peer, enum op op, const struct ninja_error *err)
+{
+    if (peer->owner->op != op) {
+        return false;
+    }
+    if (err != NULL) {
+        op_end(peer->owner, peer->site, err);
+    }
+    return err == NULL;
+}
+
+void op_ends_with_peer(struct peer *peer, const struct ninja_error *err)
+{
+    op_end(peer->owner, peer->site, err);
+}
+
 void op_poll(struct qmp_vm *v, int ms, event_callback_fn callback, void *arg)
 {
     timer_free(&v->poll);
@@ -86,11 +122,11 @@ void op_poll(struct qmp_vm *v, int ms, event_callback_fn callback, void *arg)
 
 /* ---- locate ---- */
 
-static bool names_child(json_t *children, const char *name)
+static bool names_child(void *children, const char *name)
 {
     size_t i;
     json_t *child;
-    json_array_foreach(children, i, child)
+    json_array_foreach((json_t *)children, i, child)
     {
         const char *value = json_string_value(json_object_get(child, "name"));
         if (value != NULL && strcmp(value, name) == 0) {
@@ -108,12 +144,9 @@ static void asked_one(struct peer *peer)
     }
 }
 
-static void on_devices(void *arg, json_t *result, const struct ninja_error *err)
+/* The last answer of a QEMU that is needed. */
+static void asked_last(struct peer *peer, const struct ninja_error *err)
 {
-    struct peer *peer = arg;
-    struct qmp_vm *v = peer->owner;
-    const char *id = v->vmm.cluster->sites[peer->site].vms[v->vmm.vm].device_id;
-    peer->has_device = result != NULL && names_child(result, id);
     if (err != NULL) {
         peer->err = *err;
         peer->status[0] = '\0';
@@ -121,18 +154,55 @@ static void on_devices(void *arg, json_t *result, const struct ninja_error *err)
     asked_one(peer);
 }
 
+static void on_cpus(void *arg, json_t *result, const struct ninja_error *err)
+{
+    struct peer *peer = arg;
+    peer->cpus = (int)json_array_size(result);
+    asked_last(peer, err);
+}
+
+static void on_memory(void *arg, json_t *result, const struct ninja_error *err)
+{
+    struct peer *peer = arg;
+    peer->memory_mib = qmp_memory_in(result) / (1024 * 1024);
+    if (err != NULL) {
+        asked_last(peer, err);
+        return;
+    }
+    peer_execute(peer, "query-cpus-fast", NULL, on_cpus);
+}
+
+static void ask_size(struct peer *peer)
+{
+    if (peer->owner->vmm.cluster->limits_room && strcmp(peer->status, "running") == 0) {
+        peer_execute(peer, "query-memory-size-summary", NULL, on_memory);
+    } else {
+        asked_one(peer);
+    }
+}
+
+static void on_devices(void *arg, json_t *result, const struct ninja_error *err)
+{
+    struct peer *peer = arg;
+    peer->device = vmm_find_device(&peer->owner->vmm, peer->site, names_child, result);
+    if (err != NULL) {
+        asked_last(peer, err);
+        return;
+    }
+    ask_size(peer);
+}
+
 static void on_located_status(void *arg, json_t *result, const struct ninja_error *err)
 {
     struct peer *peer = arg;
-    struct qmp_vm *v = peer->owner;
     if (err != NULL) {
         peer->err = *err;
         asked_one(peer);
         return;
     }
     peer_set_status(peer, result);
-    if (v->vmm.cluster->sites[peer->site].vms[v->vmm.vm].device_id == NULL) {
-        asked_one(peer);
+    if (!vmm_may_have_device(&peer->owner->vmm, peer->site)) {
+        ask_size(peer);
         return;
     }
     peer_execute(peer, "qom-list", json_pack("{s:s}", "path", "/machine/peripheral"), on_devices);
@@ -164,15 +234,32 @@ static void on_locate_ended(struct peer *peer, const struct ninja_error *err)
     asked_one(peer);
 }
 
-void peers_describe(struct qmp_vm *v, char *text, size_t size)
+void peers_leave(struct qmp_vm *v, int site)
+{
+    for (int s = 0; s < v->vmm.cluster->n_sites; s++) {
+        if (s != site) {
+            peer_disconnect(&v->peers[s]);
+        }
+    }
+}
+
+static void describe_some(struct qmp_vm *v, bool running, char *text, size_t size)
 {
     text[0] = '\0';
     for (int s = 0; s < v->vmm.cluster->n_sites; s++) {
         const struct peer *peer = &v->peers[s];
         size_t len = strlen(text);
+        if (running && strcmp(peer->status, "running") != 0) {
+            continue;
+        }
         snprintf(text + len, size - len, "%s%s: %.150s", len ? "; " : "",
                  v->vmm.cluster->sites[s].name, peer->status[0] ? peer->status : peer->err.message);
     }
+}
+
+void peers_describe(struct qmp_vm *v, char *text, size_t size)
+{
+    describe_some(v, false, text, size);
 }
 
 static void on_located(void *arg, const struct ninja_error *unused)
@@ -185,16 +272,14 @@ static void on_located(void *arg, const struct ninja_error *unused)
     for (int s = 0; s < v->vmm.cluster->n_sites; s++) {
         if (strcmp(v->peers[s].status, "running") == 0) {
             v->vmm.site = s;
-            v->vmm.has_device = v->peers[s].has_device;
+            vmm_has_seen_device(&v->vmm, v->peers[s].device);
+            v->vmm.memory_mib = v->peers[s].memory_mib;
+            v->vmm.cpus = v->peers[s].cpus;
             running++;
         }
     }
-    peers_describe(v, text, sizeof(text));
-    for (int s = 0; s < v->vmm.cluster->n_sites; s++) {
-        if (s != v->vmm.site) {
-            peer_disconnect(&v->peers[s]);
-        }
-    }
+    describe_some(v, running > 1, text, sizeof(text));
+    peers_leave(v, v->vmm.site);
     if (running == 1) {
         op_end(v, v->vmm.site, NULL);
         return;
@@ -215,7 +300,7 @@ void peers_ask(struct qmp_vm *v, enum op op, vmm_done conclude, vmm_done done, v
     for (int s = 0; s < vmm->cluster->n_sites; s++) {
         struct peer *peer = &v->peers[s];
         peer->err = (struct ninja_error)NINJA_ERROR_INIT;
-        peer->has_device = false;
+        peer->device = NULL;
         peer->migration[0] = '\0';
         if (peer_connect(peer, &peer->err)) {
             peer->asked = true;
@@ -231,37 +316,50 @@ static void qmp_vm_locate(struct vmm *vmm, vmm_done done, void *arg)
 
 /* ---- unplug and plug ---- */
 
-static void on_unplug_event(struct peer *peer, const char *name, json_t *data)
+static void refused_to_let_go(struct qmp_vm *v, int site, const char *device)
 {
-    struct qmp_vm *v = peer->owner;
-    const char *device = json_string_value(json_object_get(data, "device"));
-    if (device == NULL || strcmp(device, vmm_entry(&v->vmm)->device_id) != 0) {
-        return;
-    }
-    if (strcmp(name, "DEVICE_DELETED") == 0) {
-        v->vmm.has_device = false;
-        op_end(v, peer->site, NULL);
-    } else if (strcmp(name, "DEVICE_UNPLUG_GUEST_ERROR") == 0) {
-        struct ninja_error err = NINJA_ERROR_INIT;
+    struct ninja_error err = NINJA_ERROR_INIT;
+    v->vmm.leaving = false;
+    if (v->op == OP_UNPLUG) {
         ninja_error_set(&err, ERR_UNPLUG, "the guest refused to let go of device \"%s\"", device);
-        op_end(v, peer->site, &err);
+        op_end(v, site, &err);
     }
 }
 
-static void on_peer_lost(struct peer *peer, const struct ninja_error *err)
+/* The answer to an unplug, which may come when nobody waits for it any more. */
+void qmp_vm_device_event(struct peer *peer, const char *name, json_t *data)
 {
-    op_end(peer->owner, peer->site, err);
+    struct qmp_vm *v = peer->owner;
+    const char *device = json_string_value(json_object_get(data, "device"));
+    const struct cluster_device *own = vmm_device_at(&v->vmm, peer->site);
+    if (peer->site != v->vmm.site || device == NULL || own == NULL ||
+        strcmp(device, own->id) != 0) {
+        return;
+    }
+    if (strcmp(name, "DEVICE_DELETED") == 0) {
+        vmm_lost_device(&v->vmm);
+        if (v->op == OP_UNPLUG) {
+            op_end(v, peer->site, NULL);
+        }
+    } else if (strcmp(name, "DEVICE_UNPLUG_GUEST_ERROR") == 0) {
+        refused_to_let_go(v, peer->site, device);
+    }
 }
 
 static void on_device_del(void *arg, json_t *result, const struct ninja_error *err)
 {
     struct peer *peer = arg;
+    struct vmm *vmm = &peer->owner->vmm;
     if (err == NULL || peer->owner->op != OP_UNPLUG) {
         return;
     }
     if (err->class == ERR_DEVICE_NOT_FOUND) {
-        peer->owner->vmm.has_device = false;
+        vmm_lost_device(vmm);
         err = NULL;
+    } else if (peer->owner->asked_before) {
+        return; /* that is why it is refused now */
+    } else {
+        vmm->leaving = err->class == ERR_TIMEOUT;
     }
     op_end(peer->owner, peer->site, err);
 }
@@ -269,14 +367,15 @@ static void on_device_del(void *arg, json_t *result, const struct ninja_error *e
 static void qmp_vm_unplug(struct vmm *vmm, vmm_done done, void *arg)
 {
     struct qmp_vm *v = of(vmm);
-    const char *id = vmm_entry(vmm)->device_id;
+    const char *id = vmm_device(vmm)->id;
     op_begin(v, OP_UNPLUG, done, arg);
     op_wait(v, vmm->site, vmm->cluster->timeouts[TIMEOUT_UNPLUG],
             "the guest did not let go of device \"%s\" in time (no DEVICE_DELETED after "
             "device_del)",
             id);
-    v->peer_event = on_unplug_event;
-    v->peer_ended = on_peer_lost;
+    v->peer_ended = op_ends_with_peer;
+    v->asked_before = vmm->leaving;
+    vmm->leaving = true;
     peer_execute(&v->peers[vmm->site], "device_del", json_pack("{s:s}", "id", id), on_device_del);
 }
 
@@ -308,7 +407,7 @@ static void qmp_vm_plug(struct vmm *vmm, vmm_done done, void *arg)
     struct qmp_vm *v = of(vmm);
     struct ninja_error err = NINJA_ERROR_INIT;
     op_begin(v, OP_PLUG, done, arg);
-    json_t *device = device_parse(vmm_entry(vmm)->device, &err);
+    json_t *device = device_parse(vmm_device(vmm)->spec, &err);
     if (device == NULL) {
         op_end_soon(v, vmm->site, &err);
         return;
@@ -390,6 +489,7 @@ static void qmp_vm_finish(struct vmm *vmm, vmm_done done, void *arg)
 static struct vmm_arrival qmp_vm_arrival(const struct vmm *vmm, int site)
 {
     return (struct vmm_arrival){.address = vm_sockets_at(vmm->cluster, vmm->vm, site)->receive,
+                                .stream = vm_commands_at(vmm->cluster, site)->stream,
                                 .receiver = true,
                                 .command = vm_commands_at(vmm->cluster, site)->prepare};
 }
@@ -408,6 +508,7 @@ static struct vmm *qmp_vm_open(struct event_base *base, const struct cluster *cl
 {
     struct qmp_vm *v = xcalloc(1, sizeof(*v));
     vmm_init(&v->vmm, &driver_qmp, base, cluster, vm);
+    v->image = -1;
     v->peers = xcalloc((size_t)cluster->n_sites, sizeof(*v->peers));
     for (int s = 0; s < cluster->n_sites; s++) {
         v->peers[s].owner = v;
@@ -425,25 +526,31 @@ static void qmp_vm_close(struct vmm *vmm)
         peer_disconnect(&v->peers[s]);
         timer_free(&v->peers[s].unsent_timer);
     }
+    qmp_vm_stream_end(v);
     json_decref(v->capabilities);
     path_clear(&v->path);
     free(v->peers);
+    vmm_clear(vmm);
     free(v);
 }
 
 const struct vmm_driver driver_qmp = {
     .in_file = {.name = "qmp",
                 .entry = {vm_sockets_keys, sizeof(struct vm_sockets)},
-                .site = {vm_commands_keys, sizeof(struct vm_commands)},
-                .finish = vm_sockets_finish},
+                .site = {vm_streams_keys, sizeof(struct vm_commands)},
+                .check = qmp_entry_check,
+                .read_device = vm_sockets_read_device},
     .mend = VM_SOCKETS_MEND,
     .measures = VMM_MEASURES_RATE | VMM_MEASURES_DIRTY_RATE | VMM_MEASURES_DOWNTIME,
+    .post_copy = VMM_POST_COPY_ANY_TIME,
+    .images = &qmp_vm_images,
     .look = qmp_vm_look,
     .open = qmp_vm_open,
     .locate = qmp_vm_locate,
     .adopt = qmp_vm_adopt,
     .way_to_agent = vm_sockets_way_to_agent,
     .arrival = qmp_vm_arrival,
+    .measure = qmp_vm_measure,
     .unplug = qmp_vm_unplug,
     .prepare = qmp_vm_prepare,
     .migrate = qmp_vm_migrate,

@@ -174,6 +174,7 @@ static void end_receiver(struct qmp_vm *v)
 }
 
 static void ask_source_migration(evutil_socket_t fd, short what, void *arg);
+static void ask_source_again(evutil_socket_t fd, short what, void *arg);
 static void ask_receiver(evutil_socket_t fd, short what, void *arg);
 
 static void on_receiver_status(void *arg, json_t *result, const struct ninja_error *err)
@@ -193,6 +194,9 @@ static void on_receiver_status(void *arg, json_t *result, const struct ninja_err
     if (strcmp(peer->status, "running") == 0) {
         qmp_vm_is_there(v, post_copy_is_on(source_of(v)));
         op_end(v, v->vmm.site, NULL);
+    } else if (qmp_vm_is_copying(v) && strcmp(peer->status, "paused") == 0 &&
+               now_ms() < v->give_up_at) {
+        op_poll(v, START_MS, ask_source_again, v); /* it has everything, and waits for our word */
     } else if (v->copy == COPY_CHANGES_SIDES && now_ms() >= v->give_up_at) {
         cancel_failed(v, "it was told to change sides for post-copy, and did not yet", NULL);
     } else if (qmp_vm_is_copying(v) && strcmp(peer->status, "inmigrate") != 0) {
@@ -210,6 +214,29 @@ static void ask_receiver(evutil_socket_t fd, short what, void *arg)
 {
     struct qmp_vm *v = arg;
     peer_execute(destination_of(v), "query-status", NULL, on_receiver_status);
+}
+
+/* Once the source does not run again by itself, it is too late to go back. */
+static void on_source_word(void *arg, json_t *result, const struct ninja_error *err)
+{
+    struct peer *peer = arg;
+    struct qmp_vm *v = peer->owner;
+    if (v->op != OP_CANCEL) {
+        return;
+    }
+    peer_set_migration(peer, err == NULL ? result : NULL);
+    if (was_sent(v) || post_copy_is_on(peer)) {
+        peer_execute(destination_of(v), "cont", NULL, NULL);
+    } else if (peer_migration_is_over(peer)) {
+        copy_set(v, COPY_NONE);
+    }
+    ask_receiver(-1, 0, v);
+}
+
+static void ask_source_again(evutil_socket_t fd, short what, void *arg)
+{
+    struct qmp_vm *v = arg;
+    peer_execute(source_of(v), "query-migrate", NULL, on_source_word);
 }
 
 static void on_source_migration(void *arg, json_t *result, const struct ninja_error *err)
@@ -254,11 +281,7 @@ static void nothing_to_cancel(evutil_socket_t fd, short what, void *arg)
 void qmp_vm_cancel(struct vmm *vmm, vmm_done done, void *arg)
 {
     struct qmp_vm *v = of(vmm);
-    if (v->op != OP_NONE) {
-        struct ninja_error err = NINJA_ERROR_INIT;
-        ninja_error_set(&err, ERR_CANCELLED, "cancelled");
-        op_end(v, vmm->site, &err);
-    }
+    op_cancel(v, vmm->site);
     op_begin(v, OP_CANCEL, done, arg);
     if (vmm->committed || vmm->to < 0) {
         op_poll(v, 0, nothing_to_cancel, v);

@@ -22,7 +22,6 @@ enum question_number {
     ASK_PERIPHERALS,
     ASK_MACHINE,
     ASK_BLOCK,
-    ASK_DEVICE, /* of the site; not asked without one */
     QUESTIONS,
 };
 
@@ -36,13 +35,12 @@ static const struct {
     [ASK_PERIPHERALS] = {"qom-list", "/machine/peripheral", NULL},
     [ASK_MACHINE] = {"qom-get", "/machine", "type"},
     [ASK_BLOCK] = {"query-block", NULL, NULL},
-    [ASK_DEVICE] = {"device-list-properties", NULL, NULL},
 };
 _Static_assert(sizeof(questions) / sizeof(questions[0]) == QUESTIONS, "a question is missing");
 
 struct qmp_looker {
     struct looker looker;
-    const char *device; /* of the site; NULL: it has none */
+    struct cluster_devices may; /* what the VM may get there */
     int timeout_ms;
     struct look *look;
     void (*done)(void *arg);
@@ -52,7 +50,11 @@ struct qmp_looker {
         struct qmp_looker *looker;
         enum question_number number;
     } asked[QUESTIONS];
-    json_t *answers[QUESTIONS]; /* NULL: not asked, or refused */
+    json_t *answers[QUESTIONS]; /* NULL: refused */
+    struct device_question {
+        struct qmp_looker *looker;
+        const struct cluster_device *device;
+    } * about; /* each of them */
     int unanswered;
 };
 
@@ -64,13 +66,12 @@ static void take_text(char *text, size_t size, const json_t *value)
     snprintf(text, size, "%s", said != NULL ? said : "");
 }
 
-static void take_memory(struct look *look, json_t *answer)
+int64_t qmp_memory_in(json_t *answer)
 {
     json_int_t base = json_integer_value(json_object_get(answer, "base-memory"));
     json_int_t plugged = json_integer_value(json_object_get(answer, "plugged-memory"));
-    if (base > 0 && base <= MAX_MEMORY && plugged >= 0 && plugged <= MAX_MEMORY) {
-        look->memory = base + plugged;
-    }
+    bool is_sensible = base > 0 && base <= MAX_MEMORY && plugged >= 0 && plugged <= MAX_MEMORY;
+    return is_sensible ? base + plugged : 0;
 }
 
 static bool is_part(int number)
@@ -143,12 +144,11 @@ static void take_answers(struct qmp_looker *looker)
     take_text(look->state, sizeof(look->state), json_object_get(answers[ASK_STATUS], "status"));
     take_text(look->machine, sizeof(look->machine), answers[ASK_MACHINE]);
     look->waits = strcmp(look->state, "inmigrate") == 0;
-    take_memory(look, answers[ASK_MEMORY]);
+    look->memory = qmp_memory_in(answers[ASK_MEMORY]);
     take_version(look, answers[ASK_VERSION]);
     take_blockers(look, answers[ASK_MIGRATION]);
     take_devices(look, answers[ASK_PERIPHERALS]);
     take_disks(look, answers[ASK_BLOCK]);
-    look->knows_device = answers[ASK_DEVICE] != NULL;
 }
 
 /* ---- asking ---- */
@@ -170,29 +170,42 @@ static void over(struct qmp_looker *looker)
     looker->done(looker->arg);
 }
 
-static void on_answer(void *arg, json_t *result, const struct ninja_error *err)
+static bool is_without_answer(const struct ninja_error *err)
 {
-    struct question *question = arg;
-    struct qmp_looker *looker = question->looker;
-    looker->answers[question->number] = json_incref(result);
-    if (err != NULL && (err->class == ERR_CLOSED || err->class == ERR_TIMEOUT)) {
+    return err != NULL && (err->class == ERR_CLOSED || err->class == ERR_TIMEOUT);
+}
+
+static void answered(struct qmp_looker *looker, const struct ninja_error *err)
+{
+    if (is_without_answer(err)) {
         looker->look->err = *err;
-    } else if (err != NULL && question->number == ASK_DEVICE) {
-        looker->look->device_err = *err;
     }
     if (--looker->unanswered == 0) {
         over(looker);
     }
 }
 
-static json_t *arguments_of(const struct qmp_looker *looker, enum question_number question)
+static void on_answer(void *arg, json_t *result, const struct ninja_error *err)
+{
+    const struct question *question = arg;
+    question->looker->answers[question->number] = json_incref(result);
+    answered(question->looker, err);
+}
+
+static void on_device(void *arg, json_t *result, const struct ninja_error *err)
+{
+    const struct device_question *question = arg;
+    if (err != NULL && !is_without_answer(err)) {
+        json_object_set_new(question->looker->look->refused_devices, question->device->text,
+                            json_text(err->message));
+    }
+    answered(question->looker, err);
+}
+
+static json_t *arguments_of(enum question_number question)
 {
     json_t *arguments = NULL;
-    if (question == ASK_DEVICE) {
-        json_t *device = device_parse(looker->device, NULL);
-        arguments = json_pack("{s:O}", "typename", json_object_get(device, "driver"));
-        json_decref(device);
-    } else if (questions[question].property != NULL) {
+    if (questions[question].property != NULL) {
         arguments = json_pack("{s:s, s:s}", "path", questions[question].path, "property",
                               questions[question].property);
     } else if (questions[question].path != NULL) {
@@ -201,18 +214,30 @@ static json_t *arguments_of(const struct qmp_looker *looker, enum question_numbe
     return arguments;
 }
 
+static void ask_about_devices(struct qmp_looker *looker)
+{
+    for (int i = 0; i < looker->may.n; i++) {
+        const struct cluster_device *it = &looker->may.list[i];
+        json_t *device = device_parse(it->spec, NULL);
+        looker->about[i] = (struct device_question){looker, it};
+        qmp_execute(looker->qmp, "device-list-properties",
+                    json_pack("{s:O}", "typename", json_object_get(device, "driver")),
+                    looker->timeout_ms, on_device, &looker->about[i]);
+        json_decref(device);
+    }
+}
+
 static void on_ready(void *arg)
 {
     struct qmp_looker *looker = arg;
-    looker->unanswered = QUESTIONS - (looker->device == NULL);
+    looker->unanswered = QUESTIONS + looker->may.n;
     for (enum question_number q = 0; q < QUESTIONS; q++) {
-        if (q == ASK_DEVICE && looker->device == NULL) {
-            continue;
-        }
         looker->asked[q] = (struct question){looker, q};
-        qmp_execute(looker->qmp, questions[q].command, arguments_of(looker, q), looker->timeout_ms,
+        qmp_execute(looker->qmp, questions[q].command, arguments_of(q), looker->timeout_ms,
                     on_answer, &looker->asked[q]);
     }
+    looker->look->refused_devices = json_object();
+    ask_about_devices(looker);
 }
 
 static void on_end(void *arg, const struct ninja_error *err)
@@ -239,6 +264,7 @@ static void close_looker(struct looker *arg)
     for (int q = 0; q < QUESTIONS; q++) {
         json_decref(looker->answers[q]);
     }
+    free(looker->about);
     free(looker);
 }
 
@@ -248,13 +274,14 @@ struct looker *qmp_vm_look(struct event_base *base, const struct cluster *cluste
     struct ninja_error err = NINJA_ERROR_INIT;
     struct qmp_looker *looker = xcalloc(1, sizeof(*looker));
     *looker = (struct qmp_looker){.looker = {close_looker},
-                                  .device = cluster->sites[site].vms[vm].device,
+                                  .may = cluster_devices(cluster, vm, site),
                                   .timeout_ms = cluster->timeouts[TIMEOUT_COMMAND],
                                   .look = look,
                                   .done = done,
                                   .arg = arg};
     looker->qmp = qmp_connect(base, vm_sockets_at(cluster, vm, site)->qmp,
                               cluster->timeouts[TIMEOUT_CONNECT], &handler, looker, &err);
+    looker->about = xcalloc((size_t)looker->may.n, sizeof(*looker->about));
     if (looker->qmp == NULL) {
         cannot_ask(look, &err);
         close_looker(&looker->looker);

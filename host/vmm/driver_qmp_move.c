@@ -1,12 +1,17 @@
 /*
  * Moving a VM between two QEMUs.
  *
- * prepare: start the receiver, see that it is one (status inmigrate), set every migration
- * capability on both sides (a former receiver keeps those it had), open its port. Nothing of this
- * touches the running VM.
- * migrate: the source says "completed" before the destination runs, and a device_add before that
- * is lost, so the operation ends with the destination's "running": the point of no return. It also
- * says so before it knows the downtime, and is asked once more for that.
+ * prepare: start the receiver, see that it is one (status inmigrate), tell it not to run by itself,
+ * set every migration capability on both sides (a former receiver keeps those it had), open its
+ * port. Nothing of this touches the running VM. A VM that is nowhere has no source, and its
+ * receiver opens no port: it is going to be given an image.
+ * migrate: with the capability "return-path" the source says "completed" only when the destination
+ * has said that it has everything; without it, what lies in a buffer on the way counts as sent, and
+ * is lost with whatever breaks then. A source that does not hear that word runs on by itself. So
+ * the destination must not have begun by itself either: it is told to ("cont") once the source
+ * has said "completed". A device_add before it runs is lost, so the operation ends with its
+ * "running": the point of no return. The source also says "completed" before it knows the
+ * downtime, and is asked once more for that.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -40,8 +45,8 @@ static bool receiver_waits(struct qmp_vm *v, json_t *result, struct ninja_error 
 
 static json_t *device_type(struct qmp_vm *v)
 {
-    const char *text = site_to(v)->vms[v->vmm.vm].device;
-    json_t *device = text ? device_parse(text, NULL) : NULL;
+    const struct cluster_device *gets = vmm_device_at(&v->vmm, v->vmm.to);
+    json_t *device = gets != NULL ? device_parse(gets->spec, NULL) : NULL;
     json_t *arguments = NULL;
     if (device != NULL) {
         arguments = json_pack("{s:O}", "typename", json_object_get(device, "driver"));
@@ -50,39 +55,56 @@ static json_t *device_type(struct qmp_vm *v)
     return arguments;
 }
 
-static bool wants(const struct transfer *transfer, const char *capability)
+static bool wants(const struct qmp_vm *v, const char *capability)
 {
-    return strcmp(capability, "events") == 0 ||
-           (strcmp(capability, "postcopy-ram") == 0 && transfer->post_copy_after >= 0) ||
+    const struct transfer *transfer = &v->vmm.transfer;
+    return strcmp(capability, "events") == 0 || strcmp(capability, "return-path") == 0 ||
+           (strcmp(capability, "postcopy-ram") == 0 && transfer_has_post_copy(transfer)) ||
            (strcmp(capability, "multifd") == 0 && transfer->parallel > 0);
 }
 
-static bool keep_capabilities(struct qmp_vm *v, json_t *result, struct ninja_error *err)
+void qmp_vm_take_capabilities(struct qmp_vm *v, json_t *result,
+                              bool (*wanted)(const struct qmp_vm *v, const char *name))
 {
     size_t i;
     json_t *capability;
-    bool has_multifd = false;
     json_decref(v->capabilities);
     v->capabilities = json_array();
     json_array_foreach(result, i, capability)
     {
         const char *name = json_string_value(json_object_get(capability, "capability"));
         if (name != NULL) {
-            json_array_append_new(v->capabilities,
-                                  json_pack("{s:s, s:b}", "capability", name, "state",
-                                            wants(&v->vmm.transfer, name)));
-            has_multifd |= strcmp(name, "multifd") == 0;
+            json_array_append_new(v->capabilities, json_pack("{s:s, s:b}", "capability", name,
+                                                             "state", wanted(v, name)));
         }
     }
-    return has_multifd || v->vmm.transfer.parallel == 0 ||
+}
+
+json_t *qmp_vm_capabilities(struct qmp_vm *v)
+{
+    return json_pack("{s:O}", "capabilities", v->capabilities);
+}
+
+static bool has_multifd(const struct qmp_vm *v)
+{
+    size_t i;
+    json_t *capability;
+    json_array_foreach(v->capabilities, i, capability)
+    {
+        if (strcmp(json_string_value(json_object_get(capability, "capability")), "multifd") == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool keep_capabilities(struct qmp_vm *v, json_t *result, struct ninja_error *err)
+{
+    qmp_vm_take_capabilities(v, result, wants);
+    return v->vmm.transfer.parallel == 0 || has_multifd(v) ||
            ninja_error_set(err, ERR_REFUSED,
                            "the QEMU there cannot send memory over several connections (it lacks "
                            "the capability multifd)");
-}
-
-static json_t *kept_capabilities(struct qmp_vm *v)
-{
-    return json_pack("{s:O}", "capabilities", v->capabilities);
 }
 
 /* Both sides have to agree. A former receiver keeps those it had. */
@@ -97,11 +119,10 @@ static json_t *parameters_of_both(struct qmp_vm *v)
 static json_t *parameters(struct qmp_vm *v)
 {
     const struct transfer *transfer = &v->vmm.transfer;
-    /* Left alone, QEMU holds itself to 128 MiB/s. */
-    json_int_t bandwidth = transfer->bandwidth_mib ? transfer->bandwidth_mib : 64 * 1024;
-    json_t *json = json_pack("{s:I, s:i}", "max-bandwidth", bandwidth * 1024 * 1024,
+    json_int_t bandwidth = (json_int_t)transfer->bandwidth_mib * 1024 * 1024;
+    json_t *json = json_pack("{s:I, s:i}", "max-bandwidth", bandwidth ? bandwidth : QMP_NO_LIMIT,
                              "downtime-limit", transfer->downtime_limit_ms);
-    if (transfer->post_copy_after >= 0) {
+    if (transfer_has_post_copy(transfer)) {
         json_object_set_new(
             json, "max-postcopy-bandwidth",
             json_integer((json_int_t)transfer->post_copy_bandwidth_mib * 1024 * 1024));
@@ -111,26 +132,27 @@ static json_t *parameters(struct qmp_vm *v)
 
 static json_t *where_to_listen(struct qmp_vm *v)
 {
-    return json_pack("{s:s}", "uri", v->path.listen);
+    return v->vmm.site >= 0 ? json_pack("{s:s}", "uri", v->path.listen) : NULL;
 }
 
 static const struct prepare_step {
-    bool at_source;
+    bool at_source;          /* left out where there is none */
     bool may_lack_arguments; /* then it is left out */
     const char *command;
     json_t *(*arguments)(struct qmp_vm *v);
     bool (*check)(struct qmp_vm *v, json_t *result, struct ninja_error *err);
 } prepare_steps[] = {
     {false, false, "query-status", NULL, receiver_waits},
+    {false, false, "stop", NULL, NULL}, /* when it has everything, as with -S */
     {false, true, "device-list-properties", device_type, NULL},
     {false, false, "query-migrate-capabilities", NULL, keep_capabilities},
-    {false, false, "migrate-set-capabilities", kept_capabilities, NULL},
+    {false, false, "migrate-set-capabilities", qmp_vm_capabilities, NULL},
     {true, false, "query-migrate-capabilities", NULL, keep_capabilities},
-    {true, false, "migrate-set-capabilities", kept_capabilities, NULL},
+    {true, false, "migrate-set-capabilities", qmp_vm_capabilities, NULL},
     {false, false, "migrate-set-parameters", parameters_of_both, NULL},
     {true, false, "migrate-set-parameters", parameters_of_both, NULL},
     {true, false, "migrate-set-parameters", parameters, NULL},
-    {false, false, "migrate-incoming", where_to_listen, NULL},
+    {false, true, "migrate-incoming", where_to_listen, NULL},
 };
 #define PREPARE_STEPS (sizeof(prepare_steps) / sizeof(prepare_steps[0]))
 
@@ -159,6 +181,9 @@ static void next_prepare_step(struct qmp_vm *v)
 {
     for (; v->step < PREPARE_STEPS; v->step++) {
         const struct prepare_step *step = &prepare_steps[v->step];
+        if (step->at_source && v->vmm.site < 0) {
+            continue;
+        }
         json_t *arguments = step->arguments ? step->arguments(v) : NULL;
         if (arguments == NULL && step->may_lack_arguments) {
             continue;
@@ -231,6 +256,19 @@ static void on_prepared_already(evutil_socket_t fd, short what, void *arg)
     op_end(v, v->vmm.to, NULL);
 }
 
+static void begin_receiver(struct qmp_vm *v)
+{
+    const struct vmm *vmm = &v->vmm;
+    timer_free(&v->deadline);
+    if (commands_to(v)->prepare == NULL) {
+        begin_connecting(v);
+        return;
+    }
+    v->command =
+        host_command_start(vmm->base, vmm->cluster, commands_to(v)->prepare, vmm->vm, vmm->to,
+                           vmm->site, qmp_vm_timeout(v, TIMEOUT_PREPARE), on_prepare_command, v);
+}
+
 void qmp_vm_prepare(struct vmm *vmm, int site, vmm_done done, void *arg)
 {
     struct qmp_vm *v = of(vmm);
@@ -245,13 +283,11 @@ void qmp_vm_prepare(struct vmm *vmm, int site, vmm_done done, void *arg)
     op_begin(v, OP_PREPARE, done, arg);
     v->peer_ready = on_receiver_ready;
     v->peer_ended = on_receiver_lost;
-    if (commands_to(v)->prepare == NULL) {
-        begin_connecting(v);
-        return;
+    if (vmm->site >= 0 && qmp_vm_has_stream(v)) {
+        qmp_vm_stream_begin(v, begin_receiver);
+    } else {
+        begin_receiver(v);
     }
-    v->command =
-        host_command_start(vmm->base, vmm->cluster, commands_to(v)->prepare, vmm->vm, site,
-                           vmm->site, qmp_vm_timeout(v, TIMEOUT_PREPARE), on_prepare_command, v);
 }
 
 /* ---- migrate ---- */
@@ -271,8 +307,9 @@ static int64_t figure_in(json_t *object, const char *name)
 }
 
 /* The figures of query-migrate; QEMU leaves out what it does not know yet. */
-static void take_progress(struct vmm_progress *progress, json_t *result)
+void qmp_vm_take_progress(struct qmp_vm *v, json_t *result)
 {
+    struct vmm_progress *progress = &v->vmm.progress;
     json_t *ram = json_object_get(result, "ram");
     if (ram != NULL) {
         progress->transferred = figure_in(ram, "transferred");
@@ -296,6 +333,7 @@ void qmp_vm_is_there(struct qmp_vm *v, bool split)
     v->vmm.committed = true;
     v->vmm.has_device = false;
     copy_set(v, split ? COPY_CHANGES_SIDES : COPY_NONE);
+    qmp_vm_stream_count(v);
 }
 
 static void on_last_figures(void *arg, json_t *result, const struct ninja_error *err)
@@ -306,7 +344,7 @@ static void on_last_figures(void *arg, json_t *result, const struct ninja_error 
         return;
     }
     if (err == NULL) {
-        take_progress(&v->vmm.progress, result);
+        qmp_vm_take_progress(v, result);
     }
     op_end(v, v->vmm.to, NULL);
 }
@@ -327,15 +365,11 @@ static void on_start_status(void *arg, json_t *result, const struct ninja_error 
 {
     struct peer *peer = arg;
     struct qmp_vm *v = peer->owner;
-    if (v->op != OP_MIGRATE) {
-        return;
-    }
-    if (err != NULL) {
-        op_end(v, peer->site, err);
+    if (!op_takes(peer, OP_MIGRATE, err)) {
         return;
     }
     peer_set_status(peer, result);
-    if (strcmp(peer->status, "running") == 0) {
+    if (peer_is(peer, "running")) {
         qmp_vm_is_there(v, false);
         end_with_figures(v);
     } else {
@@ -348,6 +382,13 @@ static void ask_whether_it_runs(evutil_socket_t fd, short what, void *arg)
     struct qmp_vm *v = arg;
     timer_free(&v->poll);
     peer_execute(destination_of(v), "query-status", NULL, on_start_status);
+}
+
+/* What the answer would say is seen by the status. */
+static void have_it_run(struct qmp_vm *v)
+{
+    peer_execute(destination_of(v), "cont", NULL, NULL);
+    ask_whether_it_runs(-1, 0, v);
 }
 
 static void on_progress(void *arg, json_t *result, const struct ninja_error *err)
@@ -364,7 +405,7 @@ static void on_progress(void *arg, json_t *result, const struct ninja_error *err
         }
         return;
     }
-    take_progress(&v->vmm.progress, result);
+    qmp_vm_take_progress(v, result);
     peer_set_migration(peer, result);
     const char *status = peer->migration;
     if (post_copy_is_on(peer)) {
@@ -375,7 +416,7 @@ static void on_progress(void *arg, json_t *result, const struct ninja_error *err
         }
         op_wait(v, v->vmm.to, qmp_vm_timeout(v, TIMEOUT_START),
                 "the memory was copied, but the VM did not begin to run there in time");
-        ask_whether_it_runs(-1, 0, v);
+        have_it_run(v);
     } else if (strcmp(status, "failed") == 0 || strcmp(status, "cancelled") == 0) {
         const char *why = json_string_value(json_object_get(result, "error-desc"));
         copy_set(v, COPY_NONE);
@@ -417,7 +458,8 @@ static void on_migrate_event(struct peer *peer, const char *name, json_t *data)
     }
     const char *status = json_string_value(json_object_get(data, "status"));
     if (peer == source_of(v) && strcmp(name, "MIGRATION") == 0 && status != NULL &&
-        (strcmp(status, "completed") == 0 || strcmp(status, "failed") == 0)) {
+        (strcmp(status, "completed") == 0 || strcmp(status, "failed") == 0 ||
+         strcmp(status, "postcopy-active") == 0)) {
         event_active(v->poll, EV_TIMEOUT, 0);
     } else if (peer == destination_of(v) && strcmp(name, "RESUME") == 0) {
         event_active(v->poll, EV_TIMEOUT, 0);
@@ -450,6 +492,7 @@ void qmp_vm_migrate(struct vmm *vmm, vmm_done done, void *arg)
     v->peer_event = on_migrate_event;
     v->heard_at = now_ms();
     v->recover_by = 0;
+    headway_begin(&v->headway);
     if (qmp_vm_is_copying(v)) { /* adopted */
         ask_progress(v);
         return;

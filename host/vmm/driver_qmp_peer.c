@@ -18,6 +18,7 @@ static void on_ready(void *arg)
 static void on_event(void *arg, const char *name, json_t *data)
 {
     struct peer *peer = arg;
+    qmp_vm_device_event(peer, name, data);
     if (peer->owner->peer_event != NULL) {
         peer->owner->peer_event(peer, name, data);
     }
@@ -80,6 +81,17 @@ void peer_execute_within(struct peer *peer, const char *command, json_t *argumen
 {
     if (peer->qmp != NULL) {
         qmp_execute(peer->qmp, command, arguments, timeout_ms, reply, peer);
+    } else {
+        not_sent(peer, arguments, reply);
+    }
+}
+
+void peer_execute_with_fd(struct peer *peer, const char *command, json_t *arguments, int fd,
+                          qmp_reply reply)
+{
+    if (peer->qmp != NULL) {
+        qmp_execute_with_fd(peer->qmp, command, arguments, fd,
+                            peer->owner->vmm.cluster->timeouts[TIMEOUT_COMMAND], reply, peer);
     } else {
         not_sent(peer, arguments, reply);
     }

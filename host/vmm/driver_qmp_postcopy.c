@@ -8,11 +8,14 @@
  *     migrate-start-postcopy       v      | postcopy-recover
  *                              postcopy-paused
  *
+ * The destination waits to be told to run, as after a pre-copy (driver_qmp_move.c).
+ *
  * The source is told to begin after as many passes over the memory as its transfer says; after
- * one, what is fetched page by page is only what was written since. If the connection breaks, both
- * sides stop at postcopy-paused with everything they have. It is then made anew until the time-out
- * "recover"; after that it is for an operator to mend the network and to resume the migration,
- * which comes here again.
+ * one, what is fetched page by page is only what was written since. Or it is told when some passes
+ * on end were of no use (headway.h), as the copy would not end otherwise. If the connection breaks,
+ * both sides stop at postcopy-paused with everything they have. It is then made anew until the
+ * time-out "recover"; after that it is for an operator to mend the network and to resume the
+ * migration, which comes here again.
  *
  * QEMU does not say how an attempt to connect again ended, and dies of an assertion (7.2) if one
  * ends after another one has succeeded. So there is one at a time: the next is made when the
@@ -37,12 +40,17 @@ bool post_copy_is_on(const struct peer *peer)
 
 void post_copy_begin_if_due(struct qmp_vm *v, json_t *result)
 {
-    json_t *passes = json_object_get(json_object_get(result, "ram"), "dirty-sync-count");
-    int after = v->vmm.transfer.post_copy_after;
-    if (after >= 0 && v->copy == COPY_GOES_ON && json_number_value(passes) > after) {
+    const struct transfer *transfer = &v->vmm.transfer;
+    json_t *pass = json_object_get(json_object_get(result, "ram"), "dirty-sync-count");
+    headway_look(&v->headway, json_integer_value(pass), v->vmm.progress.remaining);
+    bool enough = transfer->post_copy_after >= 0 && v->headway.pass > transfer->post_copy_after;
+    bool stuck =
+        transfer->post_copy_if_stuck > 0 && v->headway.stuck >= transfer->post_copy_if_stuck;
+    if (v->copy == COPY_GOES_ON && (enough || stuck)) {
         copy_set(v, COPY_CHANGES_SIDES);
         ninja_log_vm(NINJA_LOG_INFO, vmm_name(&v->vmm),
-                     "changes sides, and the rest of its memory follows");
+                     "changes sides%s, and the rest of its memory follows",
+                     enough ? "" : ", as its copy makes no headway");
         peer_execute(source_of(v), "migrate-start-postcopy", NULL, NULL);
     }
 }
@@ -104,6 +112,7 @@ void post_copy_progress(struct qmp_vm *v)
     if (strcmp(source->migration, "postcopy-paused") == 0) {
         recover(v);
     } else if (!vmm_is_there(&v->vmm)) {
+        peer_execute(destination_of(v), "cont", NULL, NULL); /* now, or when it can */
         peer_execute(destination_of(v), "query-status", NULL, on_destination_status);
         /* if the connection breaks now, that may never be answered */
         qmp_vm_ask_progress_in(v, RECOVER_MS);

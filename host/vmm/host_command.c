@@ -32,7 +32,8 @@ static const char *value_of(const struct cluster *cluster, int vm, int site, int
         const char *name, *value;
     } values[] = {
         {"vm", cluster->vms[vm]},
-        {"site", cluster->sites[site].name},
+        {"site", cluster_site_name(&cluster->sites[site])},
+        {"host", cluster->sites[site].name},
         {"from", from >= 0 ? cluster->sites[from].name : ""},
         {"qmp", sockets->qmp},
         {"agent", sockets->agent},
@@ -76,8 +77,9 @@ static char *text_of(const struct cluster *cluster, const char *text, int vm, in
 static char **environment(const struct cluster *cluster, int vm, int site, int from)
 {
     static const char *const names[][2] = {
-        {"vm", "NINJA_VM"},   {"site", "NINJA_SITE"},   {"from", "NINJA_FROM"},
-        {"qmp", "NINJA_QMP"}, {"agent", "NINJA_AGENT"}, {"receive", "NINJA_RECEIVE"},
+        {"vm", "NINJA_VM"},           {"site", "NINJA_SITE"}, {"host", "NINJA_HOST"},
+        {"from", "NINJA_FROM"},       {"qmp", "NINJA_QMP"},   {"agent", "NINJA_AGENT"},
+        {"receive", "NINJA_RECEIVE"},
     };
     const char *values[sizeof(names) / sizeof(names[0])][2];
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {

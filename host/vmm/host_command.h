@@ -15,8 +15,8 @@ struct host_command;
 typedef void (*host_command_done)(void *arg, const struct ninja_error *err);
 
 /**
- * Replaces {vm}, {site}, {from}, {qmp}, {agent}, {receive} and starts `/bin/sh -c TEXT` in a
- * session of its own, with the same values as NINJA_* in its environment.
+ * Replaces {vm}, {site}, {host}, {from}, {qmp}, {agent}, {receive} and starts `/bin/sh -c TEXT` in
+ * a session of its own, with the same values as NINJA_* in its environment.
  *
  * @param text        the template
  * @param site, from  indexes; from may be -1

@@ -45,6 +45,8 @@ struct request {
 struct host {
     struct libvirt_client *client;
     char uri[LIBVIRT_MAX_URI + 1];
+    char uuid[40];        /* as it said when it was connected; empty: not known */
+    struct vmm_room room; /* the same */
     enum { CLOSED, OPENING, OPEN } state;
     TAILQ_ENTRY(host) link;
 };
@@ -134,7 +136,8 @@ static struct request *request_new(struct host *host, const char *command, json_
 
 /* ---- hosts ---- */
 
-static struct host *host_of(struct libvirt_client *client, const char *uri)
+/* NULL: nothing was asked of it. */
+static struct host *host_find(const struct libvirt_client *client, const char *uri)
 {
     struct host *host;
     TAILQ_FOREACH(host, &client->hosts, link)
@@ -143,10 +146,30 @@ static struct host *host_of(struct libvirt_client *client, const char *uri)
             return host;
         }
     }
-    host = xcalloc(1, sizeof(*host));
-    host->client = client;
-    snprintf(host->uri, sizeof(host->uri), "%s", uri);
-    TAILQ_INSERT_TAIL(&client->hosts, host, link);
+    return NULL;
+}
+
+const char *libvirt_host_uuid(const struct libvirt_client *client, const char *uri)
+{
+    const struct host *host = host_find(client, uri);
+    return host != NULL ? host->uuid : "";
+}
+
+struct vmm_room libvirt_host_room(const struct libvirt_client *client, const char *uri)
+{
+    const struct host *host = host_find(client, uri);
+    return host != NULL ? host->room : (struct vmm_room){0};
+}
+
+static struct host *host_of(struct libvirt_client *client, const char *uri)
+{
+    struct host *host = host_find(client, uri);
+    if (host == NULL) {
+        host = xcalloc(1, sizeof(*host));
+        host->client = client;
+        snprintf(host->uri, sizeof(host->uri), "%s", uri);
+        TAILQ_INSERT_TAIL(&client->hosts, host, link);
+    }
     return host;
 }
 
@@ -163,11 +186,36 @@ static struct request *waiting_for(const struct host *host)
     return NULL;
 }
 
+static int64_t number(json_t *object, const char *key)
+{
+    return json_integer_value(json_object_get(object, key));
+}
+
+/* What VMs were promised is not free, though they may not use it yet. */
+static void take_room(struct vmm_room *room, json_t *said)
+{
+    int64_t memory = number(said, "memory_kib"), cpus = number(said, "cpus");
+    int64_t is_free = memory - number(said, "vms_memory_kib");
+    int64_t not_used = number(said, "free_bytes") / 1024;
+    if (not_used > 0 && not_used < is_free) {
+        is_free = not_used;
+    }
+    *room = (struct vmm_room){
+        .memory_mib = memory / 1024,
+        .free_mib = is_free > 0 ? is_free / 1024 : 0,
+        .cpus = (int)cpus,
+        .idle_cpus = (int)(cpus - number(said, "vms_cpus")),
+    };
+}
+
 static void on_host_open(void *arg, json_t *result, const struct ninja_error *err)
 {
     struct host *host = arg;
     struct request *request;
+    const char *uuid = json_string_value(json_object_get(result, "uuid"));
     host->state = err == NULL ? OPEN : CLOSED;
+    snprintf(host->uuid, sizeof(host->uuid), "%s", uuid != NULL ? uuid : "");
+    take_room(&host->room, result);
     /* What is asked for from within an answer waits for a host that is opened anew. */
     json_int_t until = host->client->last_id;
     while ((request = waiting_for(host)) != NULL && request->id <= until) {
@@ -323,16 +371,15 @@ static const struct json_lines_handler handler = {
     .on_end = on_end,
 };
 
-static const char *program(void)
-{
-    const char *named = getenv("NINJA_LIBVIRT");
-    return named != NULL && named[0] != '\0' ? named : NINJA_LIBVIRT_PROGRAM;
-}
-
 static bool start(struct libvirt_client *client, struct ninja_error *err)
 {
     int pair[2];
-    char *argv[] = {(char *)program(), NULL};
+    char *argv[] = {(char *)process_program("NINJA_LIBVIRT", NINJA_LIBVIRT_PROGRAM), NULL};
+    if (access(argv[0], X_OK) != 0) {
+        return ninja_error_set(err, ERR_COMMAND,
+                               "%s cannot be run: %m; the package ninja-migration-libvirt has it",
+                               argv[0]);
+    }
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0) {
         return ninja_error_set(err, ERR_COMMAND, "no socket for ninja-libvirt: %m");
     }

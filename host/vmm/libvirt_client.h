@@ -13,6 +13,7 @@
 #include <jansson.h>
 
 #include "common/error.h"
+#include "host/vmm/room.h"
 
 #define LIBVIRT_MAX_URI    255              /* a host's name there is its URI */
 #define LIBVIRT_MAX_WAIT   (24 * 3600000)   /* ms, of one request */
@@ -54,6 +55,12 @@ void libvirt_client_leave(struct libvirt_client *client);
 void libvirt_execute(struct libvirt_client *client, const char *uri, const char *command,
                      json_t *arguments, int connect_ms, int timeout_ms, libvirt_reply reply,
                      void *arg);
+
+/** The UUID of a host that was connected, as libvirt there says it; empty: it is not known. */
+const char *libvirt_host_uuid(const struct libvirt_client *client, const char *uri);
+
+/** What a host had when it was connected. */
+struct vmm_room libvirt_host_room(const struct libvirt_client *client, const char *uri);
 
 /** No request with that argument is answered any more. */
 void libvirt_forget(struct libvirt_client *client, void *arg);

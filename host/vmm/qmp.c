@@ -211,9 +211,11 @@ static void on_already_ended(evutil_socket_t fd, short what, void *arg)
     answer(command, NULL, &err);
 }
 
-static void execute(struct qmp *qmp, const char *how, const char *name, json_t *arguments,
+/* fd: -1: none goes with it */
+static void execute(struct qmp *qmp, const char *how, const char *name, json_t *arguments, int fd,
                     int timeout_ms, qmp_reply reply, void *arg)
 {
+    struct ninja_error why = NINJA_ERROR_INIT;
     struct command *command = xcalloc(1, sizeof(*command));
     command->qmp = qmp;
     command->id = ++qmp->last_id;
@@ -221,33 +223,41 @@ static void execute(struct qmp *qmp, const char *how, const char *name, json_t *
     command->reply = reply;
     command->arg = arg;
     TAILQ_INSERT_TAIL(&qmp->commands, command, link);
-    if (qmp->ended) {
-        json_decref(arguments);
-        command->timer = timer_start(qmp->base, 0, on_already_ended, command);
-        return;
-    }
-    if (timeout_ms > 0) {
-        command->timer = timer_start(qmp->base, timeout_ms, on_command_timeout, command);
-    }
     json_t *object = json_pack("{s:s, s:I}", how, name, "id", command->id);
     if (arguments != NULL) {
         json_object_set_new(object, "arguments", arguments);
     }
-    json_lines_send(qmp->lines, object, false);
+    if (qmp->ended || (fd >= 0 && !json_lines_send_fd(qmp->lines, object, fd, &why))) {
+        command->timer = timer_start(qmp->base, 0, on_already_ended, command);
+    } else if (timeout_ms > 0) {
+        command->timer = timer_start(qmp->base, timeout_ms, on_command_timeout, command);
+    }
+    if (ninja_error_is_set(&why)) {
+        ninja_log_warning("%s: %s", qmp->path, why.message);
+    }
+    if (!qmp->ended && fd < 0) {
+        json_lines_send(qmp->lines, object, false);
+    }
     json_decref(object);
 }
 
 void qmp_execute(struct qmp *qmp, const char *name, json_t *arguments, int timeout_ms,
                  qmp_reply reply, void *arg)
 {
-    execute(qmp, "execute", name, arguments, timeout_ms, reply, arg);
+    execute(qmp, "execute", name, arguments, -1, timeout_ms, reply, arg);
+}
+
+void qmp_execute_with_fd(struct qmp *qmp, const char *name, json_t *arguments, int fd,
+                         int timeout_ms, qmp_reply reply, void *arg)
+{
+    execute(qmp, "execute", name, arguments, fd, timeout_ms, reply, arg);
 }
 
 void qmp_execute_urgent(struct qmp *qmp, const char *name, json_t *arguments, int timeout_ms,
                         qmp_reply reply, void *arg)
 {
-    execute(qmp, qmp->out_of_band ? "exec-oob" : "execute", name, arguments, timeout_ms, reply,
-            arg);
+    execute(qmp, qmp->out_of_band ? "exec-oob" : "execute", name, arguments, -1, timeout_ms,
+            reply, arg);
 }
 
 bool qmp_is_ready(const struct qmp *qmp)

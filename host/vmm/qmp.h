@@ -54,6 +54,15 @@ void qmp_execute(struct qmp *qmp, const char *command, json_t *arguments, int ti
 void qmp_execute_urgent(struct qmp *qmp, const char *command, json_t *arguments, int timeout_ms,
                         qmp_reply reply, void *arg);
 
+/**
+ * The same for "getfd": QEMU gets a copy of the descriptor, by the name that its argument says. The
+ * socket must be a UNIX socket of QEMU itself.
+ *
+ * @param fd  stays open
+ */
+void qmp_execute_with_fd(struct qmp *qmp, const char *command, json_t *arguments, int fd,
+                         int timeout_ms, qmp_reply reply, void *arg);
+
 /** Whether on_ready was called and on_end was not. */
 bool qmp_is_ready(const struct qmp *qmp);
 

@@ -13,7 +13,6 @@ const struct cluster_key vm_sockets_keys[] = {
     {CLUSTER_KEY(struct vm_sockets, agent), .value = CLUSTER_SOCKET, .need = CLUSTER_NEEDS,
      .socket_of = "the agent"},
     {CLUSTER_KEY(struct vm_sockets, receive), .value = CLUSTER_URI, .need = CLUSTER_DRIVER_NEEDS},
-    {CLUSTER_KEY(struct vm_sockets, device), .value = CLUSTER_TEXT},
     {0},
 };
 
@@ -22,7 +21,6 @@ const struct cluster_key vm_agent_keys[] = {
     {CLUSTER_KEY(struct vm_sockets, agent), .value = CLUSTER_SOCKET, .need = CLUSTER_NEEDS,
      .socket_of = "the agent", .may_stay = true},
     {CLUSTER_KEY(struct vm_sockets, receive), .value = CLUSTER_URI},
-    {CLUSTER_KEY(struct vm_sockets, device), .value = CLUSTER_TEXT},
     {0},
 };
 
@@ -32,22 +30,26 @@ const struct cluster_key vm_commands_keys[] = {
     {0},
 };
 
-bool vm_sockets_finish(struct cluster_entry *entry, const void *site, const char **key,
-                       struct ninja_error *err)
+const struct cluster_key vm_streams_keys[] = {
+    {CLUSTER_KEY(struct vm_commands, prepare), .value = CLUSTER_TEXT},
+    {CLUSTER_KEY(struct vm_commands, release), .value = CLUSTER_TEXT},
+    {CLUSTER_KEY(struct vm_commands, stream), .value = CLUSTER_TEXT},
+    {"stream-command", CLUSTER_TEXT, .offset = offsetof(struct vm_commands, stream_command)},
+    {"stream-bandwidth", CLUSTER_NUMBER, .offset = offsetof(struct vm_commands, stream_bandwidth),
+     .max = TRANSFER_MAX_BANDWIDTH},
+    {0},
+};
+
+bool vm_sockets_read_device(struct cluster_device *device, struct ninja_error *err)
 {
-    const struct vm_sockets *own = entry->own;
     struct ninja_error why = NINJA_ERROR_INIT;
-    if (own->device == NULL) {
-        return true;
+    json_t *parsed = device_parse(device->spec, &why);
+    if (parsed == NULL) {
+        return ninja_error_set(err, why.class, "device \"%s\": %s", device->spec, why.message);
     }
-    json_t *device = device_parse(own->device, &why);
-    if (device == NULL) {
-        *key = "device";
-        return ninja_error_set(err, why.class, "device \"%s\": %s", own->device, why.message);
-    }
-    entry->device = xstrdup(own->device);
-    entry->device_id = xstrdup(json_string_value(json_object_get(device, "id")));
-    json_decref(device);
+    device->text = xstrdup(device->spec);
+    device->id = xstrdup(json_string_value(json_object_get(parsed, "id")));
+    json_decref(parsed);
     return true;
 }
 

@@ -67,8 +67,8 @@ done <<<"$own"
 # The stages of hooks: the steps that have a text.
 HOOKS=$(cat "$TREE/docs/hooks.md")
 stages=$(awk -F '"' '/^    \.name = /{name = $2} /^    \.text =/{print name}' "$TREE/host/migration/operation.c")
-[ "$(wc -w <<<"$stages")" -eq 12 ] || die "cannot tell the stages: $stages"
-for stage in $stages migrate rollback recover switch; do
+[ "$(wc -w <<<"$stages")" -eq 17 ] || die "cannot tell the stages: $stages"
+for stage in $stages migrate checkpoint restart rollback recover switch; do
     in_page "${PAGE#*HOOKS}" stage "$stage"
     [[ $HOOKS == *"\`$stage\`"* ]] || { echo "docs/hooks.md lacks the stage $stage"; failed=1; }
 done
@@ -94,7 +94,7 @@ for option in $options; do
     in_page "$PAGE" option "$option"
 done
 commands=$(sed -n 's/^    {"\([a-z]*\)", \(tell\|work\|follow\)_.*/\1/p' "$TREE/ninjad/api.c")
-[ "$(wc -w <<<"$commands")" -eq 16 ] || die "cannot tell the commands of ninjad: $commands"
+[ "$(wc -w <<<"$commands")" -eq 17 ] || die "cannot tell the commands of ninjad: $commands"
 for name in $commands; do
     grep -q "^| \`$name\` " "$TREE/docs/api.md" || { echo "docs/api.md lacks the command $name"; failed=1; }
 done
@@ -121,7 +121,10 @@ completes sw "switch"
 completes wa "wait watch"
 completes migrate --d "--detach --downtime-limit --dry-run --dump-config"
 completes migrate --cluster "$DIR/cluster.conf" "" "eth ib"
+completes migrate --cluster "$DIR/cluster.conf" vm1 = e "eth"
+completes migrate --cluster "$DIR/cluster.conf" vm1 = "eth ib"
 completes check --cluster "$DIR/cluster.conf" e "eth"
+completes switch --cluster "$DIR/cluster.conf" "" "vm1"
 completes migrate eth --mode "" "live paused"
 completes report --state-dir "$STATE" "" "$ID"
 completes status "" ""

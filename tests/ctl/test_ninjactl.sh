@@ -56,7 +56,7 @@ for command in check plan migrate switch status abort resume report list watch w
 done
 expect 64 "unrecognized option" status --nonsense
 expect 64 "needs a SITE" migrate
-expect 64 'unexpected argument "c"' migrate b c
+expect 64 'unexpected argument "c"' check b c
 expect 64 "--mode: expected one of live|paused, found \"fast\"" migrate b --mode fast
 expect 64 "expected a whole number" migrate b --bandwidth much
 # shellcheck disable=SC2086

@@ -157,7 +157,7 @@ says "1. vm1 moves from ib to eth" "256 MiB of RAM, at most all of it to send" "
     "copy     no figure" "stall    no figure"
 expect 0 plan eth --bandwidth 64 --json
 holds '.version == 1 and .to == "eth" and .mode == "live" and (.steps | length) > 4'
-holds '.vms[1] == {"name": "vm2", "from": "ib", "moves": true, "leaves": "e1000e,id=hca0,bus=rp1", "gets": null, "receive": "tcp:127.0.0.2:4802"}'
+holds '.vms[1] == {"name": "vm2", "from": "ib", "to": "eth", "moves": true, "leaves": "e1000e,id=hca0,bus=rp1", "gets": null, "receive": "tcp:127.0.0.2:4802", "stream": null, "why": null}'
 holds '.estimate | .copy_ms == 4000 and .stall_ms == null and .vms[0].rate_from == "the limit"'
 expect 0 migrate eth --dry-run
 says "1. vm1 moves from ib to eth"

@@ -5,6 +5,11 @@
 
 expect 1 list
 says "No such file" "--state-dir"
+# copies ID: the QEMUs of both VMs have begun to; what is killed before that is rolled back.
+copies() {
+    [ "$(grep -c 'qmp: event MIGRATION$' "$STATE/$1/log")" = 2 ]
+}
+
 start_vms 2 copy_ms=4000 copy_looks=10
 mkdir -p "$STATE"
 expect 0 list --json
@@ -69,7 +74,7 @@ says_not "$ID"
 # A coordinator that dies leaves a migration that is interrupted.
 expect 0 migrate ib --detach
 THIRD=$OUT
-wait_for grep -q COPYING "$STATE/$THIRD/journal"
+wait_for copies "$THIRD"
 kill -KILL "$(ninjactl status 2>&1 | sed -n 's/.*(process \([0-9]*\)).*/\1/p')"
 expect 4 watch
 says '"type":"interrupted"' "ninjactl resume $THIRD"
@@ -99,7 +104,7 @@ start_vms 2 copy_ms=4000
 expect 0 migrate eth
 expect 0 migrate ib --detach
 THIRD=$OUT
-wait_for grep -q COPYING "$STATE/$THIRD/journal"
+wait_for copies "$THIRD"
 kill -KILL "$(ninjactl status 2>&1 | sed -n 's/.*(process \([0-9]*\)).*/\1/p')"
 expect 4 wait
 
@@ -118,7 +123,7 @@ fi
 start_vms 2 copy_ms=4000
 expect 0 migrate eth --detach
 THIRD=$OUT
-wait_for grep -q COPYING "$STATE/$THIRD/journal"
+wait_for copies "$THIRD"
 kill -KILL "$(ninjactl status 2>&1 | sed -n 's/.*(process \([0-9]*\)).*/\1/p')"
 expect 4 wait "$THIRD"
 expect 0 resume "$THIRD" --detach --json

@@ -65,6 +65,11 @@ expect() {
     [ "$code" -eq "$want" ] || die "ninjactl $*: exit code $code, expected $want"
 }
 
+# For wait_for: nobody works on the cluster any more.
+may_look() {
+    ninjactl status >/dev/null 2>&1
+}
+
 # says TEXT...: each is in what the last command said.
 says() {
     local text

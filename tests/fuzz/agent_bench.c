@@ -41,6 +41,7 @@ void bench_begin(struct bench *bench)
     int pair[2];
     if (config.socket == NULL) {
         config = (struct agent_config){
+            .listen = fuzz_path("host"), /* which sets no clock */
             .socket = fuzz_path("ranks"),
             .scripts = fuzz_path("scripts"),
             .script_ms = 1000,

@@ -81,11 +81,11 @@ static void give_step(struct bench *bench, const uint8_t *data, size_t size)
     struct ninja_error err = NINJA_ERROR_INIT;
     uint16_t type = (uint16_t)(NINJA_RANK_STOP + fuzz_byte(&data, &size) % NINJA_STEPS);
     uint32_t epoch = fuzz_byte(&data, &size), round = fuzz_byte(&data, &size);
-    json_t *args =
-        json_pack("{s:s, s:I, s:i, s:s, s:i, s:i, s:{s:[[i,i]]}, s:s, s:[s,s]}", "job",
-                  size > 0 && data[0] & 1 ? "K" : "J", "epoch", (json_int_t)epoch, "round",
-                  (int)round, "step", ninja_rank_type_name(type), "timeout-ms", 1000, "lease-ms",
-                  1000, "tables", "0", 1, 3, "transports", "tcp,self", "addresses", "QQ==", "QUI=");
+    json_t *args = json_pack("{s:s, s:I, s:i, s:s, s:i, s:i, s:{s:[[i,i]]}, s:s, s:s}", "job",
+                             size > 0 && data[0] & 1 ? "K" : "J", "epoch", (json_int_t)epoch,
+                             "round", (int)round, "step", ninja_rank_type_name(type), "timeout-ms",
+                             1000, "lease-ms", 1000, "tables", "0", 1, 3, "transports", "tcp,self",
+                             "addresses", "AAAAC3icY2BgYGRgYGByZHACAAEgAIc=");
     steps_give(bench->agent.jobs, args, &err);
     json_decref(args);
 }

@@ -23,13 +23,13 @@ static void check_cluster(struct cluster *cluster)
     struct ninja_error err = NINJA_ERROR_INIT;
     FUZZ_CHECK(cluster->name != NULL && driver_find(cluster->driver) != NULL);
     FUZZ_CHECK(cluster->n_vms > 0 && cluster->n_vms <= CLUSTER_MAX_VMS);
-    FUZZ_CHECK(cluster->n_sites > 0 && cluster->n_sites <= CLUSTER_MAX_SITES);
+    FUZZ_CHECK(cluster->n_sites > 0 && cluster->n_sites <= CLUSTER_MAX_HOSTS);
     for (int s = 0; s < cluster->n_sites; s++) {
         FUZZ_CHECK(cluster_find_site(cluster, cluster->sites[s].name, &err) == s);
         for (int vm = 0; vm < cluster->n_vms; vm++) {
             const struct cluster_entry *entry = &cluster->sites[s].vms[vm];
             FUZZ_CHECK(entry->own != NULL && entry->line > 0);
-            FUZZ_CHECK((entry->device != NULL) == (entry->device_id != NULL));
+            FUZZ_CHECK((entry->device.text != NULL) == (entry->device.id != NULL));
         }
     }
     for (int i = 0; i < TIMEOUTS; i++) {

@@ -8,7 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "host/config/cluster.h"
+#include "host/config/placement.h"
 #include "host/journal/history.h"
 #include "host/journal/journal.h"
 #include "host/journal/record.h"
@@ -52,9 +52,13 @@ static void set_up(void)
 
 static void check_record(const struct record *record)
 {
-    FUZZ_CHECK(record->to >= 0 && record->to < cluster->n_sites);
+    FUZZ_CHECK(strcmp(record->to, PLACEMENT_SEVERAL) == 0 ||
+               cluster_find_site(cluster, record->to, NULL) >= 0);
     for (int i = 0; i < cluster->n_vms; i++) {
-        FUZZ_CHECK(record->vms[i].from >= 0 && record->vms[i].from < cluster->n_sites);
+        const struct record_vm *vm = &record->vms[i];
+        FUZZ_CHECK(vm->from >= 0 && vm->from < cluster->n_sites);
+        FUZZ_CHECK(vm->to >= PLACEMENT_STAYS && vm->to < cluster->n_sites);
+        FUZZ_CHECK(!vm->moves || (vm->to >= 0 && vm->to != vm->from));
     }
 }
 

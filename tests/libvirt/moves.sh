@@ -16,6 +16,11 @@ ask device-detach '{host: "h1", vm: "vm1", alias: "ua-bypass"}' >/dev/null
 event "the guest let go of the device" '.event == "DEVICE_REMOVED" and .data.alias == "ua-bypass" and .data.host == "h1"'
 state 1 | expect "it has no device" '.devices == []'
 
+measured() { ask writes-look '{host: "h1", vm: "vm1"}' | jq -e .done >/dev/null; }
+ask writes-begin '{host: "h1", vm: "vm1", seconds: 1}' >/dev/null
+wait_for 60 "what the VM writes" measured
+ask writes-look '{host: "h1", vm: "vm1"}' | expect "the VM writes little" '.mib_per_s >= 0 and .mib_per_s < 100'
+
 check() { ask migrate-check "{host: \"h$1\", vm: \"vm1\", to: \"$(libvirt_uri "$2")\"}"; }
 check 1 2 | expect "nothing is in the way" '.problems == []'
 cat >"$RUN/other.xml" <<'END'
@@ -25,6 +30,13 @@ END
 libvirt_virsh 2 define "$RUN/other.xml" >/dev/null
 check 1 2 | expect "another VM of that name is in the way" '.problems | length == 1 and (.[0] | test("^the name: .* 11111111-"))'
 libvirt_virsh 2 undefine vm1 >/dev/null
+libvirt_memory 2 4096 100
+check 1 2 | expect "too little memory is in the way" '.problems | length == 1 and (.[0] | test("^the memory: .*, and 102400 KiB are free"))'
+libvirt_memory 2 4096 100 500
+check 1 2 | expect "huge pages are for VMs" '.problems == []'
+host_opened 2 | expect "host 2 says what it has, and nobody has any of it" '.memory_kib == 4096 * 1024 and
+    .free_bytes == 1100 * 1048576 and .vms_memory_kib == 0 and .vms_cpus == 0'
+host_opened 1 | expect "host 1 says what its VM has" ".vms_memory_kib == $VM_MEMORY * 1024 and .vms_cpus == $VM_CPUS"
 check 1 1 | expect "so is the VM itself at its own host" '.problems | length == 1 and (.[0] | test("^the name: "))'
 
 ask migrate "{host: \"h1\", vm: \"vm1\", to: \"$(libvirt_uri 2)\", progress_ms: 100}" >/dev/null

@@ -7,9 +7,13 @@
 SWITCHES=${1:-1000}
 RANKS=${2:-8}
 export GROWTH_KB=5
+case $LAYER in
+ob1) lists='tcp;vader,tcp;best;standby;vader;vader,tcp;tcp;best' ;;
+ucx) lists='tcp;posix,tcp;best;standby;sysv;posix;tcp;best' ;;
+esac
 "$TOP/tests/harass" --build "$BUILD" --limit 7200 --every 20 \
-    --sets 'tcp;vader,tcp;best;standby;vader;vader,tcp;tcp;best' -- \
-    "${MPIRUN[@]}" -np "$RANKS" --mca btl "vader,tcp,self" "$BUILD/mpi/mixed" "$SWITCHES" \
+    --sets "$lists" -- \
+    "${MPIRUN[@]}" -np "$RANKS" "${TRANSPORTS[@]}" "$BUILD/mpi/mixed" "$SWITCHES" \
     >"$DIR/job.log" || die "the job did not survive"
 cat "$DIR/job.log"
 tail -1 "$DIR/job.log" | jq -e ".switches >= $SWITCHES and .refused == 0 and .given_up * 100 <= .switches" >/dev/null ||

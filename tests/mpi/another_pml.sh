@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# A job for which the user chose another PML than ob1, in whatever way: it runs as without our components, and
+# A job for which the user chose a PML that cannot be moved, in whatever way: it runs as without our components, and
 # says once why it cannot be migrated and what to do. Where that PML is not possible, Open MPI's own message comes.
 # shellcheck source=tests/mpi/lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -34,7 +34,6 @@ is_left_alone cm --mca pml cm --mca mtl ofi
 OMPI_MCA_pml=cm OMPI_MCA_mtl=ofi is_left_alone cm
 printf 'pml = cm\nmtl = ofi\n' >"$DIR/mca-params.conf"
 is_left_alone cm --mca mca_base_param_files "$DIR/mca-params.conf"
-is_left_alone ucx --mca pml ucx --mca pml_ucx_tls any --mca pml_ucx_devices any
 is_left_alone monitoring --mca pml_monitoring_enable 1
 
 # impossible PML MESSAGE: as without our components, but for a word

@@ -53,12 +53,30 @@ step() {
 }
 
 # Pairs [PEER, COUNT] of each rank, turned round: for each PEER, pairs [RANK, COUNT].
-TURNED='[.ranks[] as $r | $r[$table][] | {to: .[0], pair: [$r.rank, .[1]]}] | group_by(.to) |
+TURNED='[.ranks[] as $r | $r[$table] // [] | .[] | {to: .[0], pair: [$r.rank, .[1]]}] | group_by(.to) |
     map({key: (.[0].to | tostring), value: map(.pair)}) | from_entries | {tables: .}'
+
+# with_counts EVENT: the event on standard input, with the counts of this one where they are the same.
+with_counts() {
+    jq -c --argjson before "$1" '.ranks |= map(.rank as $rank |
+        if .same then .a = ($before.ranks[] | select(.rank == $rank) | .a // []) else . end)'
+}
 
 counts() {
     jq -c '[.ranks[] | {rank, a}] | sort_by(.rank)'
 }
+
+# What an agent gets for connect, of what the ranks said for open, as common/address_list.c has it.
+ADDRESS_LIST='
+import base64, json, sys, zlib
+pieces = [base64.b64decode(r["addresses"]) for r in sorted(json.load(sys.stdin)["ranks"], key=lambda r: r["rank"])]
+plain = b"".join(len(p).to_bytes(4, "big") for p in pieces)
+for place in range(max(map(len, pieces))):
+    bytes_there = [p[place] for p in pieces if place < len(p)]
+    plain += bytes((b - a) & 255 for a, b in zip([0] + bytes_there, bytes_there))
+packed = len(plain).to_bytes(4, "big") + zlib.compress(plain)
+print(json.dumps({"addresses": base64.b64encode(packed).decode()}))
+'
 
 # take_to STATE: the only job that there is, from RUNNING.
 take_to() {
@@ -71,8 +89,8 @@ take_to() {
     sent=$(counts <<<"$event")
     while true; do
         before=$sent
-        event=$(step drain $round "$(jq -c --arg table a "$TURNED" <<<"$event")")
-        event=$(step settle $round "$(jq -c --arg table b "$TURNED" <<<"$event")")
+        event=$(step drain $round "$(jq -c --arg table a "$TURNED" <<<"$event")" | with_counts "$event")
+        event=$(step settle $round "$(jq -c --arg table b "$TURNED" <<<"$event")" | with_counts "$event")
         sent=$(counts <<<"$event")
         [ "$sent" != "$before" ] || break
         round=$((round + 1))
@@ -82,7 +100,7 @@ take_to() {
     [ "$1" != RELEASED ] || return 0
     event=$(step open $round '{"transports": "tcp,self"}')
     [ "$1" != OPENED ] || return 0
-    addresses=$(jq -c '{addresses: [.ranks | sort_by(.rank)[] | .addresses]}' <<<"$event")
+    addresses=$(python3 -c "$ADDRESS_LIST" <<<"$event")
     step connect $round "$addresses" >/dev/null
     [ "$1" != CONNECTED ] || return 0
     for name in $LAST_STEPS; do

@@ -85,7 +85,7 @@ with_children() {
 # What every mpirun here needs; --oversubscribe as the machine may be small.
 MPIRUN=(mpirun --allow-run-as-root --oversubscribe)
 MPIRUN+=(--mca mca_base_component_path
-    "$BUILD/ompi/mca/crcp/ninja/.libs:$BUILD/ompi/mca/hook/ninja/.libs:SYSTEM_DEFAULT")
+    "$(components_of "$BUILD"):SYSTEM_DEFAULT")
 NINJA=(--mca crcp ninja --mca crcp_ninja_agent "$DIR/ranks.sock")
 
 # start_job MPIRUN-ARGUMENT...: in the background; the output goes to job.log.
@@ -127,14 +127,22 @@ switch_while_running() {
     done
 }
 
+# What the job of survive runs on, and between what it is switched: ob1 or ucx.
+LAYER=${LAYER:-ob1}
+# Without InfiniBand Open MPI's own pml/ucx must be told that this is meant.
+ON_UCX=(--mca pml ucx --mca opal_common_ucx_tls any --mca opal_common_ucx_devices any)
+case $LAYER in
+ob1) TRANSPORTS=(--mca pml ob1 --mca btl "vader,tcp,self") SETS=("tcp,self" "vader,tcp,self") ;;
+ucx) TRANSPORTS=("${ON_UCX[@]}") SETS=("tcp,self" "posix,self") ;;
+esac
+
 # survive PROGRAM RANKS ROUNDS LEAST-SWITCHES [SET...]: the program's result must not depend on switches.
 # HARASS may have further options for the harasser; LINGER_MS is explained in check.h.
 survive() {
     local program=$1 ranks=$2 rounds=$3 least=$4 reference switches
-    local command=("${MPIRUN[@]}" -np "$ranks" --mca pml ob1 --mca btl "vader,tcp,self"
-        "$BUILD/mpi/$program" "$rounds")
+    local command=("${MPIRUN[@]}" -np "$ranks" "${TRANSPORTS[@]}" "$BUILD/mpi/$program" "$rounds")
     shift 4
-    [ $# -gt 0 ] || set -- tcp,self vader,tcp,self
+    [ $# -gt 0 ] || set -- "${SETS[@]}"
     reference=$(LINGER_MS=0 timeout "${JOB_LIMIT:-300}" "${command[@]}")
     "$TOP/tests/harass" --build "$BUILD" --limit "${JOB_LIMIT:-300}" --sets "$(IFS=';'; echo "$*")" \
         "${HARASS[@]}" -- "${command[@]}" >"$DIR/job.log" || die "$program did not survive"

@@ -6,7 +6,7 @@
 . "$(dirname "$0")/lib.sh"
 LIMIT_KB_PER_SWITCH=2
 start_agent
-start_job -np 2 --mca btl vader,tcp,self "$BUILD/mpi/p2p" 1000000
+start_job -np 2 "${TRANSPORTS[@]}" "$BUILD/mpi/p2p" 1000000
 wait_for 120 job_is_ready 2
 rank=$(pgrep -x p2p -P "$(pgrep -P "$JOB" -x 'mpirun|orterun|mpirun.openmpi' | head -1)" | head -1)
 

@@ -1,7 +1,8 @@
 # shellcheck shell=bash
-# Two nodes on one machine: each with a network, a name and a mount namespace of its own, joined by a cable
-# (eth0, 10.98.0.1 and 10.98.0.2), and an agent in each. mpirun in the first one starts its daemon in the other as it
-# would by ssh. What only happens between machines is hidden where all ranks share one network. Needs lib.sh, and root.
+# Two nodes on one machine, or more: each with a network, a name and a mount namespace of its own, joined by a cable,
+# or by a bridge in the first one if they are more than two (eth0, 10.98.0.1, 10.98.0.2, ...), and an agent in each.
+# mpirun in the first one starts its daemons in the others as it would by ssh. What only happens between machines is
+# hidden where all ranks share one network. Needs lib.sh, and root.
 
 NODES=(node1 node2)
 declare -A NODE_PID
@@ -35,6 +36,11 @@ node_agent() {
     wait_for 10 test -S "$DIR/$1/ranks.sock"
 }
 
+# link_is_up NODE INTERFACE: the kernel says so a while after both ends were set up; before, UCX does not know it.
+link_is_up() {
+    [ "$(on "$1" cat "/sys/class/net/$2/operstate")" = up ]
+}
+
 # cable NAME ADDRESS ADDRESS: one more link between the two, with these addresses (with prefix) at its ends.
 cable() {
     local i addresses=("$2" "$3")
@@ -43,6 +49,22 @@ cable() {
         on "${NODES[i]}" ip addr add "${addresses[i]}" dev "$1"
         on "${NODES[i]}" ip link set "$1" up
     done
+    for i in 0 1; do wait_for 10 link_is_up "${NODES[i]}" "$1"; done
+}
+
+# bridge: a link between all nodes.
+bridge() {
+    local i
+    on node1 ip link add eth0 type bridge
+    for ((i = 1; i < ${#NODES[@]}; i++)); do
+        ip link add "port$i" netns "${NODE_PID[node1]}" type veth peer name eth0 netns "${NODE_PID[${NODES[i]}]}"
+        on node1 ip link set "port$i" up master eth0
+    done
+    for ((i = 0; i < ${#NODES[@]}; i++)); do
+        on "${NODES[i]}" ip addr add "10.98.0.$((i + 1))/24" dev eth0
+        on "${NODES[i]}" ip link set eth0 up
+    done
+    for i in "${NODES[@]}"; do wait_for 10 link_is_up "$i" eth0; done
 }
 
 # no_cable NAME ADDRESS ADDRESS: in each node an interface of that name that is up and leads to nobody, as a bridge
@@ -69,7 +91,11 @@ nodes_up() {
         vms+="{ name = \"$node\"; }, "
         site+="{ name = \"$node\"; agent = \"$DIR/$node/agent.sock\"; }, "
     done
-    cable eth0 10.98.0.1/24 10.98.0.2/24
+    if [ ${#NODES[@]} -eq 2 ]; then
+        cable eth0 10.98.0.1/24 10.98.0.2/24
+    else
+        bridge
+    fi
     cat >"$DIR/cluster.conf" <<CONF
 driver = "local";
 vms = ( ${vms%, } );
@@ -89,15 +115,16 @@ RSH
 
 # start_job_on_nodes RANKS MPIRUN-ARGUMENT...: that many on each node, in the background; the output goes to job.log.
 start_job_on_nodes() {
-    local ranks=$1
+    local ranks=$1 hosts
     shift
+    hosts=$(printf ",%s:$ranks" "${NODES[@]}")
     timeout "${JOB_LIMIT:-300}" nsenter --target "${NODE_PID[node1]}" --net --uts --mount "${MPIRUN[@]}" \
         --mca crcp ninja --mca crcp_ninja_agent "$DIR/node/ranks.sock" \
         --mca plm_rsh_agent "$DIR/rsh" --mca oob_tcp_if_include eth0 \
-        --host "node1:$ranks,node2:$ranks" --map-by slot -np $((2 * ranks)) "$@" >"$DIR/job.log" 2>&1 &
+        --host "${hosts#,}" --map-by slot -np $((${#NODES[@]} * ranks)) "$@" >"$DIR/job.log" 2>&1 &
     JOB=$!
     PIDS+=("$JOB")
-    wait_for 120 job_is_ready $((2 * ranks))
+    wait_for 120 job_is_ready $((${#NODES[@]} * ranks))
 }
 
 # switch_ends STATUS WORDS LIST [OPTION...]: a switch to that list ends so and says that, and the job is there.

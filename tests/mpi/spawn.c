@@ -5,7 +5,8 @@
  *   spawn    the child is of MPI_Comm_spawn
  *   accept   the child is of MPI_Comm_spawn, but leaves at once, and comes back by MPI_Comm_connect
  *
- * Phases, each of that many milliseconds: connected; not connected any more, both jobs run; alone.
+ * Phases: bound, there is a communicator between the jobs, and no message has gone; and then, each
+ * of that many milliseconds: connected; not connected any more, both jobs run; alone.
  */
 #include "check.h"
 
@@ -37,7 +38,6 @@ static void work_together(MPI_Comm other, int parent, int milliseconds)
     int more = 1, n_others;
     double end_ = MPI_Wtime() + milliseconds / 1000.0;
     MPI_Comm_remote_size(other, &n_others);
-    MPI_Comm_set_name(other, "between two jobs");
     MPI_Intercomm_merge(other, !parent, &all);
     for (int round = 0; more; round++) {
         for (int r = 0; r < n_others; r++) {
@@ -115,6 +115,9 @@ int main(int argc, char **argv)
         } else if (is_parent && i > 0) {
             other = spawn(argv);
         }
+        MPI_Comm_set_name(other, "between two jobs");
+        say("bound", is_parent);
+        work("bound", 0);
         say("connected", is_parent);
         work_together(other, is_parent, milliseconds);
         if (!accept || i == times - 1) {

@@ -47,7 +47,7 @@ ID=$(id_of_answer)
 ask migrate '{"site": "eth", "key": "rm/1"}'
 gives ".id == \"$ID\" and .repeated"
 ask migrate '{"site": "ib", "key": "rm/1"}'
-refuses Conflict "rm/1" "to \\\"eth\\\"" "choose another"
+refuses Conflict "rm/1" "migrate eth" "choose another"
 ask show "{\"id\": \"$ID\"}"
 gives '.outcome == "running" and .to == "eth" and .key == "rm/1" and (.state | length) > 3'
 ask status
@@ -71,7 +71,11 @@ refuses Ended "has ended: done"
 
 # A switch, from a request in pieces, several in a packet, and without an end of the line.
 ask switch '{"btl": "tcp,self"}'
-gives '.outcome == "done" and .reselect == "tcp,self"'
+gives '.outcome == "done" and .reselect == "tcp,self" and .leaving == null'
+ask switch '{"vms": ["vm2"]}'
+gives '.outcome == "done" and .leaving == ["vm2"]'
+ask switch '{"vms": ["vm9"]}'
+refuses Refused 'has no VM'
 OUT=$({
     printf '{"execute": "lis'
     sleep 0.3

@@ -1,5 +1,5 @@
 #!/bin/bash
-# The example clients and hooks, with scripted stand-ins for scontrol, sinfo and cmk.
+# The example clients and hooks, with scripted stand-ins for scontrol, sinfo, cmk, openstack and kubectl.
 # shellcheck source=tests/ninjad/ninjad.sh
 . "$(dirname "$0")/ninjad.sh"
 
@@ -66,6 +66,21 @@ case "$*" in
 *"list virtualmachines"*) echo '{"virtualmachine": [{"instancename": "i-2-3-VM"}, {"instancename": "i-2-4-VM"}]}' ;;
 esac
 END
+cat >"$DIR/bin/openstack" <<'END'
+#!/bin/sh
+echo "openstack $*" >>"$ASKED"
+case "$*" in
+"server list"*) printf 's-1\ns-2\n' ;;
+"server migrate"*s-2) [ ! -e "$ASKED.fails" ] ;;
+esac
+END
+cat >"$DIR/bin/kubectl" <<'END'
+#!/bin/sh
+echo "kubectl $*" >>"$ASKED"
+case "$*" in
+"get vmi"*) echo '{"items": [{"metadata": {"namespace": "hpc", "name": "a"}}, {"metadata": {"namespace": "hpc", "name": "b"}}]}' ;;
+esac
+END
 chmod +x "$DIR"/bin/*
 export PATH=$DIR/bin:$PATH ASKED=$DIR/asked NINJA_CALL=$CALL NINJA_SOCKET=$SOCKET NINJA_DOMAINS=$DIR/domains
 
@@ -82,10 +97,24 @@ printf 'node1 nothing eth\n' >"$DIR/map"
 run 1 "$EXAMPLES/hooks/slurm-drain" "$DIR/map"
 says "NotFound"
 
+printf 'node1 cluster evacuate ib\n' >"$DIR/map"
+start_vms 2 copy_ms=1000
+: >"$ASKED"
+run 0 "$EXAMPLES/hooks/slurm-drain" "$DIR/map"
+says "of cluster to evacuate ib: done"
+grep -qx "scontrol update nodename=node1 state=resume" "$ASKED" || die "the node was not resumed"
+ninjactl list --json >"$DIR/list"
+jq -e '.migrations[-1] | .asked == "evacuate ib" and .to == "eth"' "$DIR/list" >/dev/null || die "$(cat "$DIR/list")"
+
 start_vms 2 copy_ms=1000
 
-# CloudStack: the host goes into maintenance after the clusters of its VMs have moved.
+# CloudStack: the host goes into maintenance after the clusters of its VMs have moved, or have left it.
 printf 'i-2-3-VM cluster\ni-9-9-VM else\n' >"$NINJA_DOMAINS"
+: >"$ASKED"
+run 0 "$EXAMPLES/hooks/cloudstack-maintenance" ib
+says "cluster: migration" "off ib: done"
+[ "$(tail -1 "$ASKED")" = "cmk prepare hostformaintenance id=h-1" ] || die "no maintenance: $(cat "$ASKED")"
+start_vms 2 copy_ms=1000
 : >"$ASKED"
 run 0 "$EXAMPLES/hooks/cloudstack-maintenance" host1 eth
 says "cluster: migration" "to eth: done"
@@ -93,6 +122,52 @@ says "cluster: migration" "to eth: done"
 : >"$ASKED"
 run 1 "$EXAMPLES/hooks/cloudstack-maintenance" host1 moon
 ! grep -q maintenance "$ASKED" || die "maintenance without a migration"
+
+# off-device: the cluster's jobs are switched before the command and after it, whatever becomes of the command.
+cat >"$DIR/call" <<'END'
+#!/bin/sh
+echo "$3 $4" >>"$ASKED"
+exec "$REAL_CALL" "$@"
+END
+chmod +x "$DIR/call"
+export REAL_CALL=$CALL NINJA_CALL=$DIR/call NINJA_LINK_S=1
+
+# asked LINE...: these are the last ones, in this order.
+asked() {
+    printf '%s\n' "$@" | cmp -s - <(grep -v '^check' "$ASKED" | tail -$#) || die "asked for other things: $(cat "$ASKED")"
+}
+
+STANDBY='switch {"cluster":"cluster","btl":"standby"}' BEST='switch {"cluster":"cluster"}'
+start_vms 2
+: >"$ASKED"
+run 0 "$EXAMPLES/hooks/off-device" cluster sh -c 'echo moves >>"$ASKED"'
+asked "$STANDBY" moves "$BEST"
+run 3 "$EXAMPLES/hooks/off-device" cluster sh -c 'echo fails >>"$ASKED"; exit 3'
+asked "$STANDBY" fails "$BEST"
+run 1 "$EXAMPLES/hooks/off-device" nothing sh -c 'echo moves >>"$ASKED"'
+asked 'switch {"cluster":"nothing","btl":"standby"}'
+run 64 "$EXAMPLES/hooks/off-device" cluster
+run 0 "$EXAMPLES/hooks/off-device" "" sh -c 'echo alone >>"$ASKED"'
+asked alone
+
+# nova: the servers of a host are migrated while the job of one of them is off the device.
+printf 's-2 cluster\ns-9 else\n' >"$NINJA_DOMAINS"
+run 0 "$EXAMPLES/hooks/nova-maintenance" host1
+asked "openstack compute service set --disable --disable-reason maintenance host1 nova-compute" \
+    "openstack server list --all-projects --host host1 -f value -c ID" "$STANDBY" \
+    "openstack server migrate --live-migration --wait s-1" "openstack server migrate --live-migration --wait s-2" "$BEST"
+touch "$ASKED.fails"
+run 123 "$EXAMPLES/hooks/nova-maintenance" host1
+asked "$BEST"
+
+# KubeVirt: the same for a node.
+printf 'hpc/b cluster\n' >"$NINJA_DOMAINS"
+run 0 "$EXAMPLES/hooks/kubevirt-drain" node1
+asked "kubectl get vmi --all-namespaces -l kubevirt.io/nodeName=node1 -o json" "$STANDBY" \
+    "kubectl drain node1 --delete-emptydir-data --ignore-daemonsets --pod-selector=kubevirt.io=virt-launcher --timeout 2h" \
+    "$BEST"
+printf 'i-2-3-VM cluster\ni-9-9-VM else\n' >"$NINJA_DOMAINS"
+export NINJA_CALL=$CALL
 
 # libvirt: it does not move such a VM on its own; others are left alone.
 export NINJA_SOCKET=$DIR/ro.sock

@@ -9,7 +9,7 @@ version=$(sed -n 's/^AC_INIT(.*\[\(.*\)\])$/\1/p' "$TOP/configure.ac")
 
 make -C "$BUILD" install DESTDIR="$DIR/installed" >/dev/null
 find "$DIR/installed" -type f ! -name '*.la' | file_names >"$DIR/expected"
-for name in host guest doc; do
+for name in host libvirt guest libninja0 libninja-dev doc; do
     dpkg-deb -c "$(deb $name)" | awk '/^-/ {print $6}'
 done | file_names | diff "$DIR/expected" -
 

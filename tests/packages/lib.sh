@@ -34,9 +34,12 @@ build_debs() {
     )
 }
 
-# deb NAME: the file of that package.
+# deb NAME: the file of that package, by the part of its name that tells it from the others.
 deb() {
-    echo "$PACKAGES_DIR/debs/ninja-migration-$1"_*.deb
+    case $1 in
+    libninja*) echo "$PACKAGES_DIR/debs/$1"_*.deb ;;
+    *) echo "$PACKAGES_DIR/debs/ninja-migration-$1"_*.deb ;;
+    esac
 }
 
 # file_names: the names alone of the paths on standard input, less what a package adds to what was installed.

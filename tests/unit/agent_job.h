@@ -12,7 +12,8 @@
 #define NO_TABLES        ",\"tables\":{}"
 #define TRANSPORTS(list) ",\"transports\":\"" list "\""
 /* A, AB, ABC, ABCD */
-#define ADDRESSES ",\"addresses\":[\"QQ==\",\"QUI=\",\"QUJD\",\"QUJDRA==\"]"
+/* "A", "AB", "ABC" and "ABCD". */
+#define ADDRESSES ",\"addresses\":\"AAAAGnicY2BgYGRgYGACYmYgZnEEEk4MDM4MLgAF0wEV\""
 
 /* A host that greeted and a job J with two ranks of four. */
 struct pair {

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/agent_proto.h"
+#include "common/address_list.h"
 #include "common/base64.h"
 #include "common/switch_steps.h"
 #include "host/base/timer.h"
@@ -16,6 +17,7 @@ void fake_job_init(struct fake_job *job, const char *name, int size)
                              .refusing_rank = -1,
                              .failing_rank = -1,
                              .failures = 1,
+                             .forgetful_rank = -1,
                              .malformed_rank = -1,
                              .stood_ms = -1};
     for (int r = 0; r < size; r++) {
@@ -103,17 +105,33 @@ static void open_report(struct fake_job *job, int rank, json_t *report)
 }
 
 /* One line of the log: "connect 2 r0o1 r1o1 r2o1". */
-static void log_addresses(int rank, json_t *addresses)
+static void log_addresses(int rank, int size, json_t *addresses)
 {
     char line[200];
+    uint32_t ends[FAKE_MAX_RANKS], begin = 0;
+    void *bytes;
     int at = snprintf(line, sizeof(line), "connect %d", rank);
-    for (size_t i = 0; i < json_array_size(addresses); i++) {
-        char plain[16];
-        const char *text = json_string_value(json_array_get(addresses, i));
-        ssize_t n = text ? ninja_base64_decode(text, plain, sizeof(plain)) : 0;
-        at += snprintf(line + at, sizeof(line) - (size_t)at, " %.*s", (int)n, plain);
+    if (ninja_address_list_decode(json_string_value(addresses), (uint32_t)size, ends, &bytes)) {
+        abort();
     }
+    for (int i = 0; i < size; begin = ends[i++]) {
+        at += snprintf(line + at, sizeof(line) - (size_t)at, " %.*s", (int)(ends[i] - begin),
+                       (char *)bytes + begin);
+    }
+    free(bytes);
     fake_log("%s", line);
+}
+
+static void report_sent(struct fake_job *job, int r, bool is_first, json_t *report)
+{
+    bool same = is_first ? job->forgetful_rank == r
+                         : memcmp(job->told[r], job->sent[r], sizeof(job->told[r])) == 0;
+    if (same) {
+        json_object_set_new(report, "same", json_true());
+    } else {
+        json_object_set_new(report, "a", row(job->sent[r], job->size));
+    }
+    memcpy(job->told[r], job->sent[r], sizeof(job->told[r]));
 }
 
 static json_t *rank_report(struct fake_agent *agent, int r, const char *step, json_t *arguments)
@@ -151,7 +169,9 @@ static json_t *rank_report(struct fake_agent *agent, int r, const char *step, js
     if (strcmp(step, "resume") == 0 && job->stood_ms >= 0) {
         json_object_set_new(report, "stood-ms", json_integer(job->stood_ms));
     }
-    json_object_set_new(report, "a", row(job->sent[r], job->size));
+    if ((ninja_switch_steps[number].reports & NINJA_REPORTS_SENT) != 0) {
+        report_sent(job, r, number == NINJA_STEP_STOP, report);
+    }
     if (strcmp(step, "open") == 0) {
         const char *name = strcmp(list, "@standby") == 0                                  ? "tcp"
                            : strcmp(list, "@best") == 0 || strcmp(list, "@previous") == 0 ? "openib"
@@ -159,7 +179,7 @@ static json_t *rank_report(struct fake_agent *agent, int r, const char *step, js
         snprintf(job->transports[r], sizeof(job->transports[r]), "%s", name);
         open_report(job, r, report);
     } else if (strcmp(step, "connect") == 0) {
-        log_addresses(r, json_object_get(arguments, "addresses"));
+        log_addresses(r, job->size, json_object_get(arguments, "addresses"));
         json_object_set_new(report, "transports",
                             json_pack("{s:i}", job->transports[r], job->size - 1));
     }
@@ -217,12 +237,27 @@ static void do_step(struct fake_agent *agent, json_t *request)
         }
         agent->back_at = agent->away_ms < 0 ? -1 : now_ms() + agent->away_ms;
     }
+    agent->deaf |= agent->deaf_at != NULL && strcmp(agent->deaf_at, step) == 0;
+    if (agent->deaf) {
+        return;
+    }
+    if (agent->loses_events_at != NULL && strcmp(agent->loses_events_at, step) == 0) {
+        agent->loses_events_at = NULL;
+        agent->lost_events = true;
+        agent->seq++;
+        fake_peer_return(agent->peer, request, json_object());
+        fake_peer_hang_up(agent->peer);
+        return;
+    }
     if (is_away(agent)) {
         fake_peer_error(agent->peer, request, "NoSuchJob", "no rank of the job is here");
         return;
     }
     fake_log("%s %s%s%s", agent->name, step, list ? " " : "", list ? list : "");
     if (strcmp(step, "stop") == 0) {
+        char *leaving = json_dumps(json_object_get(arguments, "leaving"), JSON_COMPACT);
+        fake_log("%s leaving %s", agent->name, leaving != NULL ? leaving : "all");
+        free(leaving);
         fake_log("%s will release %s and open %s", agent->name,
                  json_string_value(json_object_get(arguments, "release")),
                  json_string_value(json_object_get(arguments, "open")));
@@ -266,6 +301,9 @@ static void do_detach(struct fake_agent *agent, json_t *request)
     json_t *token = json_object_get(json_object_get(request, "arguments"), "token");
     fake_log("%s detach", agent->name);
     fake_peer_return(agent->peer, request, json_object());
+    if (agent->rdma_after_attach) {
+        json_object_set_new(agent->interconnects, "rdma", json_array());
+    }
     fake_agent_event(agent, "NINJA_DETACHED",
                      json_pack("{s:O, s:b, s:s, s:o}", "token", token, "ok",
                                agent->detach_error == NULL && agent->users == NULL, "output",
@@ -310,7 +348,8 @@ static void do_events(struct fake_agent *agent, json_t *request)
     }
     fake_log("%s events after %d", agent->name, (int)json_integer_value(after));
     fake_peer_return(agent->peer, request,
-                     json_pack("{s:o, s:b}", "events", events, "lost", false));
+                     json_pack("{s:o, s:b}", "events", events, "lost", agent->lost_events));
+    agent->lost_events = false;
 }
 
 static void on_object(void *arg, json_t *request)

@@ -20,7 +20,8 @@ struct fake_job {
     int held[FAKE_MAX_RANKS][FAKE_MAX_RANKS]; /* by holder, of sender */
     const char *state[FAKE_MAX_RANKS];
     char transports[FAKE_MAX_RANKS][32];
-    int opens[FAKE_MAX_RANKS]; /* by rank, how often it opened transports */
+    int told[FAKE_MAX_RANKS][FAKE_MAX_RANKS]; /* of sent, with the last report */
+    int opens[FAKE_MAX_RANKS];                /* by rank, how often it opened transports */
 
     /* knobs */
     int drains_with_new_send; /* so many drains are followed by one more message of rank 1 to 2 */
@@ -29,6 +30,7 @@ struct fake_job {
     int failing_rank;         /* fails the step failing_step */
     const char *failing_step; /* NULL: none */
     int failures;             /* how many times; 1 at the beginning */
+    int forgetful_rank;       /* says of its first counts that they are those of before; -1: none */
     int malformed_rank;       /* reports addresses that are not base64; -1: none */
     int had_epoch;            /* ranks and agents differ: the agents refuse all up to this one */
     bool tells_epoch;         /* ... and say so in ninja-jobs */
@@ -50,18 +52,21 @@ struct fake_agent {
     int64_t back_at; /* ms of the monotonic clock; -1: never */
 
     /* knobs */
-    int protocol;             /* what it speaks: ours */
-    bool deaf;                /* answers nothing */
-    const char *detach_error; /* the detach scripts fail with that */
-    json_t *users;            /* processes that still hold the device; NULL: none */
-    bool rdma_after_attach;   /* an RDMA port comes with ninja-attach */
-    const char *restart_at;   /* it is started again when it is given that step; NULL: not */
-    int away_ms;              /* ... and for so long no rank has come back to it; -1: for ever */
-    bool accepts_before;      /* ... when it has accepted it */
-    bool behind_port;         /* ... and its host stays connected to QEMU */
-    bool forgets;             /* knows no job from then on, but was not started again */
-    const char *forged_job;   /* says of two ranks of this one too that each step failed */
-    bool repeats_first_rank;  /* says of all ranks what it says of the first one */
+    int protocol;                /* what it speaks: ours */
+    bool deaf;                   /* answers nothing */
+    const char *detach_error;    /* the detach scripts fail with that */
+    json_t *users;               /* processes that still hold the device; NULL: none */
+    bool rdma_after_attach;      /* an RDMA port comes with ninja-attach */
+    const char *restart_at;      /* it is started again when it is given that step; NULL: not */
+    int away_ms;                 /* ... and for so long no rank has come back to it; -1: for ever */
+    bool accepts_before;         /* ... when it has accepted it */
+    bool behind_port;            /* ... and its host stays connected to QEMU */
+    bool forgets;                /* knows no job from then on, but was not started again */
+    const char *forged_job;      /* says of two ranks of this one too that each step failed */
+    bool repeats_first_rank;     /* says of all ranks what it says of the first one */
+    const char *deaf_at;         /* is deaf from that step on */
+    const char *loses_events_at; /* it accepts that step, and loses the channel and its events */
+    bool lost_events;
     int hang_up_before_reply; /* so many commands are lost with the connection */
 };
 

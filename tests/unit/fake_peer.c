@@ -1,5 +1,6 @@
 #include "tests/unit/fake_peer.h"
 
+#include <errno.h>
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
 #include <event2/listener.h>
@@ -16,17 +17,19 @@ struct fake_peer {
     struct event_base *base;
     struct evconnlistener *listener;
     struct bufferevent *client;
+    struct event *readable;
+    struct evbuffer *input;
+    int fd; /* that the client sent; -1: none */
     char path[108];
     const struct fake_peer_handler *handler;
     void *arg;
 };
 
-static void on_read(struct bufferevent *bev, void *arg)
+static void on_read(struct bufferevent *bev, struct fake_peer *peer)
 {
-    struct fake_peer *peer = arg;
     char *line;
     while (peer->client == bev &&
-           (line = evbuffer_readln(bufferevent_get_input(bev), NULL, EVBUFFER_EOL_LF)) != NULL) {
+           (line = evbuffer_readln(peer->input, NULL, EVBUFFER_EOL_LF)) != NULL) {
         char *text = (unsigned char)line[0] == 0xFF ? line + 1 : line;
         json_t *object = json_loads(text, 0, NULL);
         if (object != NULL) {
@@ -37,15 +40,56 @@ static void on_read(struct bufferevent *bev, void *arg)
     }
 }
 
+int fake_peer_take_fd(struct fake_peer *peer)
+{
+    int fd = peer->fd;
+    peer->fd = -1;
+    return fd;
+}
+
+static void drop(struct fake_peer *peer)
+{
+    if (peer->client != NULL) {
+        event_free(peer->readable);
+        evbuffer_free(peer->input);
+        bufferevent_free(peer->client);
+        peer->client = NULL;
+    }
+}
+
 static void on_event(struct bufferevent *bev, short what, void *arg)
 {
     struct fake_peer *peer = arg;
-    if (what & (BEV_EVENT_EOF | BEV_EVENT_ERROR)) {
-        bufferevent_free(bev);
-        if (peer->client == bev) {
-            peer->client = NULL;
-        }
+    if (peer->client == bev && (what & (BEV_EVENT_EOF | BEV_EVENT_ERROR))) {
+        drop(peer);
     }
+}
+
+/* In place of the bufferevent's own reading, which takes no descriptors. */
+static void on_readable(evutil_socket_t socket, short what, void *arg)
+{
+    struct fake_peer *peer = arg;
+    char data[65536], control[CMSG_SPACE(sizeof(int))];
+    struct iovec room = {data, sizeof(data)};
+    struct msghdr message = {.msg_iov = &room,
+                             .msg_iovlen = 1,
+                             .msg_control = control,
+                             .msg_controllen = sizeof(control)};
+    ssize_t n = recvmsg(socket, &message, MSG_CMSG_CLOEXEC);
+    if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
+        return;
+    }
+    struct cmsghdr *header = n > 0 ? CMSG_FIRSTHDR(&message) : NULL;
+    if (header != NULL && header->cmsg_type == SCM_RIGHTS) {
+        close(fake_peer_take_fd(peer));
+        memcpy(&peer->fd, CMSG_DATA(header), sizeof(int));
+    }
+    if (n <= 0) {
+        drop(peer);
+        return;
+    }
+    evbuffer_add(peer->input, data, (size_t)n);
+    on_read(peer->client, peer);
 }
 
 static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struct sockaddr *addr,
@@ -56,12 +100,13 @@ static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struc
 
 void fake_peer_serve(struct fake_peer *peer, int fd)
 {
-    if (peer->client != NULL) {
-        bufferevent_free(peer->client);
-    }
+    drop(peer);
     peer->client = bufferevent_socket_new(peer->base, fd, BEV_OPT_CLOSE_ON_FREE);
-    bufferevent_setcb(peer->client, on_read, NULL, on_event, peer);
-    bufferevent_enable(peer->client, EV_READ | EV_WRITE);
+    bufferevent_setcb(peer->client, NULL, NULL, on_event, peer);
+    bufferevent_enable(peer->client, EV_WRITE);
+    peer->input = evbuffer_new();
+    peer->readable = event_new(peer->base, fd, EV_READ | EV_PERSIST, on_readable, peer);
+    event_add(peer->readable, NULL);
     if (peer->handler->on_connect != NULL) {
         peer->handler->on_connect(peer->arg);
     }
@@ -77,6 +122,7 @@ struct fake_peer *fake_peer_listen(struct event_base *base, const char *path,
     memcpy(peer->path, addr.sun_path, sizeof(peer->path));
     unlink(path);
     peer->base = base;
+    peer->fd = -1;
     peer->handler = handler;
     peer->arg = arg;
     peer->listener = evconnlistener_new_bind(base, on_accept, peer, LEV_OPT_CLOSE_ON_FREE, 8,
@@ -134,8 +180,7 @@ void fake_peer_hang_up(struct fake_peer *peer)
         bufferevent_flush(peer->client, EV_WRITE, BEV_FLUSH);
         struct evbuffer *out = bufferevent_get_output(peer->client);
         evbuffer_write(out, bufferevent_getfd(peer->client));
-        bufferevent_free(peer->client);
-        peer->client = NULL;
+        drop(peer);
     }
 }
 

@@ -26,6 +26,8 @@ void fake_peer_send_text(struct fake_peer *peer, const char *text);
 /* {"return": result, "id": ...} with the request's id; result is taken over */
 void fake_peer_return(struct fake_peer *peer, json_t *request, json_t *result);
 void fake_peer_error(struct fake_peer *peer, json_t *request, const char *class, const char *desc);
+/* The descriptor that the client sent last, for the caller to close; -1: none since. */
+int fake_peer_take_fd(struct fake_peer *peer);
 void fake_peer_hang_up(struct fake_peer *peer);
 bool fake_peer_has_client(const struct fake_peer *peer);
 /* NULL is allowed */

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "host/base/memory.h"
 #include "host/base/timer.h"
 
 static const char *const site_names[] = {"ib", "eth"};
@@ -110,6 +111,8 @@ int setup_at_eth(void **state)
 void forget_migration(struct world *world)
 {
     migration_free(world->migration);
+    checkpoint_free(world->checkpoint);
+    world->checkpoint = NULL;
     journal_free(world->journal);
     json_decref(world->report);
     world->migration = NULL;
@@ -173,6 +176,10 @@ static void on_changed(void *arg)
         world->crash_in = NULL;
         world->crash = timer_start(world->base, 20, on_crash, world);
     }
+    if (world->lets_go_at != NULL && strcmp(world->lets_go_at, name) == 0) {
+        world->lets_go_at = NULL;
+        fake_qemu_let_go(&world->vms[0].qemus[IB]);
+    }
     if (world->abort_at != NULL && strcmp(world->abort_at, name) == 0) {
         world->abort_at = NULL;
         migration_abort(world->migration);
@@ -187,24 +194,134 @@ void look(struct world *world)
     event_base_dispatch(world->base);
 }
 
-enum outcome migrate_what_was_seen(struct world *world, int to, enum migration_mode mode)
+/* From the survey to the report. */
+static enum outcome run(struct world *world, const struct migration_options *options)
 {
-    struct migration_options options = {.to = to, .mode = mode};
     struct ninja_error err = NINJA_ERROR_INIT;
-    if (!migration_check(world->survey, world->cluster, &options, &world->refused)) {
-        return OUTCOME_REFUSED;
-    }
     char dir[120];
     snprintf(dir, sizeof(dir), "%s/state", fake_dir());
     world->journal = journal_new(dir, &err);
     assert_non_null(world->journal);
     world->migration = migration_start(world->base, world->cluster, world->survey, world->journal,
-                                       &options, &world_handler, world);
+                                       options, &world_handler, world);
     world->survey = NULL;
     event_base_dispatch(world->base);
     world->report = migration_report(world->migration);
     assert_true(journal_write_report(world->journal, world->report, &err));
     return migration_outcome(world->migration);
+}
+
+enum outcome take_on_what_was_begun(struct world *world, bool back)
+{
+    char dir[120];
+    struct record record;
+    struct ninja_error err = NINJA_ERROR_INIT;
+    snprintf(dir, sizeof(dir), "%s/state", fake_dir());
+    if (!record_find(dir, world->cluster, NULL, &record, &err)) {
+        fail_msg("%s", err.message);
+    }
+    world->survey = survey_start(world->base, world->cluster, &record, on_surveyed, world);
+    event_base_dispatch(world->base);
+    for (int v = 0; v < 2; v++) {
+        struct survey_vm *vm = &survey_vms(world->survey)[v];
+        if (ninja_error_is_set(&vm->vmm_err)) {
+            fail_msg("%s", vm->vmm_err.message);
+        }
+    }
+    world->journal = journal_open(dir, record.id, &err);
+    assert_non_null(world->journal);
+    world->checkpoint = record.checkpoint[0] != '\0' ? checkpoint_at(record.checkpoint) : NULL;
+    world->migration = migration_take_on(world->base, world->cluster, world->survey, world->journal,
+                                         &record, back, world->checkpoint, &world_handler, world);
+    world->survey = NULL;
+    event_base_dispatch(world->base);
+    record_clear(&record);
+    return migration_outcome(world->migration);
+}
+
+enum outcome migrate_each_what_was_seen(struct world *world, const int to[2],
+                                        enum migration_mode mode)
+{
+    int each[2] = {to[0], to[1]};
+    struct migration_options options = {.placement = {.to = each}, .mode = mode};
+    if (!migration_check(world->survey, world->cluster, &options, &world->refused)) {
+        return OUTCOME_REFUSED;
+    }
+    return run(world, &options);
+}
+
+const char *checkpoints(void)
+{
+    static char dir[120];
+    snprintf(dir, sizeof(dir), "%s/checkpoints", fake_dir());
+    return dir;
+}
+
+enum outcome save_what_was_seen(struct world *world, const char *name, enum migration_mode mode)
+{
+    int stay[2] = {PLACEMENT_STAYS, PLACEMENT_STAYS};
+    struct migration_options options = {
+        .kind = OPERATION_CHECKPOINT, .placement = {.to = stay}, .mode = mode};
+    options.checkpoint = world->checkpoint =
+        checkpoint_new(checkpoints(), name, world->cluster->name, 1, 2, &world->refused);
+    if (options.checkpoint == NULL) {
+        return OUTCOME_REFUSED;
+    }
+    checkpoint_encrypt(options.checkpoint, world->key);
+    options.checkpoint->driver = xstrdup("qmp");
+    options.checkpoint->mode = xstrdup(mode_name(mode));
+    options.checkpoint->migration = xstrdup("");
+    for (int v = 0; v < 2; v++) {
+        options.checkpoint->vms[v] = (struct checkpoint_vm){
+            .name = xstrdup(world->cluster->vms[v]),
+            .site = xstrdup(site_names[world->vms[v].at]),
+            .machine = xstrdup(""),
+            .version = xstrdup(""),
+        };
+    }
+    return run(world, &options);
+}
+
+void all_end(struct world *world)
+{
+    for (int v = 0; v < 2; v++) {
+        for (int s = 0; s < 2; s++) {
+            struct fake_qemu *qemu = &world->vms[v].qemus[s];
+            if (strcmp(qemu->status, "inmigrate") != 0) {
+                fake_peer_free(qemu->peer);
+                qemu->peer = NULL;
+            }
+        }
+    }
+}
+
+enum outcome restart(struct world *world, const char *name, int to)
+{
+    int each[2] = {to, to};
+    struct migration_options options = {
+        .kind = OPERATION_RESTART, .placement = {.to = each}, .mode = MODE_PAUSED};
+    options.checkpoint = world->checkpoint = checkpoint_read(checkpoints(), name, &world->refused);
+    if (options.checkpoint == NULL ||
+        !checkpoint_unlock(options.checkpoint, world->key, &world->refused)) {
+        return OUTCOME_REFUSED;
+    }
+    world->survey = survey_start_nowhere(world->base, world->cluster, on_surveyed, world);
+    event_base_dispatch(world->base);
+    if (!survey_is_complete(world->survey, &world->refused)) {
+        return OUTCOME_REFUSED;
+    }
+    return run(world, &options);
+}
+
+enum outcome migrate_what_was_seen(struct world *world, int to, enum migration_mode mode)
+{
+    return migrate_each_what_was_seen(world, (const int[]){to, to}, mode);
+}
+
+enum outcome migrate_each(struct world *world, const int to[2], enum migration_mode mode)
+{
+    look(world);
+    return migrate_each_what_was_seen(world, to, mode);
 }
 
 enum outcome migrate(struct world *world, int to, enum migration_mode mode)
@@ -242,13 +359,18 @@ void assert_order(const char *before, const char *after)
     }
 }
 
-void assert_rolled_back(const struct world *world)
+void assert_rolled_back_to(const struct world *world, const char *transport)
 {
     for (int v = 0; v < 2; v++) {
         assert_string_equal(world->vms[v].qemus[IB].status, "running");
         assert_string_equal(world->vms[v].qemus[IB].device, "hca0");
         assert_null(world->vms[v].qemus[ETH].peer);
     }
-    assert_job_runs_on(world, "openib");
+    assert_job_runs_on(world, transport);
     assert_string_equal(migration_state_name(world->migration), "FAILED");
+}
+
+void assert_rolled_back(const struct world *world)
+{
+    assert_rolled_back_to(world, "openib");
 }

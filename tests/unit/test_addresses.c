@@ -4,12 +4,14 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 #include <cmocka.h>
 
+#include "common/address_list.h"
 #include "common/addresses.h"
 
 #define ALL_SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL)
@@ -131,6 +133,63 @@ static void a_malformed_file_is_refused(void **state)
     close(fd);
 }
 
+/* ---- the list ---- */
+
+/* Encodes and decodes; returns the bytes of the text. */
+static size_t there_and_back(const uint32_t *ends, uint32_t n, const uint8_t *data)
+{
+    char *text = ninja_address_list_encode(ends, n, data);
+    uint32_t *got_ends = calloc(n, sizeof(*got_ends));
+    void *got;
+    assert_non_null(text);
+    assert_null(ninja_address_list_decode(text, n, got_ends, &got));
+    assert_memory_equal(got_ends, ends, n * sizeof(*ends));
+    assert_memory_equal(got, data, ends[n - 1]);
+    size_t size = strlen(text);
+    free(text);
+    free(got_ends);
+    free(got);
+    return size;
+}
+
+static void a_list_of_any_lengths_comes_back(void **state)
+{
+    unsigned seed = (unsigned)getpid();
+    print_message("seed %u\n", seed);
+    srandom(seed);
+    for (int round = 0; round < 200; round++) {
+        uint32_t n = 1 + (uint32_t)random() % 40, ends[40], end = 0;
+        uint8_t data[40 * 300];
+        for (uint32_t r = 0; r < n; r++) {
+            end += 1 + (uint32_t)random() % (round % 2 == 0 ? 3 : 300);
+            ends[r] = end;
+        }
+        for (uint32_t i = 0; i < end; i++) {
+            data[i] = (uint8_t)random();
+        }
+        there_and_back(ends, n, data);
+    }
+}
+
+/* 1,000 nodes with 10 ranks each, as btl/tcp has them: an address, a port, and the rest the same.
+ */
+static void what_ranks_have_in_common_takes_little(void **state)
+{
+    enum { RANKS = 10000, SIZE = 48 };
+    uint32_t *ends = calloc(RANKS, sizeof(*ends));
+    uint8_t *data = calloc(RANKS, SIZE);
+    for (uint32_t r = 0; r < RANKS; r++) {
+        uint8_t *of_rank = data + r * SIZE;
+        snprintf((char *)of_rank, SIZE, "btl.tcp.4.1");
+        memcpy(of_rank + 20, (uint8_t[]){10, 0, (uint8_t)(r / 10 >> 8), (uint8_t)(r / 10)}, 4);
+        memcpy(of_rank + 40, (uint8_t[]){4, (uint8_t)(r % 10)}, 2);
+        ends[r] = (r + 1) * SIZE;
+    }
+    assert_true(there_and_back(ends, RANKS, data) < RANKS);
+    free(ends);
+    free(data);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -139,6 +198,8 @@ int main(void)
         cmocka_unit_test(too_much_is_refused),
         cmocka_unit_test(an_unsealed_file_is_refused),
         cmocka_unit_test(a_malformed_file_is_refused),
+        cmocka_unit_test(a_list_of_any_lengths_comes_back),
+        cmocka_unit_test(what_ranks_have_in_common_takes_little),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -86,7 +86,7 @@ static void a_line_without_end_is_survived(void **state)
 {
     struct fixture *f = *state;
     struct host host;
-    size_t len = 10 * 1000 * 1000;
+    size_t len = 20 * 1000 * 1000;
     char *junk = malloc(len);
     fixture_start(f);
     host_open(&host, f->host_path);
@@ -94,13 +94,25 @@ static void a_line_without_end_is_survived(void **state)
     junk[0] = '{';
     junk[1] = '"';
     host_send(&host, junk, len);
-    host_refused(&host, "GenericError", "longer than 4 MiB", "\"}");
+    host_refused(&host, "GenericError", "longer than 16 MiB", "\"}");
     host_do(&host, "{\"execute\":\"guest-ping\"}");
     /* a client that died in the middle of a line, and the next one */
     host_send(&host, "{\"execute\":\"gue", 15);
     host_send(&host, "\xff", 1);
     host_do(&host, "{\"execute\":\"guest-ping\"}");
     free(junk);
+    host_close(&host);
+}
+
+/* Here it would be the clock of the machine that runs the tests. */
+static void who_comes_by_a_socket_sets_no_clock(void **state)
+{
+    struct fixture *f = *state;
+    struct host host;
+    fixture_start(f);
+    host_hello(&host, f->host_path);
+    host_refused(&host, "GenericError", "by the virtio port",
+                 "{\"execute\":\"guest-set-time\",\"arguments\":{\"time\":1}}");
     host_close(&host);
 }
 
@@ -354,6 +366,7 @@ int main(void)
         WITH_FIXTURE(wrong_requests_are_answered_and_survived),
         WITH_FIXTURE(a_line_without_end_is_survived),
         WITH_FIXTURE(hello_comes_first),
+        WITH_FIXTURE(who_comes_by_a_socket_sets_no_clock),
         WITH_FIXTURE(a_changed_interconnect_is_told),
         WITH_FIXTURE(detach_and_attach_run_the_scripts_once_a_token),
         WITH_FIXTURE(failing_and_hanging_scripts_are_told),

@@ -48,19 +48,19 @@ static void sequence_numbers_grow_by_one_from_one(void **state)
     events_free(ring);
 }
 
-static void the_last_256_are_kept(void **state)
+static void the_last_ones_are_kept(void **state)
 {
     struct events *ring = events_new();
-    emit(ring, 256);
-    expect(ring, 0, 256, 1, false);
+    emit(ring, EVENTS_KEPT);
+    expect(ring, 0, EVENTS_KEPT, 1, false);
     emit(ring, 1);
-    expect(ring, 0, 256, 2, true);
-    expect(ring, 1, 256, 2, false);
-    emit(ring, 1000);
-    expect(ring, 0, 256, 1002, true);
-    expect(ring, 1000, 256, 1002, true);
-    expect(ring, 1001, 256, 1002, false);
-    expect(ring, 1250, 7, 1251, false);
+    expect(ring, 0, EVENTS_KEPT, 2, true);
+    expect(ring, 1, EVENTS_KEPT, 2, false);
+    emit(ring, 10000);
+    expect(ring, 0, EVENTS_KEPT, 10002, true);
+    expect(ring, 10000, EVENTS_KEPT, 10002, true);
+    expect(ring, 10001, EVENTS_KEPT, 10002, false);
+    expect(ring, 10001 + EVENTS_KEPT - 7, 7, 10001 + EVENTS_KEPT - 6, false);
     events_free(ring);
 }
 
@@ -126,7 +126,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(sequence_numbers_grow_by_one_from_one),
-        cmocka_unit_test(the_last_256_are_kept),
+        cmocka_unit_test(the_last_ones_are_kept),
         cmocka_unit_test(all_that_is_kept_fits_into_a_line),
         cmocka_unit_test(data_too_big_for_a_line_is_left_out),
         cmocka_unit_test(the_sink_gets_each_as_it_happens),

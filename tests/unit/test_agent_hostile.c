@@ -252,16 +252,16 @@ static void slow_hosts_hold_up_nobody(void **state)
     static const char info[] = "{\"execute\":\"guest-info\"}\n";
     struct fixture *f = *state;
     struct host slow[3], good;
-    char *text = malloc(10000001);
+    char *text = malloc(20000001);
     fixture_start(f);
     for (int i = 0; i < 3; i++) {
         host_open(&slow[i], f->host_path);
     }
     host_send(&slow[0], "{\"execute\":", 11);
-    memset(text, 'x', 10000000); /* a line of 10 MB, without an end */
-    text[10000000] = '\0';
+    memset(text, 'x', 20000000); /* a line of 20 MB, without an end */
+    text[20000000] = '\0';
     host_send(&slow[1], "{\"execute\":\"", 12);
-    host_send(&slow[1], text, 10000000);
+    host_send(&slow[1], text, 20000000);
     for (int i = 0; i < 20000; i++) { /* answers that nobody takes */
         if (send(slow[2].fd, info, sizeof(info) - 1, MSG_DONTWAIT | MSG_NOSIGNAL) < 0) {
             break;

@@ -105,7 +105,9 @@ static void look_at_event(const char *name, json_t *data)
     {
         if (strcmp(text_of(report, "status"), "ok") == 0 &&
             strcmp(text_of(report, "text"), "has not stopped") != 0) {
-            expect_n(json_object_get(report, "a"), 2);
+            if (!json_is_true(json_object_get(report, "same"))) {
+                expect_n(json_object_get(report, "a"), 2);
+            }
             expect_n(json_object_get(report, "b"), 2);
             assert_string_equal(text_of(report, "addresses"), "QUJDRA==");
         }
@@ -191,7 +193,8 @@ static void steps(int host, const int ranks[2], uint32_t epoch)
         {NINJA_RANK_SETTLE, STEP("settle", ",\"tables\":{\"0\":[[1,7]]}")},
         {NINJA_RANK_RELEASE, STEP("release", TRANSPORTS("@bypass"))},
         {NINJA_RANK_OPEN, STEP("open", TRANSPORTS("@best"))},
-        {NINJA_RANK_CONNECT, STEP("connect", ",\"addresses\":[\"QQ==\",\"QUI=\"]")},
+        {NINJA_RANK_CONNECT,
+         STEP("connect", ",\"addresses\":\"AAAAC3icY2BgYGRgYGByZHACAAEgAIc=\"")},
         {NINJA_RANK_RESUME, STEP("resume", "")},
     };
     for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {

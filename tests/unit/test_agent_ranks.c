@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "agent_job.h"
+#include "guest-agent/jobs.h"
 
 /* Who may come as a rank, and ranks that misbehave. */
 
@@ -64,7 +65,7 @@ static void a_hello_that_does_not_fit_is_refused(void **state)
     hello_refused(f, "J", 2, 5, "the job J has 4 ranks, not 5");
     hello_refused(f, "J", 4, 4, "rank 4 of 4 is not possible");
     hello_refused(f, "K", 0, 0, "not possible");
-    hello_refused(f, "K", 0, NINJA_RANK_MAX_PAIRS + 1, "not possible");
+    hello_refused(f, "K", 0, NINJA_RANK_MAX_SIZE + 1, "not possible");
     hello_refused(f, "", 0, 1, "needs the job's name");
     hello_refused(f, "a b", 0, 1, "needs the job's name");
     memset(name, 'n', sizeof(name) - 1);
@@ -285,14 +286,15 @@ static void several_jobs_are_served_at_once(void **state)
 {
     struct fixture *f = *state;
     struct pair p;
-    int others[47];
+    static int others[JOBS_MAX_USER - 1]; /* beside that of the pair */
+    const int n = sizeof(others) / sizeof(others[0]);
     char name[32];
     start_pair(f, &p);
-    for (int i = 0; i < 47; i++) {
+    for (int i = 0; i < n; i++) {
         snprintf(name, sizeof(name), "other.%d", i);
         others[i] = rank_join(f, name, 0, 1);
     }
-    hello_refused(f, "one.too.many", 0, 1, "48 jobs of this user are here already");
+    hello_refused(f, "one.too.many", 0, 1, "768 jobs of this user are here already");
     step(&p.host, 1, 1, "stop", LEASE);
     host_do(&p.host, "{\"execute\":\"ninja-step\",\"arguments\":{\"job\":\"other.5\",\"epoch\":9,"
                      "\"round\":1,\"step\":\"stop\",\"timeout-ms\":20000,\"lease-ms\":60000}}");
@@ -303,7 +305,7 @@ static void several_jobs_are_served_at_once(void **state)
     all_do(p.rank, 2, NINJA_RANK_STOP, 1, 1);
     expect_step(&p.host, "stop", 1, 1, 2, "ok");
     rank_expect_nothing(others[6], 50);
-    for (int i = 0; i < 47; i++) {
+    for (int i = 0; i < n; i++) {
         close(others[i]);
     }
     end_pair(&p);

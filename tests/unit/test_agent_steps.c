@@ -12,7 +12,7 @@
 #include <cmocka.h>
 
 #include "agent_job.h"
-#include "common/base64.h"
+#include "common/address_list.h"
 
 /* The steps of a switch, by a running agent between a fake host and fake ranks. */
 
@@ -53,9 +53,13 @@ static void a_whole_switch_with_its_tables(void **state)
     start_pair(f, &p);
 
     step(&p.host, 7, 1, "stop",
-         ",\"lease-ms\":1234,\"release\":\"@all\",\"open\":\"tcp:lo+10.0.0.0/8,self\"");
+         ",\"lease-ms\":1234,\"leaving\":[[0,1],[2,2]],\"release\":\"@all\","
+         "\"open\":\"tcp:lo+10.0.0.0/8,self\"");
     msg = rank_take(p.rank[0], NINJA_RANK_STOP);
     assert_int_equal(msg.arg, 1234);
+    struct ninja_rank_pair leaving[] = {{0, 1}, {2, 2}};
+    assert_int_equal(msg.n_a, 2);
+    assert_memory_equal(msg.a, leaving, sizeof(leaving));
     assert_string_equal(msg.text, "@all\ntcp:lo+10.0.0.0/8,self");
     ninja_rank_msg_clear(&msg);
     rank_expect(p.rank[1], NINJA_RANK_STOP);
@@ -358,6 +362,16 @@ static void bad_arguments_are_refused(void **state)
     step_refused(h, "BadStep", "'release'", 1, 1, "stop", LEASE ",\"open\":\"tcp\"");
     step_refused(h, "BadStep", "'open' holds a blank", 1, 1, "stop",
                  LEASE ",\"release\":\"@all\",\"open\":\"tcp\\nself\"");
+    const char *const leaving[] = {
+        "[]",      "{}",        "1",        "null",      "[1]",
+        "[[1]]",   "[[1,1,1]]", "[[0,0]]",  "[[4,1]]",   "[[-1,1]]",
+        "[[3,2]]", "[[0,5]]",   "[[1,-1]]", "[[0,1.5]]", "[[0,1],{}]",
+    };
+    for (size_t i = 0; i < sizeof(leaving) / sizeof(leaving[0]); i++) {
+        char more[100];
+        snprintf(more, sizeof(more), LEASE ",\"leaving\":%s", leaving[i]);
+        step_refused(h, "BadStep", "'leaving' must be", 1, 1, "stop", more);
+    }
     step(h, 1, 1, "stop", LEASE);
     all_do(p.rank, 2, NINJA_RANK_STOP, 1, 1);
     const char *const tables[] = {
@@ -392,20 +406,73 @@ static void bad_arguments_are_refused(void **state)
     end_pair(&p);
 }
 
+static void report_counts(int rank, uint16_t step, uint32_t epoch, uint16_t round, uint32_t count)
+{
+    struct ninja_rank_pair pair = {1, count};
+    rank_expect(rank, step);
+    rank_send(rank, (struct ninja_rank_msg){.type = NINJA_RANK_REPORT,
+                                            .arg = step,
+                                            .epoch = epoch,
+                                            .round = round,
+                                            .n_a = 1,
+                                            .a = &pair});
+}
+
+/* Both ranks report a count; of that of rank 0 the host gets it, or that it is the same. */
+static void expect_counts(struct pair *p, const char *name, uint16_t step, uint32_t epoch,
+                          uint16_t round, uint32_t count, bool same)
+{
+    report_counts(p->rank[0], step, epoch, round, count);
+    report_counts(p->rank[1], step, epoch, round, 1);
+    json_t *list = reports(&p->host, name, epoch, round);
+    json_t *report = entry_of(list, "rank", 0);
+    assert_int_equal(json_is_true(json_object_get(report, "same")), same);
+    assert_int_equal(json_object_get(report, "a") == NULL, same);
+    if (!same) {
+        expect_pair(json_object_get(report, "a"), 0, 1, count);
+    }
+    json_decref(list);
+}
+
+static void counts_are_told_when_they_change(void **state)
+{
+    struct fixture *f = *state;
+    struct pair p;
+    start_pair(f, &p);
+    for (uint32_t epoch = 1; epoch < 3; epoch++) {
+        step(&p.host, epoch, 1, "stop", LEASE);
+        expect_counts(&p, "stop", NINJA_RANK_STOP, epoch, 1, 5, false);
+        step(&p.host, epoch, 1, "drain", NO_TABLES);
+        expect_counts(&p, "drain", NINJA_RANK_DRAIN, epoch, 1, 5, true);
+        step(&p.host, epoch, 1, "settle", NO_TABLES);
+        expect_counts(&p, "settle", NINJA_RANK_SETTLE, epoch, 1, 6, false);
+        step(&p.host, epoch, 2, "drain", NO_TABLES);
+        expect_counts(&p, "drain", NINJA_RANK_DRAIN, epoch, 2, 6, true);
+        step(&p.host, epoch, 2, "settle", NO_TABLES);
+        expect_counts(&p, "settle", NINJA_RANK_SETTLE, epoch, 2, 5, false);
+        end_epoch(&p, epoch);
+    }
+    end_pair(&p);
+}
+
 static void bad_addresses_are_refused(void **state)
 {
+#define LIST(text) ",\"addresses\":\"" text "\""
     static const char *const addresses[] = {
         "",
         ",\"addresses\":{}",
-        ",\"addresses\":[]",
-        ",\"addresses\":[\"QQ==\",\"QQ==\",\"QQ==\"]",
-        ",\"addresses\":[\"QQ==\",\"QQ==\",\"QQ==\",\"QQ==\",\"QQ==\"]",
-        ",\"addresses\":[\"QQ==\",\"QQ==\",\"QQ==\",null]",
-        ",\"addresses\":[\"QQ==\",\"QQ==\",\"QQ==\",\"\"]",
-        ",\"addresses\":[\"QQ==\",\"QQ==\",\"QQ==\",\"QQ\"]",
-        ",\"addresses\":[\"QQ==\",\"QQ==\",\"QQ==\",\"QR==\"]",
-        ",\"addresses\":[\"QQ==\",\"QQ==\",\"QQ==\",\"Q===\"]",
-        ",\"addresses\":[\"QQ==\",\"QQ==\",\"QQ==\",\"Q Q=\"]",
+        ",\"addresses\":[\"QQ==\",\"QQ==\",\"QQ==\",\"QQ==\"]",
+        LIST(""),
+        LIST("QQ=="),
+        LIST("A"),
+        LIST("AAAAFGFiY2RlZmdo"),                 /* not compressed */
+        LIST("AAAAD3icY2BgYGSAYkcGBgAA6gBF"),     /* of three ranks */
+        LIST("AAAAGXicY2BgYGRAw45AggEAAaQARw=="), /* of five */
+        LIST("AAAAE3icY2BgYGSAABDN6MjAAAAA8gBF"), /* one has none */
+        LIST("AAAAE3icY2BgYGRAwo5OzgABxQDL"),     /* a byte less than the lengths say */
+        LIST("AAAAFXicY2BgYGRAwo5Ozi6uAAQoAVQ="), /* one more */
+        LIST("AAAAFXicY2BgYGRAwo5Ozi4AAtQBDw=="), /* less than it says itself */
+        LIST("gAAAAHicY2BgYGRAwo5Ozi4AAtQBDw=="), /* 2 GiB */
     };
     struct fixture *f = *state;
     struct pair p;
@@ -421,21 +488,23 @@ static void bad_addresses_are_refused(void **state)
         step_refused(&p.host, "BadStep", "addresses", 1, 1, "connect", addresses[i]);
     }
     /* of 64 KiB, and one byte more */
-    size_t room = 2 * NINJA_ADDRESSES_MAX_RANK;
-    char *bytes = calloc(1, room), *more = malloc(room);
-    char *text = ninja_base64_encode(bytes, NINJA_ADDRESSES_MAX_RANK + 1);
-    snprintf(more, room, ",\"addresses\":[\"QQ==\",\"QQ==\",\"%s\",\"QQ==\"]", text);
-    step_refused(&p.host, "BadStep", "entry 2 of 'addresses' must be base64 of 1 to 65536 bytes", 1,
-                 1, "connect", more);
-    free(text);
-    text = ninja_base64_encode(bytes, NINJA_ADDRESSES_MAX_RANK);
-    snprintf(more, room, ",\"addresses\":[\"QQ==\",\"QQ==\",\"%s\",\"QQ==\"]", text);
-    step(&p.host, 1, 1, "connect", more);
+    uint32_t ends[4] = {1, 2, 3 + NINJA_ADDRESSES_MAX_RANK, 4 + NINJA_ADDRESSES_MAX_RANK};
+    char *bytes = calloc(1, ends[3]), more[1024];
+    for (int i = 0; i < 2; i++) {
+        char *text = ninja_address_list_encode(ends, 4, bytes);
+        snprintf(more, sizeof(more), LIST("%s"), text);
+        free(text);
+        if (i == 0) {
+            step_refused(&p.host, "BadStep", "a length is impossible", 1, 1, "connect", more);
+        } else {
+            step(&p.host, 1, 1, "connect", more);
+        }
+        ends[2]--;
+        ends[3]--;
+    }
     all_do(p.rank, 2, NINJA_RANK_CONNECT, 1, 1);
     expect_step(&p.host, "connect", 1, 1, 2, "ok");
-    free(text);
     free(bytes);
-    free(more);
     end_pair(&p);
 }
 
@@ -649,6 +718,7 @@ int main(void)
         WITH_FIXTURE(steps_out_of_order_are_refused),
         WITH_FIXTURE(bad_arguments_are_refused),
         WITH_FIXTURE(bad_addresses_are_refused),
+        WITH_FIXTURE(counts_are_told_when_they_change),
         WITH_FIXTURE(resume_takes_a_step_in_progress_back),
         WITH_FIXTURE(resume_does_not_wait_for_ranks_that_never_stopped),
         WITH_FIXTURE(who_leaves_in_an_epoch_waits_for_its_end),

@@ -80,10 +80,10 @@ static void a_good_file_is_read(void **state)
     assert_string_equal(vm_commands_at(cluster, 0)->prepare, "start {vm}");
     assert_string_equal(vm_commands_at(cluster, 0)->release, "stop {vm}");
     assert_string_equal(vm_sockets_at(cluster, 0, 0)->qmp, "/run/ib/vm1.qmp");
-    assert_string_equal(cluster->sites[0].vms[0].device_id, "hca0");
+    assert_string_equal(cluster->sites[0].vms[0].device.id, "hca0");
     assert_string_equal(vm_sockets_at(cluster, 1, 0)->agent, "/run/ib/vm2.agent");
     assert_null(vm_commands_at(cluster, 1)->prepare);
-    assert_null(cluster->sites[1].vms[0].device);
+    assert_null(cluster->sites[1].vms[0].device.id);
     assert_int_equal(cluster->transfer.bandwidth_mib, 100);
     assert_int_equal(cluster->transfer.downtime_limit_ms, 50);
     assert_int_equal(cluster->quiesce_attempts, 5);
@@ -125,7 +125,8 @@ static const struct mistake {
     {"driver = \"qmp\";\nvms = ( { name = \"a\"; },\n{ name = \"a\"; } );\n"
      "sites = ( { name = \"s\"; } );\n",
      3, "there are two VMs \"a\""},
-    {ONE_VM "sites = (\n { name = \"s\"; }\n);\n", 4, "expected the key \"vms\" in a site"},
+    {ONE_VM "sites = (\n { name = \"s\"; }\n);\n", 4,
+     "expected the key \"vms\" in a site, or in its place \"hosts\""},
     {ONE_VM "sites = (\n{ name = \"s\";\n vms = (\n { name = \"b\"; " ENTRY " } ); } );\n", 6,
      "a VM \"b\" that is not in the list \"vms\""},
     {ONE_VM "sites = (\n{ name = \"s\";\n vms = (\n { name = \"a\"; " ENTRY " },\n"
@@ -291,6 +292,94 @@ static void one_socket_has_many_paths(void **state)
     }
 }
 
+#define HOSTS(more, host)                                                                          \
+    ONE_VM "sites = ( { name = \"s\"; prepare = \"p\"; hosts = (\n{ name = \"h1\"; " host          \
+           " } ); " more " } );\n"
+#define AT_HOST "qmp = \"/{host}-{vm}\"; agent = \"/a-{host}\"; receive = \"tcp:x:48{n}\";"
+
+static void a_host_can_have_every_vm(void **state)
+{
+    struct ninja_error err = NINJA_ERROR_INIT;
+    struct cluster *cluster = read_text(
+        "driver = \"qmp\"; vms = ( { name = \"a\"; }, { name = \"b\"; } );\n"
+        "sites = ( { name = \"s\"; prepare = \"p {host} {vm}\"; hosts = (\n"
+        "{ name = \"h1\"; qmp = \"/{site}/{host}/{vm}.q\"; agent = \"/{host}{vm}{x}{\";\n"
+        "  receive = \"tcp:x:48{n}\"; devices = ( \"e,id=d0\", \"e,id=d1\" ); memory = 100; },\n"
+        "{ name = \"h2\"; qmp = \"/{vm}\"; agent = \"/{vm}a\"; receive = \"y\"; cpus = 3; } ); },\n"
+        "{ name = \"t\"; vms = ( { name = \"a\"; qmp = \"/1\"; agent = \"/2\"; receive = \"x\"; "
+        "},\n"
+        "{ name = \"b\"; qmp = \"/3\"; agent = \"/4\"; receive = \"x\"; device = \"e,id=f\"; } ); "
+        "} );",
+        &err);
+    assert_string_equal(err.message, "");
+    assert_int_equal(cluster->n_sites, 3);
+    const struct cluster_site *h1 = &cluster->sites[0], *h2 = &cluster->sites[1];
+    assert_string_equal(h1->name, "h1");
+    assert_string_equal(h1->host_of, "s");
+    assert_string_equal(h2->name, "h2");
+    assert_null(cluster->sites[2].host_of);
+    assert_string_equal(vm_sockets_at(cluster, 1, 0)->qmp, "/s/h1/b.q");
+    assert_string_equal(vm_sockets_at(cluster, 0, 0)->agent, "/h1a{x}{");
+    assert_string_equal(vm_sockets_at(cluster, 1, 0)->receive, "tcp:x:4802");
+    assert_string_equal(vm_commands_at(cluster, 1)->prepare, "p h2 {vm}");
+    assert_true(h1->n_devices == 2 && h1->memory_mib == 100 && h1->cpus == 0);
+    assert_true(h2->n_devices == 0 && h2->memory_mib == 0 && h2->cpus == 3);
+    assert_true(cluster->limits_room);
+    assert_int_equal(cluster_devices(cluster, 1, 0).n, 2);
+    assert_string_equal(cluster_devices(cluster, 1, 0).list[1].id, "d1");
+    assert_int_equal(cluster_devices(cluster, 0, 2).n, 0);
+    assert_string_equal(cluster_devices(cluster, 1, 2).list[0].id, "f");
+    assert_int_equal(cluster_find_site(cluster, "h2", &err), 1);
+    assert_int_equal(cluster_find_site(cluster, "s", &err), -1);
+    assert_non_null(strstr(err.message, "no site or host \"s\"; there are: s, h1, h2, t"));
+    assert_true(cluster_has_site(cluster, "s", &err) && cluster_has_site(cluster, "t", &err));
+    cluster_free(cluster);
+}
+
+static void each_mistake_in_hosts_is_named(void **state)
+{
+    static const struct mistake rows[] = {
+        {HOSTS("vms = ( { name = \"a\"; " ENTRY " } );", AT_HOST), 3,
+         "expected the key \"vms\" in a site, or in its place \"hosts\""},
+        {HOSTS("", AT_HOST " speed = 1;"), 4,
+         "unknown key \"speed\" in a host of a site; expected one of: name, qmp, agent, receive, "
+         "devices, memory, cpus"},
+        {HOSTS("", AT_HOST " device = \"e,id=d\";"), 4, "unknown key \"device\" in a host"},
+        {HOSTS("", "agent = \"/a\";"), 4, "expected the key \"qmp\" in a host of a site"},
+        {HOSTS("", AT_HOST " devices = ();"), 4, "expected \"devices\" to be a list of 1 to"},
+        {HOSTS("", AT_HOST " devices = \"e,id=d\";"), 4, "expected \"devices\" to be a list"},
+        {HOSTS("", AT_HOST " devices = ( 1 );"), 4, "strings that are not empty"},
+        {HOSTS("", AT_HOST " devices = ( \"e\" );"), 4, "device \"e\": "},
+        {HOSTS("", AT_HOST " devices = ( \"e,id=d\",\n\"f,id=d\" );"), 5,
+         "host \"h1\" has two devices \"d\"; each needs a name of its own"},
+        {HOSTS("", AT_HOST " memory = 0;"), 4, "expected \"memory\" to be a whole number from 1"},
+        {HOSTS("", AT_HOST " cpus = \"2\";"), 4, "expected \"cpus\" to be a whole number"},
+        {HOSTS("", AT_HOST " }, { name = \"h1\"; " AT_HOST), 3,
+         "there are two sites or hosts \"h1\""},
+        {HOSTS("", AT_HOST " }, { name = \"s\"; " AT_HOST), 3,
+         "site \"s\" has a host of that name"},
+        {HOSTS("}, { name = \"h1\"; vms = ( { name = \"a\"; " ENTRY " } );", AT_HOST), 4,
+         "there are two sites or hosts \"h1\""},
+        {HOSTS("}, { name = \"s\"; vms = ( { name = \"a\"; " ENTRY " } );", AT_HOST), 4,
+         "there are two sites or hosts \"s\""},
+        {HOSTS("", "qmp = \"/q\"; agent = \"/q\"; receive = \"x\";"), 4,
+         "the socket /q is used twice"},
+        {HOSTS("", AT_HOST " }, { " AT_HOST), 4, "expected the key \"name\" in a host"},
+        {HOSTS("", AT_HOST " }, { name = \"a b\"; " AT_HOST), 4, "expected a name of letters"},
+        {ONE_VM "sites = ( { name = \"s\"; hosts = (); } );\n", 3, "expected \"hosts\" to have 1"},
+        {ONE_VM "sites = ( { name = \"s\"; hosts = ( 1 ); } );\n", 3, "expected a group"},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct ninja_error err = NINJA_ERROR_INIT;
+        char where[32];
+        snprintf(where, sizeof(where), ":%d: ", rows[i].line);
+        assert_null(read_text(rows[i].text, &err));
+        if (strstr(err.message, where) == NULL || strstr(err.message, rows[i].expected) == NULL) {
+            fail_msg("%zu: %s", i, err.message);
+        }
+    }
+}
+
 static void sites_and_timeouts_are_found_by_name(void **state)
 {
     struct ninja_error err = NINJA_ERROR_INIT;
@@ -324,6 +413,8 @@ int main(void)
         TEST(a_file_that_is_not_there),
         TEST(local_vms_need_an_agent_only_and_may_share_it_between_sites),
         TEST(one_socket_has_many_paths),
+        TEST(a_host_can_have_every_vm),
+        TEST(each_mistake_in_hosts_is_named),
         TEST(sites_and_timeouts_are_found_by_name),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

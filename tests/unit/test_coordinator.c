@@ -307,10 +307,10 @@ static void a_process_on_the_device_refuses_the_migration(void **state)
 static void an_unknown_device_at_the_destination_is_refused(void **state)
 {
     struct world *world = *state;
-    world->vms[1].qemus[IB].unknown_device = true;
+    world->vms[1].qemus[IB].unknown_device = "e1000e";
     assert_int_equal(migrate(world, IB, MODE_LIVE), OUTCOME_REFUSED);
     assert_non_null(strstr(migration_reason(world->migration), "vm2 at ib"));
-    assert_non_null(strstr(migration_reason(world->migration), "nonsense"));
+    assert_non_null(strstr(migration_reason(world->migration), "'e1000e' not found"));
     assert_string_equal(world->vms[0].qemus[ETH].status, "running");
     assert_string_equal(world->vms[1].qemus[ETH].status, "running");
 }
@@ -341,12 +341,51 @@ static void an_unplug_that_the_guest_refuses(void **state)
     assert_int_equal(fake_log_count("vm1 open @best"), 1);
 }
 
+/* The guest may still let go of the device, so the job is kept off it. */
 static void an_unplug_that_never_ends(void **state)
+{
+    teardown(state);
+    for (int mode = MODE_LIVE; mode <= MODE_PAUSED; mode++) {
+        struct world *world = make_world(IB);
+        *state = world;
+        world->vms[0].qemus[IB].unplug_hangs = true;
+        assert_int_equal(migrate(world, ETH, (enum migration_mode)mode), OUTCOME_ROLLED_BACK);
+        assert_non_null(strstr(migration_reason(world->migration), "DEVICE_DELETED"));
+        assert_non_null(strstr(migration_reason(world->migration),
+                               "the guest of vm1 was asked to let go of device \"hca0\", and may"));
+        assert_null(strstr(migration_reason(world->migration), "the guest of vm2"));
+        assert_rolled_back_to(world, "tcp");
+        teardown(state);
+    }
+    *state = make_world(IB);
+}
+
+/* It does when the migration has been given up: the device is plugged again, and used. */
+static void an_unplug_that_ends_late(void **state)
+{
+    teardown(state);
+    for (int mode = MODE_LIVE; mode <= MODE_PAUSED; mode++) {
+        struct world *world = make_world(IB);
+        *state = world;
+        world->vms[0].qemus[IB].unplug_hangs = true;
+        world->lets_go_at = "ROLLING_BACK";
+        assert_int_equal(migrate(world, ETH, (enum migration_mode)mode), OUTCOME_ROLLED_BACK);
+        assert_int_equal(fake_log_count("vm1@ib device_add"), 1);
+        assert_null(strstr(migration_reason(world->migration), "may still do so"));
+        assert_rolled_back(world);
+        teardown(state);
+    }
+    *state = make_world(IB);
+}
+
+static void an_unplug_that_is_refused_late(void **state)
 {
     struct world *world = *state;
     world->vms[0].qemus[IB].unplug_hangs = true;
-    assert_int_equal(migrate(world, ETH, MODE_PAUSED), OUTCOME_ROLLED_BACK);
-    assert_non_null(strstr(migration_reason(world->migration), "DEVICE_DELETED"));
+    world->vms[0].qemus[IB].unplug_is_refused = true;
+    world->lets_go_at = "ROLLING_BACK";
+    assert_int_equal(migrate(world, ETH, MODE_LIVE), OUTCOME_ROLLED_BACK);
+    assert_int_equal(fake_log_count("vm1@ib device_add"), 0);
     assert_rolled_back(world);
 }
 
@@ -533,6 +572,8 @@ int main(void)
         AT_IB(a_receiver_that_runs_something_else_is_left_alone),
         AT_IB(an_unplug_that_the_guest_refuses),
         AT_IB(an_unplug_that_never_ends),
+        AT_IB(an_unplug_that_ends_late),
+        AT_IB(an_unplug_that_is_refused_late),
         AT_IB(a_process_that_still_holds_the_device_stops_the_unplug),
         AT_IB(a_detach_script_that_fails),
         AT_IB(a_copy_that_fails),

@@ -85,7 +85,7 @@ static struct channel_way tiny_way_to_agent(const struct vmm *vmm, int site)
 /* Its keys in the cluster file. */
 struct tiny_entry {
     int slot, weight;
-    char *socket, *card;
+    char *socket;
 };
 
 struct tiny_site {
@@ -98,7 +98,6 @@ static const struct cluster_key tiny_entry_keys[] = {
     {CLUSTER_KEY(struct tiny_entry, weight), .value = CLUSTER_NUMBER, .max = 100},
     {CLUSTER_KEY(struct tiny_entry, socket), .value = CLUSTER_SOCKET,
      .socket_of = "the tiny thing"},
-    {CLUSTER_KEY(struct tiny_entry, card), .value = CLUSTER_TEXT},
     {0},
 };
 
@@ -107,23 +106,22 @@ static const struct cluster_key tiny_site_keys[] = {
     {0},
 };
 
-static bool tiny_finish(struct cluster_entry *entry, const void *site, const char **key,
-                        struct ninja_error *err)
+static bool tiny_check(const struct cluster_entry *entry, const void *site, const char **key,
+                       struct ninja_error *err)
 {
-    const struct tiny_entry *own = entry->own;
     const struct tiny_site *place = site;
-    if (own->card == NULL && strcmp(place->rack, "empty") == 0) {
-        *key = "card";
-        return ninja_error_set(err, ERR_DEVICE, "expected a card in rack %s", place->rack);
+    *key = "device";
+    return entry->device.spec != NULL || strcmp(place->rack, "empty") != 0 ||
+           ninja_error_set(err, ERR_DEVICE, "expected a card in rack %s", place->rack);
+}
+
+static bool tiny_read_device(struct cluster_device *device, struct ninja_error *err)
+{
+    if (strncmp(device->spec, "card-", 5) != 0) {
+        return ninja_error_set(err, ERR_DEVICE, "\"%s\" is no card", device->spec);
     }
-    if (own->card != NULL && strncmp(own->card, "card-", 5) != 0) {
-        *key = "card";
-        return ninja_error_set(err, ERR_DEVICE, "\"%s\" is no card", own->card);
-    }
-    if (own->card != NULL) {
-        entry->device = strdup(own->card);
-        entry->device_id = strdup(own->card + 5);
-    }
+    device->text = strdup(device->spec);
+    device->id = strdup(device->spec + 5);
     return true;
 }
 
@@ -173,7 +171,8 @@ static const struct vmm_driver driver_tiny = {
     .in_file = {.name = "tiny",
                 .entry = {tiny_entry_keys, sizeof(struct tiny_entry)},
                 .site = {tiny_site_keys, sizeof(struct tiny_site)},
-                .finish = tiny_finish},
+                .check = tiny_check,
+                .read_device = tiny_read_device},
     .way_to_agent = tiny_way_to_agent,
     .look = tiny_look,
 };
@@ -333,7 +332,7 @@ static struct cluster *read_text(const char *entry, const char *site, struct nin
     fprintf(out,
             "driver = \"tiny\";\nvms = ( { name = \"vm1\"; } );\n"
             "sites = ( { name = \"a\"; rack = \"r1\"; vms = ( { name = \"vm1\"; slot = 1;\n"
-            "  socket = \"/run/a\"; card = \"card-x\"; } ); },\n"
+            "  socket = \"/run/a\"; device = \"card-x\"; } ); },\n"
             "{ name = \"b\"; %s vms = ( { name = \"vm1\";\n%s } ); } );\n",
             site, entry);
     fclose(out);
@@ -352,9 +351,9 @@ static void it_has_keys_of_its_own(void **state)
     assert_null(there->socket);
     assert_string_equal(here->socket, "/run/a");
     assert_string_equal(((const struct tiny_site *)cluster->sites[1].own)->rack, "r2");
-    assert_string_equal(cluster->sites[0].vms[0].device, "card-x");
-    assert_string_equal(cluster->sites[0].vms[0].device_id, "x");
-    assert_null(cluster->sites[1].vms[0].device);
+    assert_string_equal(cluster->sites[0].vms[0].device.text, "card-x");
+    assert_string_equal(cluster->sites[0].vms[0].device.id, "x");
+    assert_null(cluster->sites[1].vms[0].device.id);
     cluster_free(cluster);
 }
 
@@ -365,14 +364,14 @@ static void mistakes_in_them_are_named(void **state)
     } mistakes[] = {
         {"slot = 1; qmp = \"/q\";", "rack = \"r\";",
          ":6: unknown key \"qmp\" in a VM of a site; expected one of: name, slot, weight, socket, "
-         "card"},
+         "device"},
         {"slot = 1;", "rack = \"r\"; prepare = \"x\";",
-         ":5: unknown key \"prepare\" in a site; expected one of: name, rack, vms"},
+         ":5: unknown key \"prepare\" in a site; expected one of: name, rack, vms, hosts"},
         {"weight = 1;", "rack = \"r\";",
          ":5: expected the key \"slot\" in a VM of a site (driver \"tiny\")"},
         {"slot = 1;", "", ":5: expected the key \"rack\" in a site"},
         {"slot = 10;", "rack = \"r\";", ":6: expected \"slot\" to be a whole number from 1 to 9"},
-        {"slot = 1; card = \"disk\";", "rack = \"r\";", ":6: \"disk\" is no card"},
+        {"slot = 1; device = \"disk\";", "rack = \"r\";", ":6: \"disk\" is no card"},
         {"slot = 1;", "rack = \"empty\";", ":5: expected a card in rack empty"},
         {"slot = 1; socket = \"/run/a\";", "rack = \"r\";",
          ":5: the socket /run/a is used twice: for the tiny thing of VM \"vm1\" at \"a\" (line 3) "

@@ -24,20 +24,23 @@
 #define FAKE "NINJA_TEST_FAKE_LIBVIRT"
 
 enum { HERE, THERE };
-enum domain { ABSENT, RUNNING, MIGRATING, PAUSED, OFF };
+enum domain { ABSENT, RUNNING, MIGRATING, PAUSED, OFF, SPLIT, BROKEN };
 
 static const char *const uris[] = {"qemu+tcp://here/system", "qemu+tcp://there/system"};
 
 /* What the hosts have, what they are to do, and what was done. */
 struct hosts {
     enum domain domain[2];
-    bool job, device[2], dead[2];
+    bool job, device[2], dead[2], same_uuid;
     enum { REFUSES, LETS_GO, LETS_GO_UNSEEN, KEEPS } guest;
     enum { MOVES, FAILS, MOVES_AND_SAYS_LOST, GOES_ON, STICKS } copy;
     bool die_once;   /* when it is told to detach or to migrate, after that was done */
     bool two_copies; /* it was let run at both */
-    int removed[2], resumed, aborted, pid;
-    char event[40]; /* about the device, to be told */
+    int removed[2], resumed, aborted, pid, bandwidth, recovered;
+    char mode[40];
+    bool dies_when_asked; /* to copy: the host, when it was done */
+    bool ends_copy;       /* the request goes on no longer, and fails */
+    char event[40];       /* about the device, to be told */
 };
 
 static struct hosts *hosts;
@@ -71,10 +74,16 @@ static json_t *look(int at)
         [OFF] = {"shutoff", "migrated"},
     };
     enum domain domain = hosts->domain[at];
+    const char *state = at == HERE ? "paused" : "running";
+    if (domain == SPLIT || domain == BROKEN)
+        return json_pack("{s:s, s:s, s:b, s:[]}", "state", state, "reason",
+                         domain == SPLIT ? "post-copy" : "post-copy failed", "job", true,
+                         "devices");
     if (domain == ABSENT)
         return json_pack("{s:s}", "state", "absent");
-    return json_pack("{s:s, s:s, s:b, s:o}", "state", words[domain][0], "reason", words[domain][1],
-                     "job", at == HERE && hosts->job, "devices",
+    return json_pack("{s:s, s:s, s:b, s:{s:i}, s:o}", "state", words[domain][0], "reason",
+                     words[domain][1], "job", at == HERE && hosts->job, "statistics",
+                     "memory_iteration", 1, "devices",
                      hosts->device[at] ? json_pack("[s]", "ua-hca0") : json_array());
 }
 
@@ -138,6 +147,31 @@ static const char *abort_copy(void)
     return NULL;
 }
 
+static void begin_copy(json_t *id, json_t *arguments)
+{
+    const char *mode = json_string_value(json_object_get(arguments, "mode"));
+    strcpy(hosts->mode, mode);
+    hosts->bandwidth = (int)json_integer_value(json_object_get(arguments, "bandwidth_mib"));
+    if (strcmp(mode, "post-copy-resume") == 0) {
+        hosts->domain[HERE] = hosts->domain[THERE] = SPLIT;
+        hosts->recovered++;
+    } else {
+        hosts->domain[THERE] = MIGRATING;
+    }
+    hosts->job = true;
+    migration = json_incref(id);
+}
+
+static void end_copy(void)
+{
+    if (hosts->ends_copy && migration != NULL) {
+        hosts->ends_copy = false;
+        reply(migration, "Copy", NULL);
+        json_decref(migration);
+        migration = NULL;
+    }
+}
+
 static void die_if_told(void)
 {
     if (hosts->die_once) {
@@ -155,6 +189,10 @@ static void serve_one(void *arg, json_t *line, const char *wrong)
     json_t *result = NULL;
     if (hosts->dead[at]) {
         error = "Connect";
+    } else if (strcmp(command, "host-open") == 0) {
+        result = json_pack("{s:s, s:i, s:i, s:i}", "uuid",
+                           at == THERE && !hosts->same_uuid ? "u-2" : "u-1", "memory_kib",
+                           4096 * 1024, "cpus", at == THERE ? 8 : 4, "vms_cpus", 6);
     } else if (strcmp(command, "domain-look") == 0) {
         result = look(at);
     } else if (strcmp(command, "device-detach") == 0) {
@@ -167,13 +205,14 @@ static void serve_one(void *arg, json_t *line, const char *wrong)
                      ? json_pack("{s:[s]}", "problems", "libvirt is at work on it")
                      : json_pack("{s:[]}", "problems");
     } else if (strcmp(command, "migrate") == 0 && hosts->copy == GOES_ON) {
-        hosts->job = true;
-        hosts->domain[THERE] = MIGRATING;
-        migration = json_incref(id);
+        begin_copy(id, arguments);
         die_if_told();
         return;
     } else if (strcmp(command, "migrate") == 0) {
         error = migrate();
+        hosts->dead[HERE] |= hosts->dies_when_asked;
+    } else if (strcmp(command, "migrate-post-copy") == 0) {
+        hosts->domain[HERE] = hosts->domain[THERE] = SPLIT;
     } else if (strcmp(command, "migrate-abort") == 0) {
         error = abort_copy();
     } else if (strcmp(command, "domain-resume") == 0) {
@@ -208,6 +247,7 @@ static int serve(const char *path)
                 jsonline_feed(lines, bytes, (size_t)n);
         }
         tell_event();
+        end_copy();
     }
     jsonline_free(lines);
     return 0;
@@ -356,7 +396,7 @@ static void the_guest_may_refuse(void **state)
     struct world *world = *state;
     hosts->guest = REFUSES;
     assert_int_equal(unplug(world), ERR_UNPLUG);
-    assert_true(world->vmm->has_device);
+    assert_true(world->vmm->has_device && !world->vmm->leaving);
 }
 
 static void a_device_that_leaves_late_is_missed(void **state)
@@ -364,13 +404,36 @@ static void a_device_that_leaves_late_is_missed(void **state)
     struct world *world = *state;
     hosts->guest = KEEPS;
     assert_int_equal(unplug(world), ERR_TIMEOUT);
-    assert_true(world->vmm->has_device);
+    assert_true(world->vmm->has_device && world->vmm->leaving);
     hosts->device[HERE] = false;
     strcpy(hosts->event, "DEVICE_REMOVED");
     UNTIL(world, vmm_lacks_device(world->vmm));
+    assert_false(world->vmm->leaving);
     driver_libvirt.plug(world->vmm, on_done, world);
     assert_int_equal(ended(world), ERR_NONE);
     assert_true(world->vmm->has_device && hosts->device[HERE]);
+}
+
+/* A rollback begins with cancel(), and looks then. */
+static void a_device_that_leaves_late_and_unseen_is_missed(void **state)
+{
+    struct world *world = *state;
+    hosts->guest = KEEPS;
+    assert_int_equal(unplug(world), ERR_TIMEOUT);
+    hosts->device[HERE] = false;
+    driver_libvirt.cancel(world->vmm, on_done, world);
+    assert_int_equal(ended(world), ERR_NONE);
+    assert_true(vmm_lacks_device(world->vmm) && !world->vmm->leaving);
+}
+
+static void a_refusal_that_comes_late_is_noticed(void **state)
+{
+    struct world *world = *state;
+    hosts->guest = KEEPS;
+    assert_int_equal(unplug(world), ERR_TIMEOUT);
+    strcpy(hosts->event, "DEVICE_REMOVAL_FAILED");
+    UNTIL(world, !world->vmm->leaving);
+    assert_true(world->vmm->has_device);
 }
 
 static void is_prepared(struct world *world)
@@ -541,6 +604,159 @@ static void a_dead_destination_does_not_keep_it(void **state)
     has_stayed(world);
 }
 
+/* What a coordinator does with all that has not arrived. */
+static void goes_on(struct world *world)
+{
+    driver_libvirt.prepare(world->vmm, THERE, on_done, world);
+    assert_int_equal(ended(world), ERR_NONE);
+    driver_libvirt.migrate(world->vmm, on_done, world);
+}
+
+/* It cannot be told whether it left. The host was waited for once, and is not waited for again. */
+static void a_source_that_does_not_come_back_is_for_the_operator(void **state)
+{
+    struct world *world = *state;
+    world->cluster->timeouts[TIMEOUT_START] = world->cluster->timeouts[TIMEOUT_COMMAND] = 1000;
+    hosts->copy = MOVES_AND_SAYS_LOST;
+    is_prepared(world);
+    hosts->dies_when_asked = true;
+    driver_libvirt.migrate(world->vmm, on_done, world);
+    assert_int_equal(ended(world), ERR_TIMEOUT);
+    world->cluster->timeouts[TIMEOUT_RECONNECT] = 100000;
+    driver_libvirt.cancel(world->vmm, on_done, world);
+    assert_int_equal(ended(world), ERR_OPERATOR);
+    assert_int_equal(hosts->resumed + hosts->removed[HERE] + hosts->removed[THERE], 0);
+    hosts->dead[HERE] = false;
+    driver_libvirt.adopt(world->vmm, HERE, THERE, false, on_done, world);
+    assert_int_equal(ended(world), ERR_NONE);
+    goes_on(world);
+    assert_int_equal(ended(world), ERR_NONE);
+    has_arrived(world);
+}
+
+static void one_that_libvirt_works_on_is_refused(void **state)
+{
+    struct world *world = *state;
+    is_located(world);
+    hosts->job = true;
+    driver_libvirt.prepare(world->vmm, THERE, on_done, world);
+    assert_int_equal(ended(world), ERR_REFUSED);
+    assert_non_null(strstr(world->err.message, "libvirt is at work on it"));
+}
+
+/* ---- post-copy ---- */
+
+static void on_there(void *arg)
+{
+    int *there = arg;
+    ++*there;
+}
+
+/* What both hosts say when all is copied. */
+static void all_is_copied(void)
+{
+    hosts->job = false;
+    hosts->domain[THERE] = RUNNING;
+    hosts->domain[HERE] = OFF;
+    hosts->ends_copy = true;
+}
+
+static void arrives(struct world *world)
+{
+    all_is_copied();
+    assert_int_equal(ended(world), ERR_NONE);
+    hosts->resumed++; /* libvirt has */
+    has_arrived(world);
+}
+
+static void changes_sides(struct world *world, int *there)
+{
+    hosts->copy = GOES_ON;
+    world->vmm->transfer.post_copy_after = 0;
+    world->vmm->transfer.bandwidth_mib = 100;
+    world->vmm->on_there = on_there;
+    world->vmm->on_there_arg = there;
+    is_prepared(world);
+    driver_libvirt.migrate(world->vmm, on_done, world);
+    UNTIL(world, world->vmm->move == VMM_SPLIT);
+    assert_true(world->vmm->committed);
+    assert_int_equal(world->vmm->site, THERE);
+    assert_string_equal(hosts->mode, "post-copy");
+    assert_int_equal(hosts->bandwidth, 1); /* so that it does not end before */
+}
+
+static void it_changes_sides(void **state)
+{
+    struct world *world = *state;
+    int there = 0;
+    changes_sides(world, &there);
+    run_for(world, 1500);
+    assert_int_equal(there, 1);
+    arrives(world);
+}
+
+static void a_connection_that_breaks_is_made_anew(void **state)
+{
+    struct world *world = *state;
+    int there = 0;
+    changes_sides(world, &there);
+    hosts->domain[HERE] = BROKEN;
+    hosts->ends_copy = true;
+    run_for(world, 1500);
+    assert_int_equal(hosts->recovered, 0); /* the other one has not noticed */
+    hosts->domain[THERE] = BROKEN;
+    UNTIL(world, hosts->recovered == 1);
+    assert_string_equal(hosts->mode, "post-copy-resume");
+    assert_int_equal(there, 1);
+    arrives(world);
+}
+
+static void one_that_does_not_come_back_is_for_the_operator(void **state)
+{
+    struct world *world = *state;
+    int there = 0;
+    world->cluster->timeouts[TIMEOUT_RECOVER] = 1000;
+    changes_sides(world, &there);
+    hosts->copy = FAILS;
+    hosts->domain[HERE] = hosts->domain[THERE] = BROKEN;
+    hosts->ends_copy = true;
+    assert_int_equal(ended(world), ERR_OPERATOR);
+    assert_int_equal(world->vmm->move, VMM_SPLIT);
+    assert_non_null(strstr(world->err.message, "destroy none"));
+    assert_int_equal(hosts->removed[HERE] + hosts->removed[THERE], 0);
+}
+
+static void one_that_is_split_cannot_be_called_back(void **state)
+{
+    struct world *world = *state;
+    int there = 0;
+    changes_sides(world, &there);
+    driver_libvirt.cancel(world->vmm, on_done, world);
+    run_for(world, 100);
+    assert_int_equal(world->vmm->move, VMM_SPLIT);
+    assert_int_equal(hosts->aborted, 0);
+    goes_on(world);
+    arrives(world);
+}
+
+static void one_that_is_split_is_taken_on(void **state)
+{
+    struct world *world = *state;
+    for (int broken = 0; broken < 2; broken++) {
+        hosts->copy = GOES_ON;
+        hosts->resumed = 0;
+        hosts->domain[HERE] = hosts->domain[THERE] = broken ? BROKEN : SPLIT;
+        driver_libvirt.adopt(world->vmm, HERE, THERE, true, on_done, world);
+        assert_int_equal(ended(world), ERR_NONE);
+        assert_int_equal(world->vmm->move, VMM_SPLIT);
+        assert_true(world->vmm->committed);
+        goes_on(world);
+        if (broken)
+            UNTIL(world, hosts->recovered == 1);
+        arrives(world);
+    }
+}
+
 static void it_runs_at_one_site(void **state)
 {
     struct world *world = *state;
@@ -556,6 +772,37 @@ static void it_runs_at_one_site(void **state)
     is_located(world);
 }
 
+static void two_hosts_with_one_uuid_are_named(void **state)
+{
+    struct world *world = *state;
+    char expected[200];
+    hosts->same_uuid = true;
+    driver_libvirt.locate(world->vmm, on_done, world);
+    assert_int_equal(ended(world), ERR_REFUSED);
+    snprintf(
+        expected, sizeof(expected),
+        "the hosts of \"here\" (%s) and \"there\" (%s) have the same UUID u-1; if they are one "
+        "host, correct \"uri\"; if not, give one a \"host_uuid\"",
+        uris[HERE], uris[THERE]);
+    assert_non_null(strstr(world->err.message, expected));
+}
+
+static void a_host_that_answers_has_room(void **state)
+{
+    struct world *world = *state;
+    for (int dead = 0; dead < 2; dead++) {
+        hosts->dead[THERE] = dead;
+        is_located(world);
+        struct vmm_room here = vmm_room(world->vmm, HERE), there = vmm_room(world->vmm, THERE);
+        assert_true(here.memory_mib == 4096 && here.cpus == 4 && here.idle_cpus == -2);
+        assert_null(here.silent);
+        assert_int_equal(there.cpus, 8);
+        assert_int_equal(there.idle_cpus, 2);
+        assert_int_equal(there.silent != NULL, dead);
+    }
+    assert_non_null(strstr(vmm_room(world->vmm, THERE).silent, "as the test wants"));
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -569,6 +816,8 @@ int main(void)
         TEST(an_unplug_outlives_the_program),
         TEST(the_guest_may_refuse),
         TEST(a_device_that_leaves_late_is_missed),
+        TEST(a_device_that_leaves_late_and_unseen_is_missed),
+        TEST(a_refusal_that_comes_late_is_noticed),
         TEST(it_is_let_run_when_the_source_is_off),
         TEST(an_error_may_have_moved_it),
         TEST(a_source_that_is_stuck_is_ended_first),
@@ -580,7 +829,16 @@ int main(void)
         TEST(a_copy_that_is_left_is_removed),
         TEST(nothing_is_adopted_without_both_hosts),
         TEST(a_dead_destination_does_not_keep_it),
+        TEST(a_source_that_does_not_come_back_is_for_the_operator),
+        TEST(one_that_libvirt_works_on_is_refused),
+        TEST(it_changes_sides),
+        TEST(a_connection_that_breaks_is_made_anew),
+        TEST(one_that_does_not_come_back_is_for_the_operator),
+        TEST(one_that_is_split_cannot_be_called_back),
+        TEST(one_that_is_split_is_taken_on),
         TEST(it_runs_at_one_site),
+        TEST(two_hosts_with_one_uuid_are_named),
+        TEST(a_host_that_answers_has_room),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

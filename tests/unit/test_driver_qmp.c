@@ -69,7 +69,9 @@ static void what_was_interrupted_is_taken_for_what_it_is(void **state)
         {"running", "completed", "paused", false, OPERATOR},
         {"paused", "", "running", false, OPERATOR},
         {"postmigrate", "completed", NULL, false, OPERATOR},
-        {"postmigrate", "completed", "paused", false, OPERATOR},
+        {"postmigrate", "completed", "paused", false, ON_ITS_WAY}, /* it has everything */
+        {"postmigrate", "completed", "paused", true, OPERATOR},
+        {"finish-migrate", "active", "paused", false, ON_ITS_WAY},
         {"postmigrate", "completed", "io-error", false, OPERATOR},
         {"postmigrate", "completed", "guest-panicked", true, OPERATOR},
         {"postmigrate", "completed", "inmigrate", true, OPERATOR},
@@ -156,7 +158,7 @@ static void a_receiver_that_falls_silent_is_not_told_to_quit(void **state)
 
 static void a_vm_that_ran_there_and_stands_still_is_not_ended(void **state)
 {
-    static const char *const still[] = {"paused", "io-error", "guest-panicked"};
+    static const char *const still[] = {"internal-error", "io-error", "guest-panicked"};
     teardown(state);
     for (size_t i = 0; i < sizeof(still) / sizeof(still[0]); i++) {
         setup(state);
@@ -171,6 +173,38 @@ static void a_vm_that_ran_there_and_stands_still_is_not_ended(void **state)
         teardown(state);
     }
     setup(state);
+}
+
+/* It has everything, and the source says so: there is no way back. */
+static void a_vm_that_waits_there_for_our_word_gets_it(void **state)
+{
+    struct world *world = *state;
+    found(world, "postmigrate", "completed", "paused");
+    assert_int_equal(taken_for(world, false), ON_ITS_WAY);
+    assert_string_equal(cancel(world), "");
+    assert_true(world->vmm->committed);
+    assert_string_equal(world->qemus[ETH].status, "running");
+    assert_int_equal(fake_log_count("eth quit"), 0);
+    assert_int_equal(fake_log_count("ib cont"), 0);
+}
+
+/* A source that does not hear that all has arrived runs on by itself. */
+static void a_destination_does_not_run_before_the_source_has_ended(void **state)
+{
+    struct world *world = *state;
+    found(world, "running", "", "inmigrate");
+    assert_int_equal(taken_for(world, false), AT_SOURCE);
+    driver_qmp.prepare(world->vmm, ETH, on_done, world);
+    assert_string_equal(wait_for_it(world), "");
+    for (int s = 0; s < 2; s++) {
+        assert_int_equal(
+            fake_log_count(s == IB ? "ib capability return-path on" : "eth capability return-path on"),
+            1);
+    }
+    assert_int_equal(fake_log_count("eth stop"), 1);
+    driver_qmp.migrate(world->vmm, on_done, world);
+    assert_string_equal(wait_for_it(world), "");
+    assert_true(fake_log_find("eth cont", 0) < fake_log_find("eth runs", 0));
 }
 
 /* It runs here still, but will run there when all is sent. */
@@ -276,6 +310,8 @@ int main(void)
         TEST(a_receiver_that_is_lost_leaves_the_source_stopped),
         TEST(a_receiver_that_falls_silent_is_not_told_to_quit),
         TEST(a_vm_that_ran_there_and_stands_still_is_not_ended),
+        TEST(a_vm_that_waits_there_for_our_word_gets_it),
+        TEST(a_destination_does_not_run_before_the_source_has_ended),
         TEST(a_copy_that_goes_on_unseen_is_not_taken_for_cancelled),
         TEST(a_source_that_is_lost_leaves_the_receiver_alone),
         TEST(a_destination_that_ends_at_once_leaves_the_source_alone),

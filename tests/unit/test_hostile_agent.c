@@ -300,7 +300,7 @@ static void impossible_jobs_are_refused(void **state)
     assert_false(answer_is_taken("{\"job\":\"J\\u001b[2J\",\"size\":2}"));
     assert_false(answer_is_taken("{\"job\":\"\",\"size\":2}"));
     assert_false(answer_is_taken("{\"job\":\"J\",\"size\":-1}"));
-    assert_false(answer_is_taken("{\"job\":\"J\",\"size\":20001}"));
+    assert_false(answer_is_taken("{\"job\":\"J\",\"size\":100001}"));
     assert_false(answer_is_taken("{\"job\":\"J\",\"size\":2,\"ranks\":[{\"rank\":2}]}"));
     assert_false(answer_is_taken("{\"job\":\"J\",\"size\":2,\"ranks\":[{\"rank\":-1}]}"));
     assert_false(

@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
@@ -74,11 +75,46 @@ static void what_a_guest_may_not_say_of_jobs(void **state)
     }
 }
 
+static json_t *one_job(int number, int size)
+{
+    char name[16];
+    snprintf(name, sizeof(name), "j%d", number);
+    return json_pack("{s:[{s:s, s:i, s:[]}]}", "jobs", "job", name, "size", size, "ranks");
+}
+
+/* Adds that many jobs; returns how many were taken. */
+static int add_many(int n, int size, struct ninja_error *err)
+{
+    struct jobs *jobs = calloc(1, sizeof(*jobs));
+    int taken = 0;
+    for (bool ok = true; ok && taken < n; taken += ok) {
+        json_t *answer = one_job(taken, size);
+        ok = jobs_add(jobs, 0, answer, err);
+        json_decref(answer);
+    }
+    assert_int_equal(jobs->n, taken);
+    jobs_free(jobs);
+    return taken;
+}
+
+/* A guest must not have the host make room for whatever sizes it says. */
+static void jobs_and_their_ranks_are_bounded_together(void **state)
+{
+    struct ninja_error err = NINJA_ERROR_INIT;
+    assert_int_equal(add_many(JOBS_MAX, 2, &err), JOBS_MAX);
+    assert_int_equal(add_many(JOBS_MAX + 1, 2, &err), JOBS_MAX);
+    assert_non_null(strstr(err.message, "more than 1024 jobs"));
+    err = (struct ninja_error)NINJA_ERROR_INIT;
+    assert_int_equal(add_many(JOBS_MAX, JOBS_MAX_RANKS, &err), JOBS_MAX_ALL_RANKS / JOBS_MAX_RANKS);
+    assert_non_null(strstr(err.message, "ranks together"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(jobs_of_all_vms_are_one),
         cmocka_unit_test(what_a_guest_may_not_say_of_jobs),
+        cmocka_unit_test(jobs_and_their_ranks_are_bounded_together),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

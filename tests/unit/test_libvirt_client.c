@@ -19,6 +19,19 @@
 #define FAKE "NINJA_TEST_FAKE_LIBVIRT"
 #define HOST "qemu+tcp://host/system"
 
+/* What hosts say of themselves, and the MiB that are free by that. */
+static const struct {
+    const char *uri;
+    json_int_t memory_mib, free_mib, vms_mib, room_mib;
+} rooms[] = {
+    {"qemu+tcp://used/system", 1000, 100, 0, 100},
+    {"qemu+tcp://promised/system", 1000, 900, 800, 200},
+    {"qemu+tcp://promised-too-much/system", 1000, 900, 1200, 0},
+    {"qemu+tcp://does-not-say-what-is-free/system", 1000, 0, 800, 200},
+    {"qemu+tcp://says-nothing/system", 0, 0, 0, 0},
+};
+#define ROOMS (sizeof(rooms) / sizeof(rooms[0]))
+
 /* ---- in the place of ninja-libvirt ---- */
 
 static void say(json_t *line)
@@ -30,6 +43,18 @@ static void say(json_t *line)
     json_decref(line);
 }
 
+static json_t *room_of(const char *uri)
+{
+    for (size_t i = 0; i < ROOMS; i++) {
+        if (strcmp(rooms[i].uri, uri) == 0) {
+            return json_pack("{s:I, s:I, s:I}", "memory_kib", rooms[i].memory_mib * 1024,
+                             "free_bytes", rooms[i].free_mib * 1024 * 1024, "vms_memory_kib",
+                             rooms[i].vms_mib * 1024);
+        }
+    }
+    return json_object();
+}
+
 static void serve_one(json_t *line, int *opened)
 {
     json_t *arguments = json_object_get(line, "arguments"), *id = json_object_get(line, "id");
@@ -38,7 +63,7 @@ static void serve_one(json_t *line, int *opened)
     const char *vm = json_string_value(json_object_get(arguments, "vm"));
     if (strcmp(command, "host-open") == 0) {
         (*opened)++;
-        say(strstr(host, "dead") == NULL ? json_pack("{s:{}, s:O}", "return", "id", id)
+        say(strstr(host, "dead") == NULL ? json_pack("{s:o, s:O}", "return", room_of(host), "id", id)
                                          : json_pack("{s:{s:s, s:s}, s:O}", "error", "class",
                                                      "Connect", "desc", "nobody there", "id", id));
     } else if (strcmp(vm, "die") == 0) {
@@ -167,6 +192,19 @@ static void a_host_is_opened_once_before_all(void **state)
     assert_int_equal(world->asked[0].opened, 2);
 }
 
+static void what_a_host_was_promised_or_uses_is_not_free(void **state)
+{
+    struct world *world = *state;
+    for (size_t i = 0; i < ROOMS; i++) {
+        assert_int_equal(libvirt_host_room(world->client, rooms[i].uri).memory_mib, 0);
+        ask(world, 0, rooms[i].uri, "a");
+        run(world);
+        struct vmm_room room = libvirt_host_room(world->client, rooms[i].uri);
+        assert_int_equal(room.memory_mib, rooms[i].memory_mib);
+        assert_int_equal(room.free_mib, rooms[i].room_mib);
+    }
+}
+
 static void a_dead_host_fails_alone(void **state)
 {
     struct world *world = *state;
@@ -260,6 +298,7 @@ static void a_program_that_is_not_there_is_told(void **state)
     run(world);
     assert_int_equal(world->asked[0].err.class, ERR_COMMAND);
     assert_non_null(strstr(world->asked[1].err.message, "/nonexistent/ninja-libvirt"));
+    assert_non_null(strstr(world->asked[1].err.message, "ninja-migration-libvirt"));
 }
 
 static void the_last_one_who_leaves_ends_it(void **state)
@@ -283,6 +322,8 @@ int main(void)
     }
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_host_is_opened_once_before_all, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_a_host_was_promised_or_uses_is_not_free, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(a_dead_host_fails_alone, setup, teardown),
         cmocka_unit_test_setup_teardown(events_are_told_until_nobody_listens, setup, teardown),
         cmocka_unit_test_setup_teardown(its_end_is_told_to_all_and_it_is_started_again, setup,

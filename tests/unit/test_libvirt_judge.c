@@ -10,12 +10,19 @@
 
 #define LAST_STATE DOMAIN_OTHER
 
+/* A VM that may have that one device. */
+static struct cluster_entry entry = {.device = {.id = (char *)"ua-bypass"}};
+static struct cluster_site place = {.vms = &entry};
+static struct cluster one = {.sites = &place, .n_sites = 1, .n_vms = 1};
+static const struct cluster_device *none[1];
+static struct vmm vm = {.cluster = &one, .devices = none};
+
 static struct domain_seen seen(const char *state, const char *reason, bool job)
 {
     struct domain_seen domain;
     json_t *answer = json_pack("{s:s, s:s?, s:b, s:[s, s]}", "state", state, "reason", reason,
                                "job", job, "devices", "ua-other", "ua-bypass");
-    domain_take(&domain, answer, NULL, "ua-bypass");
+    domain_take(&domain, answer, NULL, &vm, 0);
     json_decref(answer);
     return domain;
 }
@@ -51,10 +58,30 @@ static const struct {
     {{"absent", NULL, false}, {"absent", NULL, false}, VERDICT_OPERATOR},
     {{"shutoff", "crashed", false}, {"shutoff", "failed", false}, VERDICT_OPERATOR},
     {{"crashed", "other", false}, {"paused", "user", false}, VERDICT_OPERATOR},
-    {{"paused", "post-copy", true}, {"running", "post-copy", true}, VERDICT_OPERATOR},
-    {{"paused", "post-copy failed", true}, {"paused", "post-copy failed", true}, VERDICT_OPERATOR},
+    {{"paused", "post-copy", true}, {"paused", "migration", true}, VERDICT_ON_ITS_WAY},
+    {{"paused", "migration", true}, {"running", "post-copy", true}, VERDICT_SPLIT},
+    {{"paused", "post-copy", true}, {"running", "post-copy", true}, VERDICT_SPLIT},
+    {{"paused", "post-copy failed", true}, {"running", "post-copy", true}, VERDICT_SPLIT},
+    {{"paused", "post-copy", true}, {"running", "post-copy failed", true}, VERDICT_SPLIT},
+    {{"shutoff", "migrated", false}, {"running", "post-copy", true}, VERDICT_SPLIT},
+    {{"paused", "post-copy failed", true}, {"paused", "post-copy failed", true}, VERDICT_BROKEN},
+    {{"paused", "post-copy failed", true}, {"running", "post-copy failed", true}, VERDICT_BROKEN},
+    {{"paused", "post-copy", true}, {"running", "migrated", false}, VERDICT_ARRIVED},
+    {{"paused", "post-copy failed", true}, {"running", "migrated", false}, VERDICT_ARRIVED},
+    {{"running", "booted", false}, {"running", "post-copy", true}, VERDICT_OPERATOR},
+    {{"running", "booted", true}, {"paused", "post-copy failed", true}, VERDICT_OPERATOR},
+    {{"paused", "user", false}, {"running", "post-copy", true}, VERDICT_OPERATOR},
+    {{"absent", NULL, false}, {"running", "post-copy failed", true}, VERDICT_OPERATOR},
+    {{"paused", "post-copy", true}, {"absent", NULL, false}, VERDICT_OPERATOR},
+    {{"paused", "post-copy failed", true}, {"shutoff", "failed", false}, VERDICT_OPERATOR},
+    {{"paused", "post-copy", true}, {"paused", "user", false}, VERDICT_OPERATOR},
     {{"paused", "I/O error", false}, {"absent", NULL, false}, VERDICT_OPERATOR},
 };
+
+static bool runs_there(enum verdict verdict)
+{
+    return verdict == VERDICT_ARRIVED || verdict == VERDICT_SPLIT || verdict == VERDICT_BROKEN;
+}
 
 static void each_row_of_the_table_holds(void **state)
 {
@@ -68,8 +95,7 @@ static void each_row_of_the_table_holds(void **state)
             fail_msg("row %zu (%s, %s): %d", i, source.words, destination.words, verdict);
         }
         verdict = libvirt_judge(&source, &destination, true);
-        assert_int_equal(verdict,
-                         rows[i].verdict == VERDICT_ARRIVED ? VERDICT_ARRIVED : VERDICT_OPERATOR);
+        assert_int_equal(verdict, runs_there(rows[i].verdict) ? rows[i].verdict : VERDICT_OPERATOR);
     }
 }
 
@@ -94,6 +120,10 @@ static void no_two_copies_are_ever_let_run(void **state)
                     assert_true(s == DOMAIN_RUNNING && !source.job && d != DOMAIN_RUNNING);
                 } else if (verdict == VERDICT_ARRIVED) { /* the source is ended, later */
                     assert_true(s != DOMAIN_RUNNING && d == DOMAIN_RUNNING);
+                } else if (verdict == VERDICT_BROKEN) { /* the copy is resumed */
+                    assert_true(s == DOMAIN_BROKEN && d == DOMAIN_BROKEN);
+                } else if (verdict == VERDICT_SPLIT) { /* nobody is ended */
+                    assert_true(s != DOMAIN_RUNNING && (d == DOMAIN_SPLIT || d == DOMAIN_BROKEN));
                 }
             }
         }
@@ -104,19 +134,19 @@ static void an_answer_is_taken_apart(void **state)
 {
     struct ninja_error err = NINJA_ERROR_INIT;
     struct domain_seen domain = seen("running", "booted", true);
-    assert_true(domain.has_device && domain.job && domain.state == DOMAIN_RUNNING);
+    assert_true(domain.device == &entry.device && domain.job && domain.state == DOMAIN_RUNNING);
     assert_string_equal(domain.words, "running (booted)");
     json_t *nothing = json_object();
-    domain_take(&domain, nothing, NULL, NULL);
+    domain_take(&domain, nothing, NULL, &vm, 0);
     assert_true(domain.state == DOMAIN_UNKNOWN && domain.err.class == ERR_PROTOCOL);
     json_decref(nothing);
     ninja_error_set(&err, ERR_CONNECT, "no way");
-    domain_take(&domain, NULL, &err, NULL);
+    domain_take(&domain, NULL, &err, &vm, 0);
     assert_true(domain.state == DOMAIN_UNKNOWN && domain.err.class == ERR_CONNECT);
     json_t *strange =
         json_pack("{s:s, s:s, s:[i, n]}", "state", "\033[2J", "reason", "\n", "devices", 1);
-    domain_take(&domain, strange, NULL, "ua-bypass");
-    assert_true(domain.state == DOMAIN_OTHER && !domain.has_device);
+    domain_take(&domain, strange, NULL, &vm, 0);
+    assert_true(domain.state == DOMAIN_OTHER && domain.device == NULL);
     assert_null(strpbrk(domain.words, "\033\n"));
     json_decref(strange);
 }

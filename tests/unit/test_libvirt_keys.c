@@ -34,21 +34,49 @@ static void a_vms_own_words_come_before_those_of_its_site(void **state)
     struct ninja_error err = NINJA_ERROR_INIT;
     struct cluster *cluster = read_text(
         "uri = \"qemu+ssh://b/system\"; peer-uri = \"qemu+tls://b/system\";"
-        "migration-uri = \"tcp://10.0.0.2\";",
+        "migration-uri = \"tcp://10.0.0.2\"; tls = \"b.example.org\";",
         "domain = \"guest\"; uri = \"qemu+tcp://c/system\"; device = \"" DEVICE "\";", &err);
     assert_string_equal(err.message, "");
     assert_string_equal(libvirt_uri(cluster, 0, 0), "qemu:///system");
     assert_string_equal(libvirt_peer_uri(cluster, 0, 0), "qemu:///system");
     assert_null(libvirt_migration_uri(cluster, 0, 0));
     assert_string_equal(libvirt_domain(cluster, 0, 0), "vm1");
-    assert_null(libvirt_device(cluster, 0, 0));
-    assert_null(cluster->sites[0].vms[0].device);
+    assert_null(cluster->sites[0].vms[0].device.id);
     assert_string_equal(libvirt_uri(cluster, 0, 1), "qemu+tcp://c/system");
     assert_string_equal(libvirt_peer_uri(cluster, 0, 1), "qemu+tls://b/system");
     assert_string_equal(libvirt_migration_uri(cluster, 0, 1), "tcp://10.0.0.2");
+    assert_null(libvirt_tls(cluster, 0, 0));
+    assert_string_equal(libvirt_tls(cluster, 0, 1), "b.example.org");
     assert_string_equal(libvirt_domain(cluster, 0, 1), "guest");
-    assert_string_equal(libvirt_device(cluster, 0, 1), DEVICE);
-    assert_string_equal(cluster->sites[1].vms[0].device_id, "ua-hca0");
+    assert_string_equal(cluster->sites[1].vms[0].device.spec, DEVICE);
+    assert_string_equal(cluster->sites[1].vms[0].device.id, "ua-hca0");
+    cluster_free(cluster);
+}
+
+/* A host's keys are for every VM, and any VM may get one of its devices. */
+static void a_host_has_what_its_vms_need(void **state)
+{
+    struct ninja_error err = NINJA_ERROR_INIT;
+    char path[100];
+    snprintf(path, sizeof(path), "%s/cluster.conf", fake_dir());
+    FILE *out = fopen(path, "w");
+    fprintf(out,
+            "driver = \"libvirt\"; vms = ( { name = \"vm1\"; }, { name = \"vm2\"; } );\n"
+            "sites = ( { name = \"ib\"; migration-uri = \"tcp://{host}-fast\"; hosts = (\n"
+            "{ name = \"h1\"; uri = \"qemu+ssh://{host}/system\"; domain = \"{site}-{vm}\";\n"
+            "devices = ( \"" DEVICE "\",\n\"<hostdev><alias name='ua-vf1'/></hostdev>\" ); },\n"
+            "{ name = \"h2\"; uri = \"qemu+ssh://{host}/system\"; } ); } );\n");
+    fclose(out);
+    struct cluster *cluster = cluster_read(path, driver_in_file, &err);
+    assert_string_equal(err.message, "");
+    assert_string_equal(libvirt_uri(cluster, 1, 0), "qemu+ssh://h1/system");
+    assert_string_equal(libvirt_uri(cluster, 0, 1), "qemu+ssh://h2/system");
+    assert_string_equal(libvirt_migration_uri(cluster, 0, 1), "tcp://h2-fast");
+    assert_string_equal(libvirt_domain(cluster, 1, 0), "ib-vm2");
+    assert_string_equal(libvirt_domain(cluster, 1, 1), "vm2");
+    assert_int_equal(cluster_devices(cluster, 1, 0).n, 2);
+    assert_string_equal(cluster_devices(cluster, 1, 0).list[1].id, "ua-vf1");
+    assert_int_equal(cluster_devices(cluster, 1, 1).n, 0);
     cluster_free(cluster);
 }
 
@@ -63,8 +91,8 @@ static void a_device_may_be_in_a_file(void **state)
     snprintf(entry, sizeof(entry), "uri = \"qemu:///system\"; device = \"%s\";", path);
     struct cluster *cluster = read_text("", entry, &err);
     assert_string_equal(err.message, "");
-    assert_string_equal(libvirt_device(cluster, 0, 1), DEVICE "\n");
-    assert_string_equal(cluster->sites[1].vms[0].device, "ua-hca0");
+    assert_string_equal(cluster->sites[1].vms[0].device.spec, DEVICE "\n");
+    assert_string_equal(cluster->sites[1].vms[0].device.text, "ua-hca0");
     cluster_free(cluster);
 }
 
@@ -75,12 +103,12 @@ static void mistakes_are_named(void **state)
     } mistakes[] = {
         {"", "", ":5: expected the key \"uri\" here or in the site"},
         {"uri = \"qemu:///system\"; prepare = \"x\";", "",
-         ":4: unknown key \"prepare\" in a site; expected one of: name, uri, peer-uri, "
-         "migration-uri, vms"},
+         ":4: unknown key \"prepare\" in a site; expected one of: name, uri, peer-uri, tls, "
+         "migration-uri, vms, hosts"},
         {"uri = 3;", "", ":4: expected \"uri\" to be a string that is not empty"},
         {"uri = \"qemu:///system\";", "qmp = \"/x\";",
          ":5: unknown key \"qmp\" in a VM of a site; expected one of: name, uri, peer-uri, "
-         "migration-uri, domain, device"},
+         "tls, migration-uri, domain, device"},
         {"", "uri = \"xen:///\";", ":5: expected a URI of libvirt's for QEMU"},
         {"", "uri = \"qemu:///system\"; peer-uri = \"host\";",
          ":5: expected a URI of libvirt's for QEMU, as qemu+ssh://HOST/system, found \"host\""},
@@ -128,6 +156,12 @@ static void what_cannot_be_moved_is_refused(void **state)
                         "by qemu:///system no other host can connect to the one of site \"a\"; say "
                         "in \"peer-uri\" how they can");
     err = (struct ninja_error)NINJA_ERROR_INIT;
+    transfer.post_copy_after = 0;
+    assert_true(libvirt_may_move(cluster, &transfer, 0, 1, &err));
+    transfer.post_copy_after = -1;
+    transfer.post_copy_if_stuck = 2;
+    assert_false(libvirt_may_move(cluster, &transfer, 0, 1, &err));
+    err = (struct ninja_error)NINJA_ERROR_INIT;
     transfer.post_copy_after = 1;
     assert_false(libvirt_may_move(cluster, &transfer, 0, 1, &err));
     assert_int_equal(err.class, ERR_REFUSED);
@@ -172,6 +206,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(a_vms_own_words_come_before_those_of_its_site, remove_dir),
+        cmocka_unit_test_teardown(a_host_has_what_its_vms_need, remove_dir),
         cmocka_unit_test_teardown(a_device_may_be_in_a_file, remove_dir),
         cmocka_unit_test_teardown(mistakes_are_named, remove_dir),
         cmocka_unit_test_teardown(a_uri_is_not_too_long, remove_dir),

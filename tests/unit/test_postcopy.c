@@ -110,6 +110,55 @@ static void it_waits_for_as_many_passes_as_asked_for(void **state)
     assert_int_equal(fake_log_count("ib migrate-start-postcopy"), 0);
 }
 
+static void a_copy_that_makes_no_headway_changes_sides(void **state)
+{
+    struct world *world = *state;
+    world->vmm->transfer.post_copy_after = -1;
+    world->vmm->transfer.post_copy_if_stuck = 2;
+    world->qemus[IB].pass_ms = 500;
+    locate_and_prepare(world);
+    assert_string_equal(go_on(world), "");
+    assert_there(world);
+    assert_int_equal(fake_log_count("ib migrate-start-postcopy"), 1);
+    assert_true(((struct qmp_vm *)world->vmm)->headway.pass >= 4); /* 2 has none to compare with */
+}
+
+static void one_that_makes_headway_does_not(void **state)
+{
+    struct world *world = *state;
+    world->vmm->transfer.post_copy_after = -1;
+    world->vmm->transfer.post_copy_if_stuck = 2;
+    world->qemus[IB].pass_ms = 300;
+    world->qemus[IB].writes_less = true;
+    world->qemus[IB].copy_ms = 2500;
+    locate_and_prepare(world);
+    assert_string_equal(go_on(world), "");
+    assert_there(world);
+    assert_int_equal(fake_log_count("ib migrate-start-postcopy"), 0);
+}
+
+static void headway_is_told_by_passes(void **state)
+{
+    static const struct {
+        int64_t to_send[8]; /* of each pass; looked at twice */
+        int stuck;
+    } cases[] = {
+        {{1000, 100, 50, 25}, 0},    {{1000, 100, 100}, 1},
+        {{1000, 100, 95, 120}, 2},   {{1000, 100, 100, 50}, 0},
+        {{1000, 1000}, 0},           {{1000, 100, 100, 50, 60}, 1},
+        {{1000, 10, 10, 10, 10}, 3}, {{1000, 0 /* not seen */}, 0},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct headway headway;
+        headway_begin(&headway);
+        for (int pass = 0; cases[i].to_send[pass] > 0; pass++) {
+            headway_look(&headway, pass + 1, cases[i].to_send[pass]);
+            headway_look(&headway, pass + 1, cases[i].to_send[pass] / 3);
+        }
+        assert_int_equal(headway.stuck, cases[i].stuck);
+    }
+}
+
 static void a_connection_that_breaks_is_made_anew(void **state)
 {
     struct world *world = *state;
@@ -282,6 +331,9 @@ int main(void)
         POST_COPY(what_follows_may_be_limited),
         POST_COPY(it_runs_there_before_all_is_copied),
         POST_COPY(it_waits_for_as_many_passes_as_asked_for),
+        POST_COPY(a_copy_that_makes_no_headway_changes_sides),
+        POST_COPY(one_that_makes_headway_does_not),
+        cmocka_unit_test(headway_is_told_by_passes),
         POST_COPY(a_connection_that_breaks_is_made_anew),
         POST_COPY(each_side_is_told_its_own_end_of_the_path),
         POST_COPY(a_receiver_that_has_not_seen_it_is_told),

@@ -267,7 +267,7 @@ static void numbers_belong_to_the_magic(void **state)
                                         "release", "open",   "connect", "verify", "resume"};
     static const char *const states[] = {"RUNNING", "QUIESCING", "QUIET", "RELEASED",
                                          "OPENED",  "CONNECTED", "READY"};
-    assert_memory_equal(&(uint32_t){NINJA_RANK_MAGIC}, "NJR3", 4);
+    assert_memory_equal(&(uint32_t){NINJA_RANK_MAGIC}, "NJR4", 4);
     assert_int_equal(sizeof(types) / sizeof(types[0]), NINJA_RANK_TYPES);
     assert_int_equal(sizeof(states) / sizeof(states[0]), NINJA_RANK_STATES);
     for (uint16_t t = 0; t < NINJA_RANK_TYPES; t++) {

@@ -108,16 +108,22 @@ static int teardown(void **state)
     return 0;
 }
 
-static void run(struct world *world, bool hold)
+static void run_leaving(struct world *world, bool hold, const bool *leaving)
 {
     struct switch_options options = {.cluster = &world->cluster,
                                      .release = "@all",
                                      .reselect = "@best",
+                                     .leaving = leaving,
                                      .hold = hold,
                                      .since_ms = now_ms() - 1000};
     world->sw = switch_start(world->base, world->agents, 2, &options, &handler, world);
     event_base_dispatch(world->base);
     assert_true(world->done || world->held);
+}
+
+static void run(struct world *world, bool hold)
+{
+    run_leaving(world, hold, NULL);
 }
 
 static json_int_t number_in(const json_t *object, const char *key)
@@ -152,6 +158,17 @@ static void counts_are_routed_between_ranks(void **state)
     assert_true(fake_log_find("settle 1 []", 0) >= 0);
     assert_int_equal(fake_log_count("vm1 drain"), 1);
     assert_int_equal(world->job.epoch, 1);
+    assert_all_run(world);
+}
+
+static void counts_of_before_need_some_before(void **state)
+{
+    struct world *world = *state;
+    world->job.sent[2][1] = 3;
+    world->job.forgetful_rank = 2;
+    run(world, false);
+    assert_string_equal(ninja_error_class_name(world->err.class), "Protocol");
+    assert_non_null(strstr(world->err.message, "rank 2 reported the counts of before"));
     assert_all_run(world);
 }
 
@@ -560,33 +577,117 @@ static void the_ranks_hear_the_lists_first(void **state)
     assert_int_equal(fake_log_count("vm2 will release @all and open @best"), 1);
 }
 
+static void again(struct world *world)
+{
+    switch_free(world->sw);
+    world->sw = NULL;
+    world->done = false;
+    fake_log_clear();
+}
+
+static void the_ranks_hear_who_leaves(void **state)
+{
+    struct world *world = *state;
+    static const struct {
+        bool leaving[2];
+        const char *said;
+    } sets[] = {
+        {{true, false}, "[[0,2]]"},
+        {{false, true}, "[[2,2]]"},
+        {{true, true}, "all"},
+    };
+    for (size_t i = 0; i < sizeof(sets) / sizeof(sets[0]); i++) {
+        run_leaving(world, false, sets[i].leaving);
+        char first[64], second[64];
+        snprintf(first, sizeof(first), "vm1 leaving %s", sets[i].said);
+        snprintf(second, sizeof(second), "vm2 leaving %s", sets[i].said);
+        assert_int_equal(fake_log_count(first), 1);
+        assert_int_equal(fake_log_count(second), 1);
+        assert_all_run(world);
+        again(world);
+    }
+}
+
+/* vm1 has all ranks of one job, vm2 all of another one. */
+static void have_a_job_each(struct world *world, struct fake_job *other)
+{
+    fake_job_init(other, "job-b", 2);
+    world->job.size = 2;
+    world->fakes[1].n_ranks = 0;
+    fake_agent_add_ranks(&world->fakes[1], other, 0, 2);
+}
+
+static void a_job_without_ranks_there_is_not_stopped(void **state)
+{
+    struct world *world = *state;
+    struct fake_job other;
+    have_a_job_each(world, &other);
+    run_leaving(world, false, (bool[]){false, true});
+    assert_int_equal(fake_log_count("vm1 stop"), 0);
+    assert_int_equal(fake_log_count("vm2 stop"), 1);
+    assert_int_equal(fake_log_count("vm2 leaving all"), 1);
+    assert_false(ninja_error_is_set(&world->err));
+    again(world);
+    run_leaving(world, false, (bool[]){false, false});
+    assert_int_equal(fake_log_count("vm1 stop") + fake_log_count("vm2 stop"), 0);
+    assert_false(ninja_error_is_set(&world->err));
+}
+
+static void a_job_that_does_not_run_is_taken_on_wherever_it_is(void **state)
+{
+    struct world *world = *state;
+    struct fake_job other;
+    have_a_job_each(world, &other);
+    other.state[0] = other.state[1] = "RELEASED";
+    run_leaving(world, false, (bool[]){true, false});
+    assert_int_equal(fake_log_count("vm2 open @best"), 1);
+    assert_int_equal(fake_log_count("vm2 stop"), 0);
+    assert_int_equal(fake_log_count("vm1 open @best"), 1);
+    assert_string_equal(other.state[1], "RUNNING");
+}
+
+/* Bytes that do not become fewer, and are the same in each run. */
+static void fill_at_random(uint8_t *bytes, size_t size)
+{
+    uint32_t number = 1;
+    for (size_t i = 0; i < size; i++) {
+        number = number * 1664525 + 1013904223;
+        bytes[i] = (uint8_t)(number >> 24);
+    }
+}
+
+/* Whether each rank of a large job may have so many bytes of addresses. */
+static bool can_be_carried(int size, uint32_t of_each, struct ninja_error *err)
+{
+    struct job job = {.name = "job-a", .size = size};
+    struct jobs jobs = {.jobs = &job, .n = 1};
+    struct switched_job switched = {.job = &job,
+                                    .addresses = calloc((size_t)size, sizeof(struct addresses))};
+    struct transport_switch sw = {.jobs = &jobs, .switched = &switched};
+    for (int r = 0; r < size; r++) {
+        switched.addresses[r] = (struct addresses){malloc(of_each), of_each};
+    }
+    fill_at_random(switched.addresses[0].bytes, of_each);
+    for (int r = 1; r < size; r++) {
+        for (uint32_t i = 0; i < of_each; i++) {
+            switched.addresses[r].bytes[i] =
+                (uint8_t)(switched.addresses[r - 1].bytes[i] * 5 + (uint8_t)r);
+        }
+    }
+    bool ok = switch_make_address_lists(&sw, err);
+    assert_int_equal(ok, switched.address_list != NULL);
+    switch_forget_addresses(&switched);
+    free(switched.addresses);
+    return ok;
+}
+
 static void a_job_whose_addresses_cannot_be_carried_is_refused(void **state)
 {
-    struct job job = {.name = "job-a", .size = 12000};
-    struct jobs jobs = {.jobs = &job, .n = 1};
-    struct switched_job switched = {.job = &job, .addresses = json_array()};
-    struct transport_switch sw = {.jobs = &jobs, .switched = &switched};
     struct ninja_error err = NINJA_ERROR_INIT;
-    assert_true(switch_ranks_fit(&jobs, &err));
-    job.size = 13000;
-    assert_false(switch_ranks_fit(&jobs, &err));
+    assert_true(can_be_carried(JOBS_MAX_RANKS, 100, &err));
+    assert_false(can_be_carried(JOBS_MAX_RANKS, 700, &err)); /* more than the file may have */
     assert_string_equal(ninja_error_class_name(err.class), "Refused");
-    assert_non_null(strstr(err.message, "job job-a has 13000 ranks"));
-
-    /* a few ranks with very many addresses */
-    err = (struct ninja_error)NINJA_ERROR_INIT;
-    char *text = malloc(80001);
-    memset(text, 'A', 80000);
-    text[80000] = '\0';
-    for (int r = 0; r < 52; r++) {
-        json_array_append_new(switched.addresses, json_string(text));
-    }
-    free(text);
-    assert_true(switch_addresses_fit(&sw, &err));
-    json_array_append(switched.addresses, json_array_get(switched.addresses, 0));
-    assert_false(switch_addresses_fit(&sw, &err));
-    assert_non_null(strstr(err.message, "of job job-a take 4241183 bytes, and 4194304 can be"));
-    json_decref(switched.addresses);
+    assert_non_null(strstr(err.message, "addresses of the 100000 ranks of job job-a"));
 }
 
 static void malformed_addresses_are_not_passed_on(void **state)
@@ -752,6 +853,43 @@ static void a_job_that_ended_holds_nothing_up(void **state)
     assert_int_equal(fake_log_count("vm1 connect"), 0);
 }
 
+/* The others are told to run at once, whatever becomes of the silent ones. */
+static void silent_agents_are_named_together(void **state)
+{
+    struct world *world = *state;
+    world->cluster.quiesce_attempts = 1;
+    for (int silent = 1; silent <= 2; silent++) {
+        world->fakes[1].deaf_at = "stop";
+        world->fakes[0].deaf_at = silent == 2 ? "stop" : NULL;
+        run(world, false);
+        assert_string_equal(ninja_error_class_name(world->err.class), "Timeout");
+        assert_non_null(strstr(world->err.message,
+                               silent == 1 ? "vm2: the agent did not report step stop of job job-a"
+                                           : "vm1, vm2: the agents did not report step stop"));
+        assert_int_equal(fake_log_count("vm1 resume"), 2 - silent);
+        assert_all_run(world);
+        world->fakes[0].deaf = world->fakes[1].deaf = false;
+        again(world);
+    }
+}
+
+static void a_step_whose_end_was_forgotten_is_given_again(void **state)
+{
+    static const char *const steps[] = {"stop", "settle", "connect", "resume"};
+    struct world *world = *state;
+    for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
+        char line[32];
+        world->fakes[1].loses_events_at = steps[i];
+        run(world, false);
+        assert_false(ninja_error_is_set(&world->err));
+        assert_all_run(world);
+        snprintf(line, sizeof(line), "vm2 %s", steps[i]);
+        assert_int_equal(fake_log_count(line), 1); /* the one that it lost is not logged */
+        assert_null(world->fakes[1].loses_events_at);
+        again(world);
+    }
+}
+
 static void a_channel_that_breaks_in_a_step_loses_nothing(void **state)
 {
     struct world *world = *state;
@@ -791,7 +929,7 @@ static void what_may_follow_what(void **state)
     for (unsigned to = 0; to < PART_STATES; to++) {
         assert_false(switch_part_may_follow(PART_GONE, to));
     }
-    assert_false(switch_part_may_follow(PART_ACCEPTED, PART_GIVEN)); /* the agent gets it once */
+    assert_false(switch_part_may_follow(PART_IDLE, PART_ACCEPTED));
 }
 
 int main(void)
@@ -799,6 +937,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_may_follow_what),
         TEST(counts_are_routed_between_ranks),
+        TEST(counts_of_before_need_some_before),
         TEST(steps_are_barriers),
         TEST(changed_counts_make_another_round),
         TEST(a_quiesce_that_times_out_is_given_up_and_tried_again),
@@ -822,6 +961,9 @@ int main(void)
         TEST(a_job_that_was_not_in_it_is_switched_too),
         TEST(it_says_what_it_fell_back_to),
         TEST(the_ranks_hear_the_lists_first),
+        TEST(the_ranks_hear_who_leaves),
+        TEST(a_job_without_ranks_there_is_not_stopped),
+        TEST(a_job_that_does_not_run_is_taken_on_wherever_it_is),
         cmocka_unit_test(a_job_whose_addresses_cannot_be_carried_is_refused),
         TEST(malformed_addresses_are_not_passed_on),
         TEST(it_holds_between_release_and_reselect),
@@ -834,6 +976,8 @@ int main(void)
         TEST(ranks_that_do_not_come_back_are_named),
         TEST(a_job_that_ended_holds_nothing_up),
         TEST(a_channel_that_breaks_in_a_step_loses_nothing),
+        TEST(silent_agents_are_named_together),
+        TEST(a_step_whose_end_was_forgotten_is_given_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -5,10 +5,11 @@
 #include <stdlib.h>
 
 /* Begins a migration whose coordinator ends after so many changes; false: it came to its end. */
-static bool begin_and_crash(struct world *world, int to, enum migration_mode mode, int changes)
+static bool begin_each_and_crash(struct world *world, const int to[2], enum migration_mode mode,
+                                 int changes)
 {
     world->crash_after = changes;
-    migrate(world, to, mode);
+    migrate_each(world, to, mode);
     migration_free(world->migration);
     journal_free(world->journal);
     json_decref(world->report);
@@ -18,33 +19,21 @@ static bool begin_and_crash(struct world *world, int to, enum migration_mode mod
     return !world->ended;
 }
 
+static bool begin_and_crash(struct world *world, int to, enum migration_mode mode, int changes)
+{
+    return begin_each_and_crash(world, (const int[]){to, to}, mode, changes);
+}
+
 static enum outcome take_on(struct world *world, bool back)
 {
     char dir[120];
     struct record record;
     struct ninja_error err = NINJA_ERROR_INIT;
+    enum outcome outcome = take_on_what_was_begun(world, back);
     snprintf(dir, sizeof(dir), "%s/state", fake_dir());
-    if (!record_find(dir, world->cluster, NULL, &record, &err)) {
-        fail_msg("%s", err.message);
-    }
-    world->survey = survey_start(world->base, world->cluster, &record, on_surveyed, world);
-    event_base_dispatch(world->base);
-    for (int v = 0; v < 2; v++) {
-        struct survey_vm *vm = &survey_vms(world->survey)[v];
-        if (ninja_error_is_set(&vm->vmm_err)) {
-            fail_msg("%s", vm->vmm_err.message);
-        }
-    }
-    world->journal = journal_open(dir, record.id, &err);
-    assert_non_null(world->journal);
-    world->migration = migration_take_on(world->base, world->cluster, world->survey, world->journal,
-                                         &record, back, &world_handler, world);
-    world->survey = NULL;
-    event_base_dispatch(world->base);
-    record_clear(&record);
     assert_false(record_find(dir, world->cluster, NULL, &record, &err));
     assert_string_equal(ninja_error_class_name(err.class), "NothingInterrupted");
-    return migration_outcome(world->migration);
+    return outcome;
 }
 
 static void crash_everywhere(void **state, enum migration_mode mode, bool back)
@@ -91,6 +80,48 @@ static void a_paused_migration_is_resumed_from_anywhere(void **state)
 static void a_paused_migration_is_aborted_from_anywhere(void **state)
 {
     crash_everywhere(state, MODE_PAUSED, true);
+}
+
+static void assert_vm_at(const struct world *world, int v, int site)
+{
+    const struct fake_qemu *here = &world->vms[v].qemus[site];
+    assert_non_null(here->peer);
+    assert_string_equal(here->status, "running");
+    assert_string_equal(here->device, site == IB ? "hca0" : "");
+}
+
+/* The one who takes on knows of each VM where it came from, and where it goes. */
+static void each_vm_is_led_to_its_own_place(void **state)
+{
+    static const int rows[][2][2] = {/* at, to */
+                                     {{IB, IB}, {ETH, PLACEMENT_STAYS}},
+                                     {{IB, ETH}, {ETH, IB}},
+                                     {{ETH, IB}, {IB, PLACEMENT_STAYS}}};
+    int ends[2] = {0, 0}; /* led back, led on */
+    teardown(state);
+    for (int i = 0; i < 6; i++) {
+        const int *at = rows[i / 2][0], *to = rows[i / 2][1];
+        for (int changes = 1;; changes++) {
+            struct world *world = *state = make_world_at(at);
+            if (!begin_each_and_crash(world, to, MODE_LIVE, changes)) {
+                teardown(state);
+                break;
+            }
+            fake_log_clear();
+            enum outcome outcome = take_on(world, i % 2 == 1);
+            bool done = outcome == OUTCOME_DONE;
+            /* what ranks are on is not known, so all choose again */
+            assert_int_equal(fake_log_count("vm2 leaving all"), fake_log_count("vm2 stop"));
+            assert_true(done || outcome == OUTCOME_ROLLED_BACK);
+            for (int v = 0; v < 2; v++) {
+                assert_vm_at(world, v, done && to[v] != PLACEMENT_STAYS ? to[v] : at[v]);
+            }
+            ends[done]++;
+            teardown(state);
+        }
+    }
+    assert_true(ends[0] >= 20 && ends[1] >= 10);
+    *state = make_world(IB);
 }
 
 /* A device that the coordinator before plugged is in use from then on: its link is not new any more
@@ -169,6 +200,31 @@ static void a_copy_that_had_not_begun_is_begun_late(void **state)
     *state = make_world(IB);
 }
 
+/* The coordinator ends while a guest is asked to let go of its device. Another one asks it again,
+ * and uses the device only if it is certain that it stays. */
+static void a_device_that_may_leave_is_not_used(void **state)
+{
+    teardown(state);
+    for (int answers = 0; answers < 2; answers++) {
+        int changes = 1;
+        struct world *world = make_world(IB);
+        while (fake_log_count("vm1@ib device_del") == 0) {
+            teardown((void **)&world);
+            *state = world = make_world(IB);
+            world->vms[0].qemus[IB].unplug_hangs = true;
+            world->vms[0].qemus[IB].unplug_wants_more = answers;
+            assert_true(begin_and_crash(world, ETH, MODE_LIVE, changes++));
+        }
+        assert_string_equal(world->vms[0].qemus[IB].device, "hca0");
+        assert_int_equal(take_on(world, true), OUTCOME_ROLLED_BACK);
+        assert_int_equal(fake_log_count("vm1@ib device_del"), 2);
+        assert_int_equal(fake_log_count("vm1@ib device_add"), answers);
+        assert_rolled_back_to(world, answers ? "openib" : "tcp");
+        teardown(state);
+    }
+    *state = make_world(IB);
+}
+
 /* One VM arrives while all are taken back: the other one follows it. */
 static void a_vm_that_arrives_during_an_abort_takes_the_other_along(void **state)
 {
@@ -212,9 +268,11 @@ int main(void)
         AT_IB(a_live_migration_is_aborted_from_anywhere),
         AT_IB(a_paused_migration_is_resumed_from_anywhere),
         AT_IB(a_paused_migration_is_aborted_from_anywhere),
+        AT_IB(each_vm_is_led_to_its_own_place),
         AT_IB(a_device_that_was_plugged_is_found_from_anywhere),
         AT_IB(ranks_that_have_released_are_taken_along),
         AT_IB(a_copy_that_had_not_begun_is_begun_late),
+        AT_IB(a_device_that_may_leave_is_not_used),
         AT_IB(a_vm_that_arrives_during_an_abort_takes_the_other_along),
         AT_IB(ranks_that_cannot_be_taken_over_are_for_the_operator),
     };

@@ -105,7 +105,7 @@ static void take_back(void)
 {
     verify_forget();
     if (opened != NULL || endpoints_any_refilled()) {
-        endpoints_vacate_refilled();
+        endpoints_vacate_refilled(opened);
         let_go(opened);
         forget_opened();
     }
@@ -231,6 +231,27 @@ static void make_room_for(char **entries)
     opal_argv_free(in_use);
 }
 
+/* A component is on the same interfaces for all processes, and ranks that stay keep theirs. */
+static bool has_room_for(char **entries, char *why, size_t size)
+{
+    char **in_use = selection_in_use();
+    bool ok = true;
+    for (; ok && entries != NULL && *entries != NULL; entries++) {
+        char *name = selection_name(*entries);
+        ok = name == NULL || selection_interfaces(*entries) == NULL ||
+             !selection_has(in_use, name) || strcmp(interfaces_entry(name), *entries) == 0;
+        if (!ok) {
+            snprintf(why, size,
+                     "\"%s\": between ranks that stay, the BTL is used on other interfaces "
+                     "(\"%s\")",
+                     *entries, interfaces_entry(name));
+        }
+        free(name);
+    }
+    opal_argv_free(in_use);
+    return ok;
+}
+
 static void append_missing(char ***missing, char **entries)
 {
     char **in_use = selection_in_use();
@@ -269,11 +290,12 @@ void *btl_open(const char *list, uint32_t *size, char *why, size_t why_size)
     }
     take_back();
     make_room_for(entries);
+    bool ok = selection_is_previous(list) || has_room_for(entries, why, why_size);
     append_missing(&opened, entries);
     opal_argv_free(entries);
     interfaces_refresh(selection_is_previous(list));
     modex_keep(true);
-    bool ok = open_beside_the_open_ones(opened, why, why_size);
+    ok = open_beside_the_open_ones(ok ? opened : NULL, why, why_size) && ok;
     modex_keep(false);
     endpoints_unreserve();
     return ok && found_the_interfaces(opened, why, why_size) ? modex_pack(size, why, why_size)
@@ -312,7 +334,7 @@ bool btl_connect(struct ninja_addresses *addresses, char *why, size_t size)
     tcp_read_own_addresses();
     bool ok = endpoints_refill(why, size);
     if (set_aside_shared_modules()) {
-        endpoints_vacate_refilled();
+        endpoints_vacate_refilled(NULL);
         endpoints_finalize_bml();
         ok = open_beside_the_open_ones(NULL, why, size) && endpoints_refill(why, size);
     }

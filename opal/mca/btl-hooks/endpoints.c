@@ -9,6 +9,9 @@
  * on getting all of them, this process too, as in MPI_Init. So when a process of this node is
  * vacated, this process is too, and all are added again in the order of their ranks.
  *
+ * Two processes that stay keep the endpoints of each other, whatever is let go (leaving.h). What
+ * still reaches one of these stays open, and all else of a list is closed.
+ *
  * bml/r2 keeps arrays of modules and progress functions, which its finalize function frees and its
  * init function builds again. Finalize also empties the endpoints of all processes, so the
  * endpoints of processes that stay connected are hidden from it.
@@ -22,6 +25,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "leaving.h"
 #include "ompi/mca/pml/pml.h"
 #include "opal/runtime/opal_progress.h"
 
@@ -42,11 +46,12 @@ static void release_all(ompi_proc_t **procs, size_t n)
 }
 
 /* What is reserved, beside the room in `vacated` for all: all processes, each with a reference, and
- * room to hide their endpoints. */
+ * room to hide their endpoints and to mark some. */
 static struct {
     ompi_proc_t **procs;
     size_t n;
     mca_bml_base_endpoint_t **hidden;
+    bool *to_vacate;
 } reserved;
 
 void endpoints_unreserve(void)
@@ -55,6 +60,7 @@ void endpoints_unreserve(void)
         release_all(reserved.procs, reserved.n);
     }
     free(reserved.hidden);
+    free(reserved.to_vacate);
     memset(&reserved, 0, sizeof(reserved));
 }
 
@@ -63,9 +69,11 @@ bool endpoints_reserve(char *why, size_t size)
     endpoints_unreserve();
     reserved.procs = ompi_proc_all(&reserved.n);
     reserved.hidden = calloc(reserved.n + 1, sizeof(*reserved.hidden));
+    reserved.to_vacate = calloc(reserved.n + 1, sizeof(*reserved.to_vacate));
     ompi_proc_t **more = realloc(vacated, (n_vacated + reserved.n + 1) * sizeof(*more));
     vacated = more != NULL ? more : vacated;
-    if (reserved.procs == NULL || reserved.hidden == NULL || more == NULL) {
+    if (reserved.procs == NULL || reserved.hidden == NULL || reserved.to_vacate == NULL ||
+        more == NULL) {
         snprintf(why, size, "out of memory");
         endpoints_unreserve();
         return false;
@@ -95,6 +103,15 @@ static void disconnect(ompi_proc_t *proc, mca_bml_base_btl_t *bml_btl)
     bml_btl->btl->btl_del_procs(bml_btl->btl, 1, &peer, &bml_btl->btl_endpoint);
 }
 
+/* The same where the component may go on; closing: those that do not. */
+static void disconnect_one_of_many(ompi_proc_t *proc, mca_bml_base_btl_t *bml_btl, char **closing)
+{
+    if (!selection_has(closing, btl_name(bml_btl->btl))) {
+        openib_end(bml_btl);
+    }
+    disconnect(proc, bml_btl);
+}
+
 static bool array_has(mca_bml_base_btl_array_t *array, struct mca_btl_base_endpoint_t *endpoint)
 {
     for (size_t i = 0; i < mca_bml_base_btl_array_get_size(array); i++) {
@@ -105,18 +122,19 @@ static bool array_has(mca_bml_base_btl_array_t *array, struct mca_btl_base_endpo
     return false;
 }
 
-static void empty_endpoint(ompi_proc_t *proc, mca_bml_base_endpoint_t *endpoint)
+static void empty_endpoint(ompi_proc_t *proc, mca_bml_base_endpoint_t *endpoint, char **closing)
 {
     size_t n_rdma = mca_bml_base_btl_array_get_size(&endpoint->btl_rdma);
     size_t n_send = mca_bml_base_btl_array_get_size(&endpoint->btl_send);
     for (size_t i = 0; i < n_rdma; i++) {
         mca_bml_base_btl_t *bml_btl = mca_bml_base_btl_array_get_index(&endpoint->btl_rdma, i);
         if (!array_has(&endpoint->btl_send, bml_btl->btl_endpoint)) {
-            disconnect(proc, bml_btl);
+            disconnect_one_of_many(proc, bml_btl, closing);
         }
     }
     for (size_t i = 0; i < n_send; i++) {
-        disconnect(proc, mca_bml_base_btl_array_get_index(&endpoint->btl_send, i));
+        disconnect_one_of_many(proc, mca_bml_base_btl_array_get_index(&endpoint->btl_send, i),
+                               closing);
     }
     mca_bml_base_btl_array_set_size(&endpoint->btl_eager, 0);
     mca_bml_base_btl_array_set_size(&endpoint->btl_send, 0);
@@ -137,6 +155,23 @@ static bool is_reached_by(ompi_proc_t *proc, char **names)
 {
     mca_bml_base_endpoint_t *endpoint = *endpoint_of(proc);
     return endpoint != NULL && array_uses(&endpoint->btl_send, names);
+}
+
+/* Takes those out of the list by which a process is reached. */
+static void take_out_those_in_use(ompi_proc_t *proc, char **names)
+{
+    char **kept = names;
+    for (; names != NULL && *names != NULL; names++) {
+        char *one[] = {*names, NULL};
+        if (is_reached_by(proc, one)) {
+            free(*names);
+        } else {
+            *kept++ = *names;
+        }
+    }
+    if (names != NULL) {
+        *kept = NULL;
+    }
 }
 
 /*
@@ -162,10 +197,13 @@ static void drop_one_sided(ompi_proc_t *proc, char **names)
     mca_bml_base_btl_array_set_size(array, kept);
 }
 
-static void vacate(ompi_proc_t *proc)
+static void vacate(ompi_proc_t *proc, char **closing)
 {
     if (*endpoint_of(proc) != NULL && !is_vacated(proc)) {
-        empty_endpoint(proc, *endpoint_of(proc));
+        empty_endpoint(proc, *endpoint_of(proc), closing);
+        if (!selection_has(closing, "openib")) {
+            openib_forget(&proc->super);
+        }
         OBJ_RETAIN(proc);
         vacated[n_vacated++] = proc;
     }
@@ -178,11 +216,11 @@ static int by_rank(const void *left, const void *right)
            (a->super.proc_name.vpid < b->super.proc_name.vpid);
 }
 
-static void vacate_this_process_too(void)
+static void vacate_this_process_too(char **closing)
 {
     for (size_t i = 0; i < n_vacated; i++) {
         if (OPAL_PROC_ON_LOCAL_NODE(vacated[i]->super.proc_flags)) {
-            vacate(ompi_proc_local_proc);
+            vacate(ompi_proc_local_proc, closing);
             break;
         }
     }
@@ -199,19 +237,71 @@ static bool is_of_another_job(const ompi_proc_t *proc)
     return proc->super.proc_name.jobid != OMPI_PROC_MY_NAME->jobid;
 }
 
+static bool stays_connected(const ompi_proc_t *proc)
+{
+    return !leaving_concerns(proc->super.proc_name.vpid);
+}
+
+/* Those that still reach a process which stays are not closed. */
+static void take_out_what_goes_on(char **names)
+{
+    for (size_t i = 0; i < reserved.n; i++) {
+        if (!is_of_another_job(reserved.procs[i]) && stays_connected(reserved.procs[i])) {
+            take_out_those_in_use(reserved.procs[i], names);
+        }
+    }
+}
+
+static void end_with_another_job(ompi_proc_t *proc, char **closing)
+{
+    if (*endpoint_of(proc) != NULL) {
+        empty_endpoint(proc, *endpoint_of(proc), closing);
+    }
+    mca_bml.bml_del_procs(1, &proc);
+}
+
 void endpoints_vacate(char **names)
 {
     ompi_proc_t **procs = reserved.procs;
     for (size_t i = 0; i < reserved.n; i++) {
+        reserved.to_vacate[i] = !stays_connected(procs[i]) && is_reached_by(procs[i], names);
+    }
+    take_out_what_goes_on(names);
+    for (size_t i = 0; i < reserved.n; i++) {
         if (is_of_another_job(procs[i])) {
-            mca_bml.bml_del_procs(1, &procs[i]);
-        } else if (is_reached_by(procs[i], names)) {
-            vacate(procs[i]);
+            end_with_another_job(procs[i], names);
+        } else if (reserved.to_vacate[i]) {
+            vacate(procs[i], names);
         } else {
             drop_one_sided(procs[i], names);
         }
     }
-    vacate_this_process_too();
+    vacate_this_process_too(names);
+}
+
+/*
+ * Shared-memory BTLs get all processes of a node or none, so a node leaves as a whole or stays.
+ */
+bool endpoints_can_part(char **within_node, char *why, size_t size)
+{
+    size_t n;
+    const uint32_t own = OMPI_PROC_MY_NAME->vpid;
+    ompi_proc_t **procs = ompi_proc_all(&n);
+    bool ok = true;
+    for (size_t i = 0; procs != NULL && ok && i < n; i++) {
+        uint32_t rank = procs[i]->super.proc_name.vpid;
+        ok = is_of_another_job(procs[i]) || leaving_is(rank) == leaving_is(own) ||
+             !is_reached_by(procs[i], within_node);
+        if (!ok) {
+            snprintf(why, size,
+                     "ranks %u and %u share the memory of %s, and only one of them is to leave",
+                     own, rank, ompi_process_info.nodename);
+        }
+    }
+    if (procs != NULL) {
+        release_all(procs, n);
+    }
+    return ok;
 }
 
 static void for_each_of(ompi_proc_t **procs, size_t n,
@@ -223,6 +313,20 @@ static void for_each_of(ompi_proc_t **procs, size_t n,
         for (size_t i = 0; i < n_btl; i++) {
             visit(mca_bml_base_btl_array_get_index(&endpoint->btl_send, i), arg);
         }
+    }
+}
+
+void endpoints_for_each_leaving(void (*visit)(mca_bml_base_btl_t *by, void *arg), void *arg)
+{
+    size_t n;
+    ompi_proc_t **procs = ompi_proc_all(&n);
+    for (size_t p = 0; procs != NULL && p < n; p++) {
+        if (!is_of_another_job(procs[p]) && !stays_connected(procs[p])) {
+            for_each_of(&procs[p], 1, visit, arg);
+        }
+    }
+    if (procs != NULL) {
+        release_all(procs, n);
     }
 }
 
@@ -296,7 +400,7 @@ static bool can_be_sent_to(ompi_proc_t *proc)
         return false;
     }
     if (mca_bml_base_btl_array_get_size(&endpoint->btl_eager) == 0) {
-        empty_endpoint(proc, endpoint);
+        empty_endpoint(proc, endpoint, NULL);
         return false;
     }
     return true;
@@ -308,7 +412,7 @@ bool endpoints_refill(char *why, size_t size)
         return true;
     }
     /* a list that failed before may have connected this process and no other */
-    vacate_this_process_too();
+    vacate_this_process_too(NULL);
     mca_bml_base_endpoint_t **old = calloc(n_vacated, sizeof(*old));
     ompi_proc_t **more = realloc(refilled, (n_refilled + n_vacated) * sizeof(*more));
     refilled = more != NULL ? more : refilled;
@@ -354,13 +458,13 @@ bool endpoints_are_complete(void)
     return n_vacated == 0;
 }
 
-void endpoints_vacate_refilled(void)
+void endpoints_vacate_refilled(char **closing)
 {
     for (size_t i = 0; i < n_refilled; i++) {
-        vacate(refilled[i]);
+        vacate(refilled[i], closing);
     }
     endpoints_keep_refilled();
-    vacate_this_process_too();
+    vacate_this_process_too(closing);
 }
 
 bool endpoints_any_refilled(void)

@@ -74,14 +74,26 @@ void interfaces_close(void);
  */
 bool endpoints_reserve(char *why, size_t size);
 void endpoints_unreserve(void);
-/** Disconnects every process that is reached through one of the components. */
+/**
+ * Disconnects every process that is reached through one of the components, unless it and this one
+ * stay in this switch.
+ *
+ * @param names  in and out: those by which a process is still reached are taken out
+ */
 void endpoints_vacate(char **names);
+/** Whether no process leaves without this one, or stays without it, that is reached by one of them.
+ */
+bool endpoints_can_part(char **within_node, char *why, size_t size);
 /** Runs the BML's own clean-up, sparing the endpoints of the processes that stay connected. */
 void endpoints_finalize_bml(void);
 /** Connects the vacated processes again. */
 bool endpoints_refill(char *why, size_t size);
-/** Disconnects the processes again that endpoints_refill() connected since the release. */
-void endpoints_vacate_refilled(void);
+/**
+ * Disconnects the processes again that endpoints_refill() connected since the release.
+ *
+ * @param closing  the components that are going to be closed then
+ */
+void endpoints_vacate_refilled(char **closing);
 bool endpoints_any_refilled(void);
 /** Calls verify_process() for those of them in the table whose rank is above this one's. */
 bool endpoints_verify(const bool *peers, size_t n);
@@ -94,6 +106,8 @@ void endpoints_close(void);
 
 /** Visits each BTL by which a process of this job is sent to. */
 void endpoints_for_each(void (*visit)(mca_bml_base_btl_t *by, void *arg), void *arg);
+/** The same, for those only that this switch disconnects. */
+void endpoints_for_each_leaving(void (*visit)(mca_bml_base_btl_t *by, void *arg), void *arg);
 /**
  * Has a process that endpoints_refill() connected be reached by some of its BTLs only.
  *
@@ -103,6 +117,15 @@ void endpoints_for_each(void (*visit)(mca_bml_base_btl_t *by, void *arg), void *
 bool endpoints_narrow(uint32_t rank, mca_btl_base_module_t *const *kept, size_t n);
 /** One of the BTLs by which such a process is reached, copied; false: there is none. */
 bool endpoints_way_to(uint32_t rank, mca_bml_base_btl_t *by);
+
+/* --- openib.c: for connections of btl/openib that end while others of it go on --- */
+/** To be called before such a connection is ended. Those of other components are left alone. */
+void openib_end(const mca_bml_base_btl_t *by);
+/**
+ * Has btl/openib forget what it knows of a process of another node that it is not connected to any
+ * more, so that it meets it anew.
+ */
+void openib_forget(const opal_proc_t *proc);
 
 /* --- progress.c: only where a gate is built --- */
 /** Puts the progress functions of all open components behind the gate. */

@@ -16,10 +16,11 @@
  * Other jobs, which this one spawns or connects to later, ask PMIx: it gives them the value that
  * was put last before they asked for the first time. So all that is new is put there, too.
  *
- * Format of a piece: a 32-bit number, the size of what follows before it was compressed. That is
- * for each key a header of two 32-bit numbers (length of the key with its NUL, length of the data
- * or SINCE_INIT), the key, the data. It is compressed as vader's data is a path in a buffer of 4
- * KiB.
+ * Format of a piece: a 32-bit number of keys, so that none is empty; for each a header of three
+ * 32-bit numbers (length of the key with its NUL, length of the data or SINCE_INIT, how many bytes
+ * of the data are here), the key, the data without the zeros at its end: vader's data is a path in
+ * a buffer of 4 KiB. It is not compressed, as the pieces of all ranks together become much smaller
+ * (common/address_list.h).
  */
 #include "internal.h"
 
@@ -27,7 +28,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/types.h>
-#include <zlib.h>
 
 #include "opal/mca/pmix/pmix.h"
 #include "opal/mca/shmem/shmem_types.h"
@@ -36,7 +36,7 @@
 #define KEY_PREFIX "btl."
 #define KEY_VADER  KEY_PREFIX "vader."
 #define KEY_TCP    KEY_PREFIX "tcp."
-#define MAX_RAW    (1u << 20) /* bytes of a piece before it was compressed */
+#define MAX_DATA   (1u << 20) /* bytes of one key, with the zeros */
 
 struct entry {
     struct entry *next;
@@ -83,8 +83,8 @@ struct vader_address {
 
 /*
  * Vader publishes a structure from its stack: between its members, and after the path in a buffer
- * of 4 KiB, is whatever was there. As that does not compress, it is ten times the size of all else;
- * and it is nobody's business. tcp and openib clear what they publish.
+ * of 4 KiB, is whatever was there. It would be ten times the size of all else; and it is nobody's
+ * business. tcp and openib clear what they publish.
  */
 static void clear_unused(const char *key, uint8_t *data, uint32_t size)
 {
@@ -144,116 +144,108 @@ static void offer_what_is_open(void)
     }
 }
 
-static uint8_t *pack(uint32_t *size)
+static uint32_t without_zeros(const uint8_t *data, uint32_t size)
 {
-    *size = 0;
-    for (struct entry *e = modex.entries; e != NULL; e = e->next) {
-        *size +=
-            (uint32_t)(2 * sizeof(uint32_t) + strlen(e->key) + 1) + (e->data != NULL ? e->size : 0);
+    while (size > 0 && data[size - 1] == 0) {
+        size--;
     }
-    uint8_t *packed = malloc(*size + 1);
-    uint8_t *p = packed;
-    for (struct entry *e = modex.entries; packed != NULL && e != NULL; e = e->next) {
-        uint32_t header[2] = {(uint32_t)strlen(e->key) + 1, e->size};
-        memcpy(p, header, sizeof(header));
-        memcpy(p + sizeof(header), e->key, header[0]);
-        p += sizeof(header) + header[0];
-        if (e->data != NULL) {
-            memcpy(p, e->data, e->size);
-            p += e->size;
+    return size;
+}
+
+/* Writes an entry, or with NULL only counts it. Returns its bytes. */
+static size_t pack_entry(const struct entry *entry, uint8_t *to)
+{
+    uint32_t kept = entry->data != NULL ? without_zeros(entry->data, entry->size) : 0;
+    uint32_t header[3] = {(uint32_t)strlen(entry->key) + 1, entry->size, kept};
+    if (to != NULL) {
+        memcpy(to, header, sizeof(header));
+        memcpy(to + sizeof(header), entry->key, header[0]);
+        if (kept > 0) {
+            memcpy(to + sizeof(header) + header[0], entry->data, kept);
         }
     }
-    return packed;
+    return sizeof(header) + header[0] + kept;
 }
 
 void *modex_pack(uint32_t *size, char *why, size_t why_size)
 {
-    uint32_t raw_size;
-    uint8_t *raw = pack(&raw_size);
-    uLongf packed_size = compressBound(raw_size);
-    uint8_t *packed = raw != NULL ? malloc(sizeof(raw_size) + packed_size) : NULL;
-    bool ok =
-        packed != NULL && compress(packed + sizeof(raw_size), &packed_size, raw, raw_size) == Z_OK;
-    free(raw);
-    if (!ok) {
-        snprintf(why, why_size, "out of memory");
-    } else if (raw_size > MAX_RAW || sizeof(raw_size) + packed_size > NINJA_ADDRESSES_MAX_RANK) {
-        snprintf(why, why_size, "the addresses of the transports take %lu bytes, %u are possible",
-                 packed_size, NINJA_ADDRESSES_MAX_RANK);
-        ok = false;
+    uint32_t n = 0;
+    size_t room = sizeof(n);
+    for (const struct entry *e = modex.entries; e != NULL; e = e->next) {
+        room += pack_entry(e, NULL);
+        n++;
     }
-    if (!ok) {
-        free(packed);
+    if (room > NINJA_ADDRESSES_MAX_RANK) {
+        snprintf(why, why_size, "the addresses of the transports take %zu bytes, %u are possible",
+                 room, NINJA_ADDRESSES_MAX_RANK);
         return NULL;
     }
-    memcpy(packed, &raw_size, sizeof(raw_size));
-    *size = (uint32_t)(sizeof(raw_size) + packed_size);
+    uint8_t *packed = malloc(room);
+    if (packed == NULL) {
+        snprintf(why, why_size, "out of memory");
+        return NULL;
+    }
+    memcpy(packed, &n, sizeof(n));
+    uint8_t *p = packed + sizeof(n);
+    for (const struct entry *e = modex.entries; e != NULL; e = e->next) {
+        p += pack_entry(e, p);
+    }
+    *size = (uint32_t)room;
     return packed;
 }
 
 /* --- what the peers offer -----------------------------------------------------------------------
  */
 
-/* The piece of a peer as it was before it was compressed, malloc'ed; NULL if there is none. */
-static uint8_t *piece_of(const opal_process_name_t *name, uint32_t *raw_size)
+/* What a peer offers under a key: kept bytes, and zeros up to size. */
+struct offer {
+    const uint8_t *data;
+    uint32_t kept;
+    uint32_t size; /* SINCE_INIT: it is to be asked for under the original key */
+};
+
+/* Finds a key in the piece of a peer. */
+static bool find(const opal_process_name_t *name, const char *wanted, struct offer *offer)
 {
-    size_t size;
+    size_t piece_size;
     if (name->vpid >= modex.newest.n_ranks) {
-        return NULL;
+        return false;
     }
-    const uint8_t *packed = ninja_addresses_of(&modex.newest, name->vpid, &size);
-    if (size < sizeof(*raw_size)) {
-        return NULL;
-    }
-    memcpy(raw_size, packed, sizeof(*raw_size));
-    uint8_t *raw = *raw_size <= MAX_RAW ? malloc(*raw_size + 1) : NULL;
-    uLongf got = *raw_size;
-    if (raw == NULL ||
-        uncompress(raw, &got, packed + sizeof(*raw_size), size - sizeof(*raw_size)) != Z_OK ||
-        got != *raw_size) {
-        free(raw);
-        return NULL;
-    }
-    return raw;
-}
-
-/* Finds a key. Returns its data and size, or NULL (size SINCE_INIT: ask for the original key). */
-static uint8_t *find(uint8_t *piece, uint32_t piece_size, const char *wanted, uint32_t *size)
-{
-    uint8_t *p = piece, *end = piece + piece_size;
-    uint32_t header[2];
-
-    *size = 0;
+    const uint8_t *p = ninja_addresses_of(&modex.newest, name->vpid, &piece_size);
+    const uint8_t *end = p + piece_size;
+    uint32_t header[3];
+    p += piece_size < sizeof(uint32_t) ? piece_size : sizeof(uint32_t);
     while ((size_t)(end - p) >= sizeof(header)) {
         memcpy(header, p, sizeof(header));
         p += sizeof(header);
-        uint32_t data_size = header[1] == SINCE_INIT ? 0 : header[1];
+        bool since_init = header[1] == SINCE_INIT;
         if (header[0] == 0 || header[0] > (size_t)(end - p) ||
-            data_size > (size_t)(end - p) - header[0] || p[header[0] - 1] != '\0') {
-            return NULL;
+            header[2] > (size_t)(end - p) - header[0] || p[header[0] - 1] != '\0' ||
+            (!since_init && (header[1] > MAX_DATA || header[2] > header[1]))) {
+            return false;
         }
         if (strcmp((const char *)p, wanted) == 0) {
-            *size = header[1];
-            return header[1] == SINCE_INIT ? NULL : p + header[0];
+            *offer = (struct offer){p + header[0], header[2], header[1]};
+            return true;
         }
-        p += header[0] + data_size;
+        p += header[0] + header[2];
     }
-    return NULL;
+    return false;
 }
 
-static opal_value_t *make_value(const char *key, const uint8_t *data, uint32_t size)
+static opal_value_t *make_value(const char *key, const struct offer *offer)
 {
     opal_value_t *value = OBJ_NEW(opal_value_t);
     if (value != NULL) {
         value->key = strdup(key);
         value->type = OPAL_BYTE_OBJECT;
-        value->data.bo.bytes = malloc(size + 1);
-        value->data.bo.size = (int32_t)size;
+        value->data.bo.bytes = calloc(1, (size_t)offer->size + 1);
+        value->data.bo.size = (int32_t)offer->size;
         if (value->key == NULL || value->data.bo.bytes == NULL) {
             OBJ_RELEASE(value);
             return NULL;
         }
-        memcpy(value->data.bo.bytes, data, size);
+        memcpy(value->data.bo.bytes, offer->data, offer->kept);
     }
     return value;
 }
@@ -285,24 +277,22 @@ static int get_newest(const opal_process_name_t *name, const char *key, opal_lis
     if (modex.newest.map == NULL || !is_of_a_btl(key) || name->jobid != OPAL_PROC_MY_NAME.jobid) {
         return modex.get(name, key, info, value);
     }
-    uint32_t piece_size, size;
-    uint8_t *piece = piece_of(name, &piece_size);
-    if (piece == NULL) {
+    struct offer offer;
+    if (!find(name, key, &offer)) {
         return OPAL_ERR_NOT_FOUND;
     }
-    int rc = OPAL_ERR_NOT_FOUND;
-    uint8_t *data = find(piece, piece_size, key, &size);
-    if (data != NULL) {
-        if (strncmp(key, KEY_TCP, sizeof(KEY_TCP) - 1) == 0 && !is_on_this_node(name)) {
-            size = tcp_drop_own_addresses(data, size);
-        }
-        *value = make_value(key, data, size);
-        rc = *value != NULL ? OPAL_SUCCESS : OPAL_ERR_OUT_OF_RESOURCE;
-    } else if (size == SINCE_INIT) {
-        rc = modex.get(name, key, info, value);
+    if (offer.size == SINCE_INIT) {
+        return modex.get(name, key, info, value);
     }
-    free(piece);
-    return rc;
+    *value = make_value(key, &offer);
+    if (*value == NULL) {
+        return OPAL_ERR_OUT_OF_RESOURCE;
+    }
+    if (strncmp(key, KEY_TCP, sizeof(KEY_TCP) - 1) == 0 && !is_on_this_node(name)) {
+        (*value)->data.bo.size =
+            (int32_t)tcp_drop_own_addresses((*value)->data.bo.bytes, offer.size);
+    }
+    return OPAL_SUCCESS;
 }
 
 /* --- the exchange --- */
@@ -315,7 +305,8 @@ void modex_keep(bool keeping)
 static void put_for_other_jobs(void)
 {
     for (struct entry *e = modex.entries; e != NULL; e = e->next) {
-        opal_value_t *value = e->data != NULL ? make_value(e->key, e->data, e->size) : NULL;
+        const struct offer offer = {e->data, e->size, e->size};
+        opal_value_t *value = e->data != NULL ? make_value(e->key, &offer) : NULL;
         if (value != NULL) {
             modex.put(OPAL_PMIX_GLOBAL, value);
             OBJ_RELEASE(value);

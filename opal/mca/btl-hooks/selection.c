@@ -164,6 +164,7 @@ bool selection_of_only(char **entries, char **selection)
 
 static char *only_self[] = {"self", NULL};
 static char *within_node[] = {"self", "vader", "sm", "smcuda", NULL};
+static char **const shared_memory = within_node + 1;
 
 static char **all_but_self(void)
 {
@@ -357,5 +358,5 @@ static bool reaches_all(const char *release, const char *open, char *why, size_t
 bool btl_check(const char *release, const char *open, char *why, size_t size)
 {
     return list_is_possible(release, true, why, size) && list_is_possible(open, false, why, size) &&
-           reaches_all(release, open, why, size);
+           endpoints_can_part(shared_memory, why, size) && reaches_all(release, open, why, size);
 }

@@ -159,7 +159,7 @@ static void end_accepts(void)
     bool pending = true;
     for (int pass = 0; pending && pass < MAX_PASSES; pass++) {
         pending = false;
-        endpoints_for_each(note_pending, &pending);
+        endpoints_for_each_leaving(note_pending, &pending);
         if (pending) {
             gate_run_events();
         }
@@ -258,7 +258,7 @@ void tcp_hang_up(void)
     struct hang_up all = {0};
     end_accepts();
     evidence_for_each_descriptor(note_listening, &all);
-    endpoints_for_each(hang_up_or_wait, &all);
+    endpoints_for_each_leaving(hang_up_or_wait, &all);
     wait_for_all(all.accepted, all.n_accepted);
     free(all.accepted);
 }

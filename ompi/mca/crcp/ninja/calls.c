@@ -230,6 +230,6 @@ bool calls_gate(const struct transport_layer *layer, char *why, size_t size)
         return false;
     }
     gate_the_pml();
-    layer->gate();
+    layer->gate(&(struct gate_doors){gate_try_enter, gate_leave});
     return true;
 }

@@ -22,6 +22,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "common/member.h"
 #include "common/rank_proto.h"
 
 struct transport_layer;
@@ -34,7 +35,7 @@ struct ninja_params {
     int finish_timeout; /* s */
     bool helper_thread;
     bool verify;
-    int hold; /* s */
+    int hold;     /* s */
     int watchdog; /* s; 0: none */
 };
 extern struct ninja_params ninja_params;
@@ -75,8 +76,8 @@ void lookout_close(void);
 
 /* --- agent_link.c --- */
 
-/** Connects and says hello. */
-void agent_link_open(void);
+/** Connects and says hello. The member is borrowed until agent_link_close(). */
+void agent_link_open(const struct member *member);
 void agent_link_close(void);
 /** Has the safe point called when there is something to read, or it is time to connect again. */
 void agent_link_watch(void);
@@ -100,8 +101,10 @@ void steps_close(void);
 void steps_serve(void);
 /** In MPI_Finalize: says goodbye, and takes part in a switch that has begun. */
 void steps_finish(void);
-enum ninja_rank_state steps_state(void);
-uint32_t steps_epoch(void);
+/** This rank, for the agent. */
+const struct member *steps_member(void);
+/** A rank_say: what link and member say goes where ours does. */
+void steps_say(void *arg, int level, const char *text);
 
 /* --- watchdog.c --- */
 bool watchdog_open(char *why, size_t size);

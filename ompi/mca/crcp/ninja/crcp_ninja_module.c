@@ -82,7 +82,9 @@ static bool start(char *why, size_t size)
 {
     layer = transport_layer_of(mca_pml_base_selected_component.pmlm_version.mca_component_name);
     if (layer == NULL) {
-        snprintf(why, size, "the job does not use pml/ob1; start it with --mca pml ob1");
+        snprintf(why, size,
+                 "the job uses a PML that cannot be moved; start it with --mca pml ob1 or --mca "
+                 "pml ucx");
         return false;
     }
     if (!layer->start(why, size)) {
@@ -104,7 +106,7 @@ static bool start(char *why, size_t size)
 static void hold(void)
 {
     const int64_t end = now_ms() + (int64_t)ninja_params.hold * 1000;
-    while (steps_epoch() == 0 && agent_link_is_up() && now_ms() < end) {
+    while (steps_member()->epoch == 0 && agent_link_is_up() && now_ms() < end) {
         opal_progress(); /* which leads to the safe point */
         usleep(100);
     }
@@ -123,7 +125,7 @@ int ninja_module_init(void)
                    "OMPI_MPI_THREAD_LEVEL=3). The job runs on without.");
     }
     active = true;
-    agent_link_open();
+    agent_link_open(steps_member());
     opal_progress_register_lp(ninja_module_safe_point);
     agent_link_watch();
     hold();

@@ -25,6 +25,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "communicators.h"
 #include "ob1_private.h"
 #include "opal/align.h"
 #include "ompi/mca/pml/base/base.h"
@@ -356,17 +357,7 @@ static bool communicator_can_move(ompi_communicator_t *comm, char *why, size_t s
                  comm->c_name);
         return false;
     }
-    const struct ob1_comm *c = (const struct ob1_comm *)comm->c_pml_comm;
-    for (size_t i = 0; i < c->n_peers; i++) {
-        if (c->peers[i] != NULL && !is_ours(c->peers[i]->proc)) {
-            snprintf(why, size,
-                     "communicator \"%s\" reaches another job (MPI_Comm_spawn or "
-                     "MPI_Comm_connect), which is not supported",
-                     comm->c_name);
-            return false;
-        }
-    }
-    return true;
+    return !reaches_another_job(comm, why, size);
 }
 
 bool ob1_can_drain(char *why, size_t size)

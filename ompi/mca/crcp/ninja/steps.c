@@ -1,9 +1,9 @@
 /*
  * Theory of operation
  *
- * A rank is in one of seven states, and a step of the switch takes it to the next. Each step has a
- * row in two tables: in common/switch_steps.c stand the states in which it may come and the state
- * to which it leads when it succeeds, and here the function that does it. Four steps take time:
+ * A rank is in one of seven states, and a step of the switch takes it to the next. Which step may
+ * come, and what is answered to those that may not, is in common/member.c, and here the function
+ * that does a step. Four steps take time:
  * stop, until all other threads are out of the calls that they are in; drain, settle and verify,
  * while the rank goes on making progress. The others are done at once, and alone where they close
  * and open transports.
@@ -30,39 +30,21 @@
 #include "ompi/mca/rte/rte.h"
 #include "opal/mca/btl-hooks/evidence.h"
 #include "opal/mca/btl-hooks/gate.h"
+#include "opal/mca/btl-hooks/leaving.h"
 #include "opal/mca/btl-hooks/other_jobs.h"
 #include "transport_layer.h"
 
-#define DEFAULT_LEASE_MS 10000
-
-/* How many leases the agent must be silent before a rank runs on by itself. */
-static const unsigned patience[NINJA_RANK_STATES] = {
-    [NINJA_RANK_QUIESCING] = 5, /* nobody can have been told to release */
-    [NINJA_RANK_QUIET] = 60,
-};
-
 static const struct transport_layer *layer;
 
-static struct {
-    enum ninja_rank_state state;
-    uint32_t epoch;
-    uint16_t round;
-    uint16_t underway; /* the step that takes time: STOP, DRAIN, SETTLE, VERIFY, or 0 */
-    uint16_t last_step;
-    uint32_t lease_ms;
-    uint32_t verify_ms;
-    int64_t heard_us; /* from the agent, last */
-    int64_t step_began_us;
-    struct ninja_rank_msg report; /* the last one, to answer a repeated step */
-    bool leaving;                 /* BYE_OK has come */
-} rank;
+static struct member member;
+static uint16_t underway; /* the step that takes time: STOP, DRAIN, SETTLE, VERIFY, or 0 */
+static uint32_t verify_ms;
+static bool leaving; /* BYE_OK has come */
 
 struct step {
     void (*begin)(const struct ninja_rank_msg *msg);
     bool alone;
 };
-
-#define IN(state) (1u << NINJA_RANK_##state)
 
 static void stop(const struct ninja_rank_msg *msg);
 static void drain(const struct ninja_rank_msg *msg);
@@ -85,84 +67,42 @@ static const struct step steps[] = {
 };
 _Static_assert(sizeof(steps) / sizeof(steps[0]) == NINJA_RANK_TYPES, "a row for each step");
 
-/* The states to which a rank may go from each. */
-static const unsigned legal[] = {
-    [NINJA_RANK_RUNNING] = IN(QUIESCING),
-    [NINJA_RANK_QUIESCING] = IN(QUIET) | IN(RUNNING),
-    [NINJA_RANK_QUIET] = IN(QUIESCING) | IN(RELEASED) | IN(RUNNING),
-    [NINJA_RANK_RELEASED] = IN(OPENED),
-    [NINJA_RANK_OPENED] = IN(CONNECTED) | IN(RELEASED),
-    [NINJA_RANK_CONNECTED] = IN(READY) | IN(RELEASED),
-    [NINJA_RANK_READY] = IN(RUNNING) | IN(RELEASED),
-};
-_Static_assert(sizeof(legal) / sizeof(legal[0]) == NINJA_RANK_STATES, "a row for each state");
-
-enum ninja_rank_state steps_state(void)
+const struct member *steps_member(void)
 {
-    return rank.state;
+    return &member;
 }
 
-uint32_t steps_epoch(void)
+void steps_say(void *arg, int level, const char *text)
 {
-    return rank.epoch;
+    if (level == 0) {
+        ninja_warn("%s", text);
+    } else {
+        ninja_verbose(level, "%s", text);
+    }
 }
 
-static void set_state(enum ninja_rank_state to)
+static void on_state(void *arg, enum ninja_rank_state to)
 {
-    if (to == rank.state) {
-        return;
-    }
-    if ((legal[rank.state] & (1u << to)) == 0) {
-        ninja_warn("rank state %s -> %s is not legal; aborting", ninja_rank_state_name(rank.state),
-                   ninja_rank_state_name(to));
-        abort();
-    }
-    ninja_verbose(10, "%s -> %s", ninja_rank_state_name(rank.state), ninja_rank_state_name(to));
-    ninja_fault(NINJA_FAULT_STATE, "before %s", ninja_rank_state_name(to));
-    rank.state = to;
-    ninja_fault(NINJA_FAULT_STATE, "after %s", ninja_rank_state_name(to));
     if (to == NINJA_RANK_RUNNING) {
         layer->resume();
+        leaving_forget();
         gate_lift();
     }
 }
 
-/* --- reports ------------------------------------------------------------------------------ */
-
-static void forget_report(void)
+static void set_state(enum ninja_rank_state to)
 {
-    free(rank.report.a);
-    free(rank.report.b);
-    free(rank.report.addresses);
-    free(rank.report.text);
-    memset(&rank.report, 0, sizeof(rank.report));
+    member_set_state(&member, to);
 }
 
-/*
- * Reports the step that was done.
- *
- * @param content  tables and addresses, which are taken over, and a text, which is copied
- */
+/* --- reports ------------------------------------------------------------------------------ */
+
+/* Reports the step that was done; what it takes over is said at member_report(). */
 static void report(enum ninja_rank_status status, struct ninja_rank_msg content)
 {
-    const char *text = content.text != NULL ? content.text : "";
-    forget_report();
-    content.type = NINJA_RANK_REPORT;
-    content.epoch = rank.epoch;
-    content.round = rank.round;
-    content.arg = rank.last_step;
-    content.status = status;
-    content.micros = (uint32_t)(now_us() - rank.step_began_us);
-    content.text = strdup(text);
-    rank.report = content;
-    if (status == NINJA_RANK_OK) {
-        set_state(ninja_rank_step_row(rank.last_step)->to);
-    } else {
-        ninja_verbose(1, "%s: %s: %s", ninja_rank_type_name(rank.last_step),
-                      ninja_rank_status_name(status), text);
-    }
+    const struct ninja_rank_msg *kept = member_report(&member, status, content);
     if (watchdog_end()) {
-        agent_link_send(&rank.report);
+        agent_link_send(kept);
     }
 }
 
@@ -190,12 +130,12 @@ static bool take_counts(struct ninja_rank_msg *content, bool with_held)
 static void give_up(void)
 {
     char what[400] = "other threads inside MPI";
-    if (rank.underway != 0) {
-        if (rank.underway != NINJA_RANK_STOP) {
+    if (underway != 0) {
+        if (underway != NINJA_RANK_STOP) {
             layer->describe(what, sizeof(what));
         }
-        ninja_verbose(1, "%s given up with %s", ninja_rank_type_name(rank.underway), what);
-        rank.underway = 0;
+        ninja_verbose(1, "%s given up with %s", ninja_rank_type_name(underway), what);
+        underway = 0;
     }
 }
 
@@ -220,15 +160,19 @@ static void stop(const struct ninja_rank_msg *msg)
 {
     char why[512];
     give_up();
+    if (!leaving_set(msg->a, msg->n_a, ompi_process_info.num_procs)) {
+        set_state(NINJA_RANK_RUNNING);
+        report_text(NINJA_RANK_STATUS_REFUSED, "out of memory");
+        return;
+    }
     if (!can_switch_to(msg->text, why, sizeof(why))) {
         set_state(NINJA_RANK_RUNNING);
         report_text(NINJA_RANK_STATUS_REFUSED, why);
         return;
     }
-    rank.lease_ms = msg->arg != 0 ? msg->arg : DEFAULT_LEASE_MS;
     set_state(NINJA_RANK_QUIESCING);
     gate_shut();
-    rank.underway = NINJA_RANK_STOP;
+    underway = NINJA_RANK_STOP;
 }
 
 static bool can_move(char *why, size_t size)
@@ -242,12 +186,26 @@ static bool can_move(char *why, size_t size)
     return layer->can_drain(why, size) && windows_can_move(why, size);
 }
 
+/* A table that no message holds could not be reported, and the agent would take the rank for lost.
+ */
+static bool can_be_told(struct ninja_rank_msg *content, char *why, size_t size)
+{
+    if (content->n_a <= NINJA_RANK_MAX_PAIRS) {
+        return true;
+    }
+    snprintf(why, size, "it has exchanged messages with %u ranks, and at most %u can be told of",
+             content->n_a, NINJA_RANK_MAX_PAIRS);
+    free(content->a);
+    return false;
+}
+
 static void end_of_stop(void)
 {
     char why[256] = "out of memory";
     struct ninja_rank_msg content;
-    rank.underway = 0;
-    if (can_move(why, sizeof(why)) && take_counts(&content, false)) {
+    underway = 0;
+    if (can_move(why, sizeof(why)) && take_counts(&content, false) &&
+        can_be_told(&content, why, sizeof(why))) {
         report(NINJA_RANK_OK, content);
     } else {
         set_state(NINJA_RANK_RUNNING);
@@ -258,14 +216,14 @@ static void end_of_stop(void)
 static void drain(const struct ninja_rank_msg *msg)
 {
     set_state(NINJA_RANK_QUIESCING);
-    layer->drain(msg->a, msg->n_a);
-    rank.underway = NINJA_RANK_DRAIN;
+    layer->drain(((uint64_t)msg->epoch << 16) | msg->round, msg->a, msg->n_a);
+    underway = NINJA_RANK_DRAIN;
 }
 
 static void settle(const struct ninja_rank_msg *msg)
 {
     layer->settle(msg->b, msg->n_b);
-    rank.underway = NINJA_RANK_SETTLE;
+    underway = NINJA_RANK_SETTLE;
 }
 
 /* What was underway, drain, settle or verify, is over. */
@@ -273,8 +231,8 @@ static void end_of_progress(bool ok)
 {
     char what[400];
     struct ninja_rank_msg content;
-    uint16_t step = rank.underway;
-    rank.underway = 0;
+    uint16_t step = underway;
+    underway = 0;
     if (!ok || step == NINJA_RANK_VERIFY) {
         layer->describe(what, sizeof(what));
         report_text(ok ? NINJA_RANK_OK : NINJA_RANK_FAILED, what);
@@ -290,8 +248,8 @@ static void end_of_progress(bool ok)
 static void make_progress(void)
 {
     enum layer_outcome outcome = layer->advance();
-    bool late = rank.underway == NINJA_RANK_VERIFY &&
-                now_us() - rank.step_began_us > (int64_t)rank.verify_ms * 1000;
+    bool late =
+        underway == NINJA_RANK_VERIFY && now_us() - member.began_us > (int64_t)verify_ms * 1000;
     if (outcome != LAYER_UNDERWAY || late) {
         end_of_progress(outcome == LAYER_DONE);
     }
@@ -305,7 +263,9 @@ static void release(const struct ninja_rank_msg *msg)
         report_text(NINJA_RANK_FAILED, text);
         return;
     }
-    bool all_closed = evidence_open_devices(text, sizeof(text)) == 0;
+    /* a rank that stays may go on with the device */
+    bool all_closed =
+        !leaving_is(OMPI_PROC_MY_NAME->vpid) || evidence_open_devices(text, sizeof(text)) == 0;
     if (!all_closed) {
         /* the transports are gone all the same: only open leads on */
         set_state(NINJA_RANK_RELEASED);
@@ -360,8 +320,8 @@ static void verify(const struct ninja_rank_msg *msg)
     } else if (!layer->verify(msg->arg, why, sizeof(why))) {
         report_text(NINJA_RANK_FAILED, why);
     } else {
-        rank.verify_ms = msg->arg;
-        rank.underway = NINJA_RANK_VERIFY;
+        verify_ms = msg->arg;
+        underway = NINJA_RANK_VERIFY;
     }
 }
 
@@ -373,11 +333,6 @@ static void resume(const struct ninja_rank_msg *msg)
 
 /* --- messages ----------------------------------------------------------------------------- */
 
-static bool is_repeated(const struct ninja_rank_msg *msg)
-{
-    return msg->epoch == rank.epoch && msg->round == rank.round && msg->type == rank.last_step;
-}
-
 static void begin(void *msg)
 {
     steps[((const struct ninja_rank_msg *)msg)->type].begin(msg);
@@ -386,26 +341,13 @@ static void begin(void *msg)
 static void begin_step(struct ninja_rank_msg *msg)
 {
     const struct step *step = &steps[msg->type];
-    if (is_repeated(msg)) {
-        if (rank.underway == 0) {
-            agent_link_send(&rank.report);
+    struct ninja_rank_msg answer;
+    if (!member_take(&member, msg, &answer)) {
+        if (answer.type != 0) {
+            agent_link_send(&answer);
         }
         return;
     }
-    if (msg->epoch < rank.epoch || !ninja_step_may_come(ninja_rank_step(msg->type), rank.state)) {
-        struct ninja_rank_msg stale = {.type = NINJA_RANK_REPORT,
-                                       .epoch = msg->epoch,
-                                       .round = msg->round,
-                                       .arg = msg->type,
-                                       .status = NINJA_RANK_STALE,
-                                       .text = (char *)ninja_rank_state_name(rank.state)};
-        agent_link_send(&stale);
-        return;
-    }
-    rank.epoch = msg->epoch;
-    rank.round = msg->round;
-    rank.last_step = msg->type;
-    rank.step_began_us = now_us();
     watchdog_begin(msg);
     if (ninja_fault(NINJA_FAULT_STEP, "%s", ninja_rank_type_name(msg->type)) != NINJA_FAULT_NONE) {
         report_text(NINJA_RANK_FAILED, "made to fail by a fault point");
@@ -420,37 +362,32 @@ static void begin_step(struct ninja_rank_msg *msg)
 
 static void handle(struct ninja_rank_msg *msg)
 {
-    rank.heard_us = now_us();
     if (ninja_rank_type_is_step(msg->type)) {
         begin_step(msg);
     } else if (msg->type == NINJA_RANK_BYE_OK) {
-        rank.leaving = true;
+        leaving = true;
     }
 }
 
 static bool has_transports(void)
 {
-    return rank.state != NINJA_RANK_RELEASED && rank.state != NINJA_RANK_OPENED;
+    return member.state != NINJA_RANK_RELEASED && member.state != NINJA_RANK_OPENED;
 }
 
 static void run_on_if_forgotten(void)
 {
-    int64_t limit_ms = (int64_t)rank.lease_ms * patience[rank.state];
-    if (limit_ms > 0 && now_us() - rank.heard_us > limit_ms * 1000) {
+    if (member_is_forgotten(&member)) {
         ninja_warn("the agent was silent for %u s during a switch: given up, the job runs on",
-                   (unsigned)(limit_ms / 1000));
+                   (unsigned)(member_patience_ms(&member) / 1000));
         give_up();
-        /* a repeated step must not be answered as if this had not happened */
-        rank.last_step = 0;
-        forget_report();
-        set_state(NINJA_RANK_RUNNING);
+        member_run_on(&member);
     }
 }
 
 /* Goes on with the step that takes time, or waits for the next one. */
 static void go_on(void)
 {
-    switch (rank.underway) {
+    switch (underway) {
     case NINJA_RANK_STOP:
         if (gate_all_are_out()) {
             end_of_stop();
@@ -481,7 +418,7 @@ void steps_serve(void)
             ninja_rank_msg_clear(&msg);
             continue;
         }
-        if (rank.state == NINJA_RANK_RUNNING) {
+        if (member.state == NINJA_RANK_RUNNING) {
             return;
         }
         go_on();
@@ -495,11 +432,11 @@ void steps_finish(void)
     struct ninja_rank_msg bye = {.type = NINJA_RANK_BYE};
     agent_link_send(&bye);
     int64_t begin_ms = now_ms();
-    while (!rank.leaving && agent_link_is_up() && now_ms() - begin_ms < timeout_ms) {
-        uint32_t epoch = rank.epoch;
+    while (!leaving && agent_link_is_up() && now_ms() - begin_ms < timeout_ms) {
+        uint32_t epoch = member.epoch;
         agent_link_wait(10);
         steps_serve();
-        if (rank.epoch != epoch) { /* a switch: the agent may be another one now */
+        if (member.epoch != epoch) { /* a switch: the agent may be another one now */
             agent_link_send(&bye);
             begin_ms = now_ms();
         }
@@ -511,11 +448,11 @@ void steps_open(const struct transport_layer *of_the_pml)
     layer = of_the_pml;
     ninja_fault_init("rank", (int)OMPI_PROC_MY_NAME->vpid);
     windows_open();
-    rank.state = NINJA_RANK_RUNNING;
+    member_init(&member, steps_say, on_state, NULL);
 }
 
 void steps_close(void)
 {
-    forget_report();
+    member_clear(&member);
     windows_close();
 }

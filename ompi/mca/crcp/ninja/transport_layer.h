@@ -25,8 +25,15 @@
 #include "common/addresses.h"
 #include "common/rank_proto.h"
 
-/* The PMLs that have a row, transport_layer_NAME, by the names of their components. */
+/* The PMLs that have a row here, transport_layer_NAME, by the names of their components. PMLs of
+ * our own bring theirs with them (own_pml.h). */
 #define TRANSPORT_LAYERS(ROW) ROW(ob1)
+
+/* How to come in through the gate, and out again; try_enter is false at a shut gate. */
+struct gate_doors {
+    bool (*try_enter)(void);
+    void (*leave)(void);
+};
 
 enum layer_outcome { LAYER_UNDERWAY, LAYER_DONE, LAYER_FAILED };
 
@@ -40,7 +47,7 @@ struct transport_layer {
      * Several threads may be inside MPI: puts what leads to a transport behind the gate. The gate
      * has been built, and the functions of the PML are behind it (calls.c).
      */
-    void (*gate)(void);
+    void (*gate)(const struct gate_doors *doors);
 
     /* --- before anything is done --- */
 
@@ -56,8 +63,12 @@ struct transport_layer {
     struct ninja_rank_pair *(*sent)(uint32_t *n);
     /** How many messages of each peer are here unmatched and stay so. It gets this with settle. */
     struct ninja_rank_pair *(*held)(uint32_t *n);
-    /** Begins to bring here what each peer has sent. */
-    void (*drain)(const struct ninja_rank_pair *sent, uint32_t n);
+    /**
+     * Begins to bring here what each peer has sent.
+     *
+     * @param turn  of the drain: the same in all ranks, and higher in each later one
+     */
+    void (*drain)(uint64_t turn, const struct ninja_rank_pair *sent, uint32_t n);
     /** Begins to complete all sends but as many to each peer as it holds unmatched. */
     void (*settle)(const struct ninja_rank_pair *held, uint32_t n);
 

@@ -197,7 +197,7 @@ bool windows_can_move(char *why, size_t size)
                      win->w_name, file,
                      ompi_mpi_thread_multiple
                          ? "with MPI_THREAD_MULTIPLE only shared memory windows can move (osc/sm)"
-                         : "start the job with --mca osc sm,pt2pt");
+                         : "start the job with --mca pml ob1 --mca osc sm,pt2pt");
             return false;
         }
     }

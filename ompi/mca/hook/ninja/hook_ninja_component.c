@@ -4,7 +4,8 @@
  * A stock MPI_Init opens the framework hook, but not crcp (fault tolerance is compiled out). This
  * component opens crcp in its place, if and only if the user asked for crcp "ninja"; otherwise it
  * does nothing. If the user also chose a PML that cannot be moved, it says so and does nothing
- * else: such a job gets all that Open MPI would give it.
+ * else: such a job gets all that Open MPI would give it. Where the job would run on pml/ucx, it gets
+ * our own PML over UCX.
  *
  *   after MCA is up, before anything is selected   defaults that keep the job migratable
  *   at the end of MPI_Init                         open crcp, select crcp/ninja
@@ -16,17 +17,21 @@
  */
 #include "ompi_config.h"
 
+#include <glob.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "ompi/constants.h"
+#include "ompi/mca/crcp/ninja/own_pml.h"
 #include "ompi/mca/crcp/ninja/transport_layer.h"
 #include "ompi/mca/crcp/base/base.h"
 #include "ompi/mca/crcp/crcp.h"
 #include "ompi/mca/hook/hook.h"
+#include "ompi/mca/pml/base/base.h"
 #include "ompi/runtime/params.h"
+#include "opal/mca/base/mca_base_component_repository.h"
 #include "opal/mca/base/mca_base_var.h"
 #include "opal/mca/pmix/pmix.h"
 #include "opal/runtime/opal_progress.h"
@@ -51,17 +56,21 @@ const ompi_hook_base_component_1_0_0_t mca_hook_ninja_component = {
     .hookm_mpi_finalize_top = begin_of_finalize,
 };
 
+#define STOCK_UCX "ucx"
+#define OUR_UCX   "ninja_ucx"
+
 /* What keeps a job migratable, unless the user says otherwise. */
 static const struct {
     const char *framework;
     const char *value;
     const char *why;
-    bool not_with_threads;
+    bool not_with_threads, not_with_ucx;
 } defaults[] = {
-    {"pml", "ob1", "its messages can be drained", false},
-    /* osc/pt2pt makes no window with MPI_THREAD_MULTIPLE; then the stock choice at least runs */
-    {"osc", "sm,pt2pt", "windows do not hold on to a transport", true},
-    {"coll", "^hcoll", "collectives do not bypass the PML", false},
+    {"pml", "ob1", "its messages can be drained", false, false}, /* or OUR_UCX */
+    /* osc/pt2pt makes no window with MPI_THREAD_MULTIPLE, and its windows hang on UCX, on the stock
+     * PML as well; then the stock choice at least runs */
+    {"osc", "sm,pt2pt", "windows do not hold on to a transport", true, true},
+    {"coll", "^hcoll", "collectives do not bypass the PML", false, false},
 };
 
 static bool wanted;
@@ -100,11 +109,12 @@ static char *selection_of(const char *framework, bool by_the_system)
     return copy;
 }
 
-static void set_defaults(int thread_level)
+static void set_defaults(int thread_level, bool on_ucx)
 {
     char variable[64];
     for (size_t i = 0; i < sizeof(defaults) / sizeof(defaults[0]); i++) {
-        if (defaults[i].not_with_threads && thread_level == MPI_THREAD_MULTIPLE) {
+        if ((defaults[i].not_with_threads && thread_level == MPI_THREAD_MULTIPLE) ||
+            (defaults[i].not_with_ucx && on_ucx)) {
             continue;
         }
         char *chosen = selection_of(defaults[i].framework, false);
@@ -117,6 +127,80 @@ static void set_defaults(int thread_level)
         free(chosen);
     }
 }
+
+/* --- UCX ---------------------------------------------------------------------------------- */
+
+static bool is_installed(const char *pml)
+{
+    opal_list_t *found;
+    mca_base_component_repository_item_t *item;
+    if (mca_base_component_repository_get_components(&ompi_pml_base_framework, &found) !=
+        OPAL_SUCCESS) {
+        return false;
+    }
+    OPAL_LIST_FOREACH (item, found, mca_base_component_repository_item_t) {
+        if (strcmp(item->ri_name, pml) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool is_infiniband(const char *link_layer)
+{
+    char text[32] = "";
+    FILE *file = fopen(link_layer, "re");
+    if (file != NULL) {
+        (void)!fgets(text, sizeof(text), file);
+        fclose(file);
+    }
+    return strcmp(text, "InfiniBand\n") == 0;
+}
+
+static bool has_infiniband(void)
+{
+    glob_t ports = {0};
+    bool has = false;
+    if (glob("/sys/class/infiniband/*/ports/*/link_layer", 0, NULL, &ports) == 0) {
+        for (size_t i = 0; i < ports.gl_pathc; i++) {
+            has |= is_infiniband(ports.gl_pathv[i]);
+        }
+    }
+    globfree(&ports);
+    return has;
+}
+
+static bool is_ucx(const char *pml)
+{
+    return pml != NULL && (strcmp(pml, STOCK_UCX) == 0 || strcmp(pml, OUR_UCX) == 0);
+}
+
+/*
+ * Whether the job would run on pml/ucx: because it was asked for, by the user or the system, or
+ * because there is InfiniBand and nobody has said anything about PMLs and BTLs.
+ */
+static bool would_run_on_ucx(void)
+{
+    char *users = selection_of("pml", false), *anybodys = selection_of("pml", true);
+    char *btls = selection_of("btl", false);
+    bool would = anybodys == NULL && btls == NULL && has_infiniband();
+    if (users != NULL || anybodys != NULL) {
+        would = is_ucx(users != NULL ? users : anybodys);
+    }
+    free(users);
+    free(anybodys);
+    free(btls);
+    return would;
+}
+
+static void choose_our_ucx(void)
+{
+    setenv("OMPI_MCA_pml", OUR_UCX, 1);
+    opal_output_verbose(10, 0, "ninja: --mca pml %s in place of %s, whose messages cannot be drained",
+                        OUR_UCX, STOCK_UCX);
+}
+
+/* --- other PMLs ---------------------------------------------------------------------------- */
 
 /* Whether pml/monitoring is to be put around the other PML. */
 static bool is_monitored(void)
@@ -143,8 +227,8 @@ static bool is_first_of_node(void)
 static bool can_be_moved(const char *pml)
 {
 #define NAME(pml) #pml,
-    static const char *const names[] = {TRANSPORT_LAYERS(NAME)};
-    bool can = false;
+    static const char *const names[] = {TRANSPORT_LAYERS(NAME) OWN_PMLS(NAME)};
+    bool can = strcmp(pml, STOCK_UCX) == 0 && is_installed(OUR_UCX);
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         can |= strcmp(names[i], pml) == 0;
     }
@@ -162,8 +246,8 @@ static bool is_on_another_pml(void)
     bool monitored = pml == NULL && is_monitored();
     if ((named || monitored) && is_first_of_node()) {
         opal_output(0,
-                    "ninja: a job on --mca %s %s cannot be migrated, only one on pml/ob1 can: leave "
-                    "that out, or choose --mca pml ob1. It is left to Open MPI as it would be "
+                    "ninja: a job on --mca %s %s cannot be migrated, only one on pml/ob1 or "
+                    "pml/ucx can: leave that out, or choose --mca pml ob1. It is left to Open MPI as it would be "
                     "without --mca crcp ninja.",
                     named ? "pml" : "pml_monitoring_enable", named ? pml : "1");
     }
@@ -177,7 +261,11 @@ static void after_opal(int argc, char **argv, int requested, int *provided)
     wanted = crcp != NULL && strcmp(crcp, "ninja") == 0 && !is_on_another_pml();
     free(crcp);
     if (wanted) {
-        set_defaults(*provided);
+        bool on_ucx = would_run_on_ucx() && is_installed(OUR_UCX);
+        if (on_ucx) {
+            choose_our_ucx();
+        }
+        set_defaults(*provided, on_ucx);
     }
 }
 

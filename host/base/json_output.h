@@ -1,6 +1,6 @@
 /* What the program says: one JSON object a line, whole, from any thread. */
-#ifndef NINJA_LIBVIRT_OUTPUT_H
-#define NINJA_LIBVIRT_OUTPUT_H
+#ifndef NINJA_JSON_OUTPUT_H
+#define NINJA_JSON_OUTPUT_H
 
 #include <jansson.h>
 

@@ -1,4 +1,4 @@
-#include "host/libvirt/output.h"
+#include "host/base/json_output.h"
 
 #include <errno.h>
 #include <pthread.h>
