@@ -1,7 +1,7 @@
 # Builds the libFuzzer targets into the directory OUT, from the sources in TOP, with the config.h of
 # the configured tree CONFIG. Used by tests/fuzz/run.
 CC = clang
-PACKAGES = libevent jansson libconfig libsystemd libxml-2.0 libsodium libzstd liblz4
+PACKAGES = libevent jansson libconfig libsystemd libxml-2.0 libsodium libzstd liblz4 zlib
 FLAGS = -std=gnu11 -g -O1 -fno-omit-frame-pointer -Wall -Wextra -Wno-unused-parameter -Werror \
     -fsanitize=address,undefined -fno-sanitize-recover=undefined \
     -D_GNU_SOURCE -DSCRIPTS_DIR='"/nowhere"' -DHOOKS_DIR='"/nowhere"' -DSYSTEM_CONFIG='"/nowhere"' \

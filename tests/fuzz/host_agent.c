@@ -119,7 +119,7 @@ static void on_interconnects(void *arg, json_t *result, const struct ninja_error
 
 static void on_event(void *arg, struct agent *agent, const char *name, json_t *data)
 {
-    FUZZ_CHECK(name != NULL && json_is_object(data));
+    FUZZ_CHECK(name != NULL && (data == NULL || json_is_object(data)));
 }
 
 static void on_connected(void *arg, const struct ninja_error *err)
