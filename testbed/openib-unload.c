@@ -11,6 +11,10 @@
  * Callbacks: closing the component waits until the progress thread of OPAL has said that it
  * disconnected an endpoint, but not until it has returned from the callback that says so, which
  * would then run in code that is gone. So the unloading waits for the thread's next event.
+ *
+ * Events: what destroys an id takes its events away that nobody has read yet, also the one for
+ * which the progress thread is about to read the channel. That read would wait for good, and the
+ * rank with it, so the channels do not block.
  */
 #define _GNU_SOURCE
 #include <event2/event.h>
@@ -40,6 +44,9 @@ int __real_ibv_destroy_qp(struct ibv_qp *qp);
 int __wrap_rdma_accept(struct rdma_cm_id *id, struct rdma_conn_param *parameters);
 int __wrap_ibv_destroy_qp(struct ibv_qp *qp);
 
+struct rdma_event_channel *__real_rdma_create_event_channel(void);
+struct rdma_event_channel *__wrap_rdma_create_event_channel(void);
+
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct ibv_context *contexts[MAX_CONTEXTS];
 
@@ -68,6 +75,15 @@ int __wrap_ibv_close_device(struct ibv_context *context)
 {
     replace(context, NULL);
     return __real_ibv_close_device(context);
+}
+
+struct rdma_event_channel *__wrap_rdma_create_event_channel(void)
+{
+    struct rdma_event_channel *channel = __real_rdma_create_event_channel();
+
+    if (channel != NULL)
+        fcntl(channel->fd, F_SETFL, fcntl(channel->fd, F_GETFL) | O_NONBLOCK);
+    return channel;
 }
 
 /* Has a callback get the end of a pipe in the progress thread, and waits until it has closed that. */
