@@ -84,6 +84,19 @@ ninjactl() {
         "$INSTALLED/usr/bin/ninjactl" "$command" "$@" --cluster "$CLUSTER" --state-dir "$RUN/state"
 }
 
+# cluster_fabric: one network of the bypass devices of all hosts, by a bridge where the coordinator is.
+cluster_fabric() {
+    local n hub
+    hub=$(libvirt_namespace 0)
+    ip -n "$hub" link add fabric type bridge
+    ip -n "$hub" link set fabric up
+    for n in "${LIBVIRT_HOSTS[@]}"; do
+        ip -n "$hub" link add "fabric$n" type veth peer name fabric netns "$(libvirt_namespace "$n")"
+        ip -n "$hub" link set "fabric$n" master fabric up
+        ip -n "$(libvirt_namespace "$n")" link set fabric master "$(bypass_of "$n")" up
+    done
+}
+
 # cluster_up: the hosts with the VMs at the first one, and the cluster file.
 cluster_up() {
     local n
