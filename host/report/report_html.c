@@ -397,6 +397,7 @@ static void page_put(const struct view *view)
     lead_put(view);
     timeline_section_put(view);
     memory_put(view);
+    methods_put(view);
     ranks_put(view);
     transports_put(view);
     html_put(view->html, "</main>\n");

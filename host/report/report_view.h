@@ -74,10 +74,11 @@ void view_transports(json_t *object, char *text, size_t size);
 /** The same of all ranks of all jobs in jobs_before or jobs_after. A new object. */
 json_t *view_all_transports(json_t *jobs);
 
-/* ---- the parts (report_timeline.c, report_ranks.c, report_memory.c) ---- */
+/* ---- the parts (report_timeline.c, report_ranks.c, report_memory.c, report_methods.c) ---- */
 
 void timeline_put(const struct view *view, bool with_name);
 void memory_put(const struct view *view);
+void methods_put(const struct view *view);
 void ranks_put(const struct view *view);
 
 extern const char report_style[];

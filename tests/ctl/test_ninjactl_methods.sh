@@ -33,6 +33,8 @@ expect 0 migrate eth --max-bytes 600 "${FAST[@]}"
 says "post-copy: the least is sent" "foreseen  2.5" "measured"
 expect 0 report --json
 holds 'all(.vms[]; .at == "eth" and .method.name == "post-copy" and (.method.ways | length) == 3)'
+expect 0 report --html
+says "Ways of the memory" "chosen, foreseen</td>" ">the least is sent</td>" ">measured</td>"
 expect 0 plan ib --auto --json
 holds ".methods.vm2.ways[2].bytes == 5000000" # as then
 

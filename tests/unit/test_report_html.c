@@ -108,6 +108,20 @@ struct knobs {
     const char *text; /* in every name and reason */
 };
 
+/* Pre-copy and post-copy were looked at, and the latter was chosen. */
+static json_t *make_method(const struct knobs *knobs)
+{
+    json_t *ways = json_pack(
+        "[{s:s, s:b, s:b, s:i, s:i, s:i, s:I, s:n}, {s:s, s:b, s:b, s:i, s:i, s:i, s:I, s:s}]",
+        "name", "pre-copy", "possible", 1, "ends", 0, "downtime_ms", 300, "copy_ms", 60000,
+        "behind_ms", 0, "bytes", (json_int_t)3 << 30, "breaks", "name", "post-copy", "possible", 1,
+        "ends", 1, "downtime_ms", 50, "copy_ms", 5000, "behind_ms", 4800, "bytes",
+        (json_int_t)1 << 30, "breaks", knobs->text);
+    return json_pack("{s:s, s:o, s:s, s:o}", "name", "post-copy", "why",
+                     json_sprintf("a pre-copy would not end%s", knobs->text), "priority", "latency",
+                     "ways", ways);
+}
+
 static json_t *make_vm(const struct knobs *knobs, int v)
 {
     json_t *timeline = json_array(), *durations = json_object();
@@ -116,11 +130,11 @@ static json_t *make_vm(const struct knobs *knobs, int v)
                                                   (int)s * 1000 + v % 50, "ms", 900 + v % 40));
         json_object_set_new(durations, stages[s], json_integer(900 + v % 40));
     }
-    return json_pack("{s:o, s:s, s:s, s:I, s:i, s:i, s:s, s:s, s:o, s:o}", "name",
+    return json_pack("{s:o, s:s, s:s, s:I, s:i, s:i, s:s, s:s, s:o, s:o, s:o}", "name",
                      json_sprintf("vm%d%s", v + 1, knobs->text), "from", knobs->text, "at",
                      knobs->text, "transferred_bytes", (json_int_t)1 << 31, "downtime_ms", 40,
                      "arrived_ms", 3900, "link", knobs->text, "link_name", knobs->text, "timeline",
-                     timeline, "stages", durations);
+                     timeline, "stages", durations, "method", make_method(knobs));
 }
 
 static json_t *make_switch(const struct knobs *knobs, int number)
@@ -260,6 +274,14 @@ static void every_stage_of_every_vm_and_rank_is_there(void **state)
     assert_in(page, "The jobs ran on <b>openib</b>, from 70 ms on over <b>tcp</b>");
     assert_in(page, "<td class=\"word\">openib: 3</td>");
     assert_in(page, "Bytes sent: all VMs (thick), each VM (thin)");
+    assert_in(page, "<th scope=\"row\">vm2</th><td class=\"word\">pre-copy</td>"
+                    "<td class=\"word\">foreseen</td><td>1 min</td><td>3.0 GiB</td>"
+                    "<td>300 ms</td><td>0 ms</td><td class=\"word\">would not end</td>");
+    assert_in(page, "<td class=\"word\">chosen, foreseen</td><td>5 s</td><td>1.0 GiB</td>"
+                    "<td>50 ms</td><td>4.8 s</td>"
+                    "<td class=\"word\">a pre-copy would not end</td>");
+    assert_in(page, "<td class=\"word\">measured</td><td>901 ms</td><td>2.0 GiB</td>"
+                    "<td>40 ms</td><td>-</td>");
     free(page);
 }
 
