@@ -12,6 +12,9 @@
  * disconnected an endpoint, but not until it has returned from the callback that says so, which
  * would then run in code that is gone. So the unloading waits for the thread's next event.
  *
+ * Tasks: the component has the main thread do things, such as telling of an error, by events that
+ * may still wait when it is unloaded. It gets events of ours, which the unloading takes back.
+ *
  * Events: what destroys an id takes its events away that nobody has read yet, also the one for
  * which the progress thread is about to read the channel. That read would wait for good, and the
  * rank with it, so the channels do not block.
@@ -34,6 +37,9 @@
 /* opal/runtime/opal_progress_threads.h; NULL is the thread that all components share. */
 struct event_base *opal_progress_thread_init(const char *name);
 int opal_progress_thread_finalize(const char *name);
+/* opal/mca/event/event.h: what the main thread runs. */
+extern struct event_base *opal_sync_event_base;
+#define OUT_OF_RESOURCE (-2) /* opal/constants.h */
 
 struct ibv_context *__real_ibv_open_device(struct ibv_device *device);
 int __real_ibv_close_device(struct ibv_context *context);
@@ -44,6 +50,7 @@ int __real_ibv_destroy_qp(struct ibv_qp *qp);
 int __wrap_rdma_accept(struct rdma_cm_id *id, struct rdma_conn_param *parameters);
 int __wrap_ibv_destroy_qp(struct ibv_qp *qp);
 
+int __wrap_mca_btl_openib_run_in_main(void *(*function)(void *), void *arg);
 struct rdma_event_channel *__real_rdma_create_event_channel(void);
 struct rdma_event_channel *__wrap_rdma_create_event_channel(void);
 
@@ -86,7 +93,8 @@ struct rdma_event_channel *__wrap_rdma_create_event_channel(void)
     return channel;
 }
 
-/* Has a callback get the end of a pipe in the progress thread, and waits until it has closed that. */
+/* Has a callback get the end of a pipe in the progress thread, and waits until it has closed that.
+ */
 static void in_progress_thread(event_callback_fn callback, void *arg)
 {
     int ends[2];
@@ -168,6 +176,63 @@ int __wrap_ibv_destroy_qp(struct ibv_qp *qp)
     return __real_ibv_destroy_qp(qp);
 }
 
+struct task {
+    struct task *next;
+    struct event *event;
+    void *(*function)(void *);
+    void *arg;
+};
+static struct task *tasks;
+
+static void forget(struct task *task)
+{
+    pthread_mutex_lock(&lock);
+    for (struct task **at = &tasks; *at != NULL; at = &(*at)->next) {
+        if (*at == task) {
+            *at = task->next;
+            break;
+        }
+    }
+    pthread_mutex_unlock(&lock);
+    event_free(task->event);
+    free(task);
+}
+
+static void run_task(int fd, short what, void *arg)
+{
+    struct task task = *(struct task *)arg;
+
+    forget(arg);
+    task.function(task.arg);
+}
+
+int __wrap_mca_btl_openib_run_in_main(void *(*function)(void *), void *arg)
+{
+    struct task *task = calloc(1, sizeof(*task));
+
+    if (task == NULL)
+        return OUT_OF_RESOURCE;
+    task->event = event_new(opal_sync_event_base, -1, EV_READ, run_task, task);
+    if (task->event == NULL) {
+        free(task);
+        return OUT_OF_RESOURCE;
+    }
+    task->function = function;
+    task->arg = arg;
+    pthread_mutex_lock(&lock);
+    task->next = tasks;
+    tasks = task;
+    event_active(task->event, EV_READ, 1);
+    pthread_mutex_unlock(&lock);
+    return 0;
+}
+
+static void take_tasks_back(void)
+{
+    while (tasks != NULL)
+        forget(tasks);
+}
+
 static void close_contexts(void)
 {
     for (size_t i = 0; i < MAX_CONTEXTS; i++) {
@@ -180,5 +245,6 @@ static void close_contexts(void)
 __attribute__((destructor)) static void before_unloading(void)
 {
     wait_for_callbacks();
+    take_tasks_back();
     close_contexts();
 }

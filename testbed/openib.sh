@@ -44,6 +44,7 @@ openib_compile() {
         "$btl"/*.c "${cpc[@]}" "$TESTBED/openib-unload.c" \
         -Wl,-Bsymbolic -Wl,--exclude-libs,ALL -Wl,--wrap=ibv_open_device,--wrap=ibv_close_device \
         -Wl,--wrap=rdma_accept,--wrap=ibv_destroy_qp,--wrap=rdma_create_event_channel \
+        -Wl,--wrap=mca_btl_openib_run_in_main \
         -L"$lib" -l:librdmacm.a -libverbs -l:libibverbs.a -l:libmca_common_verbs.so.40 \
         -l:libopen-pal.so.40 -lhwloc -levent_core -levent_pthreads -lnl-3 -lnl-route-3 -lm
 }
