@@ -73,17 +73,15 @@ static bool was_chosen(json_t *vm)
     return json_is_object(json_object_get(vm, "method"));
 }
 
-static bool any_chosen(json_t *vms)
+static size_t count_chosen(json_t *vms)
 {
-    size_t i;
+    size_t i, n = 0;
     json_t *vm;
     json_array_foreach(vms, i, vm)
     {
-        if (was_chosen(vm)) {
-            return true;
-        }
+        n += was_chosen(vm);
     }
-    return false;
+    return n;
 }
 
 static void vm_put(const struct view *view, json_t *vm)
@@ -99,9 +97,10 @@ static void vm_put(const struct view *view, json_t *vm)
 
 void methods_put(const struct view *view)
 {
-    size_t i, shown = 0, left = 0;
+    size_t i, shown = 0;
     json_t *vm, *vms = json_object_get(view->report, "vms");
-    if (!any_chosen(vms)) {
+    size_t chosen = count_chosen(vms);
+    if (chosen == 0) {
         return;
     }
     html_put(view->html,
@@ -117,15 +116,13 @@ void methods_put(const struct view *view)
         if (was_chosen(vm) && shown < (size_t)view->detail->lines) {
             vm_put(view, vm);
             shown++;
-        } else if (was_chosen(vm)) {
-            left++;
         }
     }
     html_put(view->html, "</tbody></table></div>\n");
-    if (left > 0) {
+    if (chosen > shown) {
         html_put(view->html,
                  "<p class=\"note\">%lld VMs more are in the text and the JSON report.</p>\n",
-                 (long long)left);
+                 (long long)(chosen - shown));
     }
     html_put(view->html, "</section>\n");
 }
