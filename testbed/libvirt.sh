@@ -229,6 +229,9 @@ libvirt_boot() {
     wait_for "$VM_BOOT_SECONDS" "$2 to boot" grep -q 'ninja-guest: ready' "$RUN/$2.console"
 }
 
+# libvirt_gone N VM ALIAS: the guest has let go of that device. All of the XML is read, as virsh fails otherwise.
+libvirt_gone() { ! libvirt_virsh "$1" dumpxml "$2" | grep -F "'$3'" >/dev/null; }
+
 # testbed_libvirt_up [VM...]: the hosts, with these VMs at the first one. IMAGE: an image that is there already.
 testbed_libvirt_up() {
     local vm

@@ -39,6 +39,13 @@ measure_transport() {
             then "tcp" else "unclear" end)}'
 }
 
+# measure_runs_on TRANSPORT: ends the script if the next iterations are carried by another one.
+measure_runs_on() {
+    measure_transport >"$RUN/measured.json"
+    jq -e --arg it "$1" '.transport == $it' "$RUN/measured.json" >/dev/null ||
+        { cat "$RUN/measured.json"; die "the job is not on $1"; }
+}
+
 # measure_show MEASUREMENT: one readable line.
 measure_show() {
     jq -r '"carried by \(.transport) in \(.iterations) iterations (" + ([.vms | to_entries[] |

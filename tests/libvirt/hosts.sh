@@ -72,12 +72,6 @@ at() {
         { cat "$RUN/status"; die "the VMs are not at $*"; }
 }
 
-runs_on() {
-    measure_transport >"$RUN/measured.json"
-    jq -e --arg it "$1" '.transport == $it' "$RUN/measured.json" >/dev/null ||
-        { cat "$RUN/measured.json"; die "the job is not on $1"; }
-}
-
 # moves COMMAND...: and it is done, with all that was asked.
 moves() {
     say "ninjactl $*"
@@ -113,7 +107,7 @@ ninjactl devices | grep -q ua-vf1 || die "the device is not among the devices"
 job_start "$ITERATIONS" --mca crcp ninja --mca btl openib,tcp,vader,self
 job_advance 10
 at ib1:ua-vf0 ib1:ua-vf1
-runs_on openib
+measure_runs_on openib
 
 status=0
 ninjactl evacuate ib1 --to eth1 >"$RUN/output" 2>&1 || status=$?
@@ -134,14 +128,14 @@ planned '.vms | map([.to, .gets]) == [["ib2", "ua-vf0"], ["ib2", "ua-vf1"]] and
     all(.[]; .why | test("^free at ib2 2 devices [0-9]+ MiB [0-9]+ CPUs; 0 other VMs"))' evacuate ib1
 moves evacuate ib1
 at ib2:ua-vf0 ib2:ua-vf1
-runs_on openib
+measure_runs_on openib
 
 libvirt_virsh 3 destroy other
 planned '.methods | length == 2 and all(.[]; .written_1s >= 0 and .written_3s >= 0 and .name == "pre-copy" and
     (.ways | map(.possible) == [true, false, true]))' evacuate ib2 --auto
 moves evacuate ib2 --to eth
 at eth1: eth1:
-runs_on tcp
+measure_runs_on tcp
 
 libvirt_kill_daemon 2
 planned '.vms | map(.to) == ["ib1", "ib1"]' migrate ib

@@ -44,15 +44,12 @@ somebody_moves() {
     local vm
     for vm in "${VMS[@]}"; do
         libvirt_virsh "$1" detach-device-alias "$vm" ua-bypass --live --config
-        wait_for 60 "the device of $vm to go" gone "$1" "$vm" ua-bypass
+        wait_for 60 "the device of $vm to go" libvirt_gone "$1" "$vm" ua-bypass
         virsh_moves "$vm" "$1" "$2"
         libvirt_virsh "$2" attach-device "$vm" "$RUN/$vm.device-$2.xml" --live --config
     done
     for vm in "${VMS[@]}"; do vm_root "$vm" 60 "/etc/ninja/agent.d/soft-roce attach ua-bypass"; done
 }
-
-# gone N VM ALIAS: the guest has let go of it. All of the XML is read, as virsh fails otherwise.
-gone() { ! libvirt_virsh "$1" dumpxml "$2" | grep -F "'$3'" >/dev/null; }
 
 # The coordinator's ninjad, which the hosts' hooks can reach, too.
 service_up() {
@@ -118,7 +115,7 @@ END
 libvirt_virsh 1 attach-device vm1 "$RUN/stuck.xml"
 says 1 "cannot migrate domain: Migration is disabled when using feature" virsh_migrates vm1 1 2
 libvirt_virsh 1 detach-device-alias vm1 ua-stuck
-wait_for 60 "the device to go" gone 1 vm1 ua-stuck
+wait_for 60 "the device to go" libvirt_gone 1 vm1 ua-stuck
 all_at 1
 job_goes_on "libvirt does not move a VM with a device that cannot migrate"
 

@@ -17,12 +17,6 @@ at() {
     vm_runs_at vm2 "$2" || die "vm2 is not at $2"
 }
 
-runs_on() {
-    measure_transport >"$RUN/measured.json"
-    jq -e --arg it "$1" '.transport == $it' "$RUN/measured.json" >/dev/null ||
-        { cat "$RUN/measured.json"; die "the job is not on $1"; }
-}
-
 refuses_what_cannot_be_meant() {
     local words status=0
     for words in "vm1=ib" "vm1=eth vm1=ib" "vm3=eth" "vm1=nowhere"; do
@@ -37,11 +31,11 @@ moves_one_and_back() {
     ninjactl migrate vm1=eth --json >"$RUN/output"
     holds '.outcome == "done" and (.vms | map([.to, .at, .device_after]) == [["eth", "eth", false], [null, "ib", true]])'
     at eth ib
-    runs_on tcp
+    measure_runs_on tcp
     ninjactl migrate vm1=ib --json >"$RUN/output"
     holds '.outcome == "done" and (.vms | map([.to, .at, .device_after]) == [["ib", "ib", true], [null, "ib", true]])'
     at ib ib
-    runs_on openib
+    measure_runs_on openib
 }
 
 takes_on_one() {
@@ -54,7 +48,7 @@ takes_on_one() {
     [[ $state == "done" ]] || die "taken on, it ended as $state"
     holds '.vms | map([.to, .at]) == [[null, "ib"], ["eth", "eth"]]'
     at ib eth
-    runs_on tcp
+    measure_runs_on tcp
 }
 
 copy_has_begun() { ninjactl list --json >/dev/null && grep -qs '"COPYING"' "$RUN"/state/"$1"/journal; }

@@ -49,12 +49,6 @@ at() {
         { cat "$RUN/status"; die "the VMs are not at $*"; }
 }
 
-runs_on() {
-    measure_transport >"$RUN/measured.json"
-    jq -e --arg it "$1" '.transport == $it' "$RUN/measured.json" >/dev/null ||
-        { cat "$RUN/measured.json"; die "the job is not on $1"; }
-}
-
 # moves COMMAND...: and it is done, with all that was asked.
 moves() {
     say "ninjactl $*"
@@ -67,18 +61,18 @@ reference=$(job_reference "$ITERATIONS")
 job_start "$ITERATIONS" --mca crcp ninja --mca btl openib,tcp,vader,self
 job_advance 20
 at ib1:vf0 ib2:vf0
-runs_on openib
+measure_runs_on openib
 ninjactl evacuate ib1 --to eth1 --dry-run --json | jq -e '.vms | map(.to) == ["eth1", null]' >/dev/null ||
     die "the plan is another one"
 moves evacuate ib1
 at ib2:vf1 ib2:vf0
-runs_on openib
+measure_runs_on openib
 moves evacuate ib2 --to eth
 at eth1: eth1:
-runs_on tcp
+measure_runs_on tcp
 moves migrate ib
 at ib1:vf0 ib2:vf0
-runs_on openib
+measure_runs_on openib
 job_wait
 [[ $(job_result | jq .digest) == $(jq .digest <<<"$reference") ]] || die "wrong result: $(job_result)"
 say "all as expected"

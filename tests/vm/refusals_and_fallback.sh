@@ -46,8 +46,7 @@ falls_back_to_ethernet() {
     jq -e '.outcome == "degraded"' "$RUN/output" >/dev/null ||
         die "the outcome is not \"degraded\""
     vms_at eth || die "the VMs are not at eth"
-    measure_transport >"$RUN/measured.json"
-    jq -e '.transport == "tcp"' "$RUN/measured.json" >/dev/null || die "the job is not on TCP"
+    measure_runs_on tcp
     job_wait
     result=$(job_result)
     [[ $(jq .digest <<<"$result") == $(jq .digest <<<"$reference") ]] || die "wrong result: $result"
@@ -73,12 +72,10 @@ does_not_go_on_with_what_carries_nothing() {
     expect 0 "migration to RDMA that carries nothing" ninjactl migrate ib --json --timeout reselect=15000
     holds '.outcome == "degraded" and ([.reason, .warnings[]?] | any(contains("verify failed: ")))'
     vms_at ib || die "the VMs are not at ib"
-    measure_transport >"$RUN/measured.json"
-    jq -e '.transport == "tcp"' "$RUN/measured.json" >/dev/null || die "the job is not on TCP"
+    measure_runs_on tcp
     rdma_isolated off
     expect 0 "switch to RDMA that works again" ninjactl switch --btl best
-    measure_transport >"$RUN/measured.json"
-    jq -e '.transport == "openib"' "$RUN/measured.json" >/dev/null || die "the job is not on RDMA"
+    measure_runs_on openib
     end_process "$JOB_PID"
     JOB_PID=
 }
